@@ -1,0 +1,19 @@
+//! Greenroom gives every pull request a stage of its own.
+//!
+//! The crate is built in floors; a module imports only strictly lower floors, and siblings never
+//! see each other. `tests/architecture.rs` enforces the table:
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 6 | `cli` |
+//! | 5 | `app` |
+//! | 4 | `server` |
+//! | 3 | `engine`, `store`, `github`, `build`, `local`, `sandbox` |
+//! | 2 | `port` |
+//! | 1 | `wire`, `config`, `decide`, `view` |
+//! | 0 | `model` |
+//!
+//! Floors 0 and 1 are pure: no I/O, no async, no clock, no randomness.
+
+pub mod model;
+pub mod port;

@@ -1,0 +1,142 @@
+//! What GitHub tells us, cut down to what a bell needs: the payload says *where* to look, never
+//! what is true.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CommitSha, PullNumber, RepoName, UserId};
+
+/// A branch's name without `refs/heads/`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Branch(pub String);
+
+/// Whether an account is a person or a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    Person,
+    Bot,
+}
+
+/// Who caused an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub id: UserId,
+    /// Only for showing; rights go by `id`.
+    pub login: String,
+    pub kind: ActorKind,
+}
+
+/// Where a pull request's commits come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadRef {
+    /// `None` when the fork was deleted.
+    pub repo: Option<RepoName>,
+    pub branch: Branch,
+    pub sha: CommitSha,
+}
+
+/// Open, or closed with or without a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullRequestState {
+    Open,
+    Draft,
+    Closed,
+    Merged,
+}
+
+/// A pull request as GitHub's API describes it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    pub repo: RepoName,
+    pub number: PullNumber,
+    pub title: String,
+    pub author: Actor,
+    pub head: HeadRef,
+    pub base: Branch,
+    pub state: PullRequestState,
+    pub labels: Vec<String>,
+}
+
+impl PullRequest {
+    /// Whether the commits come from another repository, whose writers are not ours.
+    pub fn is_from_fork(&self) -> bool {
+        self.head.repo.as_ref() != Some(&self.repo)
+    }
+
+    /// Whether it can still be merged.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, PullRequestState::Open | PullRequestState::Draft)
+    }
+}
+
+/// The `action` of a `pull_request` event, those that can change a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullRequestAction {
+    Opened,
+    Reopened,
+    Synchronize,
+    Edited,
+    Labeled,
+    Unlabeled,
+    ReadyForReview,
+    ConvertedToDraft,
+    Closed,
+}
+
+/// A push to a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushEvent {
+    pub repo: RepoName,
+    pub branch: Branch,
+    /// `None` when the push deleted the branch.
+    pub after: Option<CommitSha>,
+    pub actor: Option<Actor>,
+}
+
+/// A new comment on a pull request. Edits never arrive here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommentEvent {
+    pub repo: RepoName,
+    pub number: PullNumber,
+    pub comment: u64,
+    pub author: Actor,
+    pub body: String,
+}
+
+/// One row of the inbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A pull request changed; `head` is what the sender saw, kept as a witness.
+    PullRequest { repo: RepoName, number: PullNumber, action: PullRequestAction, head: CommitSha, actor: Actor },
+    /// A branch moved.
+    Push(PushEvent),
+    /// Somebody wrote a comment.
+    Comment(CommentEvent),
+    /// A branch was deleted.
+    BranchDeleted { repo: RepoName, branch: Branch },
+    /// The app was installed, removed, or given other repositories: look at all of them.
+    InstallationChanged,
+    /// Our own timer or operator asks to compare this repository with its stages.
+    Reconcile { repo: RepoName },
+    /// The operator or the command line asks for a stage to be brought to a target.
+    Requested { repo: RepoName, stage: super::StageName, target: super::Target },
+}
+
+impl Event {
+    /// The repository whose lane handles it; `None` is for the whole installation.
+    pub fn repo(&self) -> Option<&RepoName> {
+        match self {
+            Self::PullRequest { repo, .. }
+            | Self::BranchDeleted { repo, .. }
+            | Self::Reconcile { repo }
+            | Self::Requested { repo, .. } => Some(repo),
+            Self::Push(push) => Some(&push.repo),
+            Self::Comment(comment) => Some(&comment.repo),
+            Self::InstallationChanged => None,
+        }
+    }
+}

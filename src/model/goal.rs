@@ -1,0 +1,144 @@
+//! A goal made concrete: every name, address and value of a stage, decided before anything runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CommitSha, GoneReason, Health, Migrate, Platform, PullNumber, Scale, Seconds, SecretRef, ServiceName, Size, StageId,
+};
+
+/// What a stage should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// These services at this commit.
+    Live(Box<StageSpec>),
+    /// Nothing, with nothing left behind.
+    Gone(GoneReason),
+}
+
+/// How addresses are written for a target; the zone of the configuration may be overridden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addressing {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// The zone for configurations that name none.
+    pub zone: String,
+    /// A port that is not the scheme's own.
+    pub port: Option<u16>,
+    pub local_commands: LocalCommands,
+}
+
+/// What a target does with `local.command`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalCommands {
+    /// The service runs as that process.
+    Run,
+    /// The service runs from its image all the same.
+    Ignore,
+}
+
+/// A stage resolved at one commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageSpec {
+    pub stage: StageId,
+    pub sha: CommitSha,
+    pub pull: Option<PullNumber>,
+    pub kind: StageKind,
+    /// In an order in which each service comes after those it needs.
+    pub services: Vec<ServiceSpec>,
+    pub expires: Option<Seconds>,
+    /// SHA-256 over everything here but the commit: when it differs, the configuration changed.
+    pub digest: String,
+}
+
+/// How long a stage is meant to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageKind {
+    /// It comes and goes.
+    Ephemeral,
+    Permanent,
+    /// A permanent one that answers at the zone itself or is protected.
+    Production,
+}
+
+/// A service resolved for one stage and commit: no placeholders are left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    pub name: ServiceName,
+    pub runtime: Runtime,
+    pub port: Option<u16>,
+    /// The full host name, without scheme and port.
+    pub host: Option<String>,
+    /// The public address; `None` for a worker.
+    pub url: Option<String>,
+    pub size: Size,
+    pub scale: Scale,
+    pub health: Health,
+    pub env: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, SecretRef>,
+    pub migrate: Option<Migrate>,
+    pub needs: Vec<ServiceName>,
+    pub paths: Vec<String>,
+    pub drain: Seconds,
+}
+
+/// What a service runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// A process on this machine, in the unpacked source of its commit.
+    Process { command: Vec<String> },
+    /// A container of an image built from the source.
+    Image(ImageSpec),
+}
+
+/// How an image is built, placeholders filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSpec {
+    /// A folder inside the source, `.` for all of it.
+    pub context: String,
+    /// A file inside the context.
+    pub dockerfile: String,
+    pub target: Option<String>,
+    pub platform: Option<Platform>,
+    pub args: BTreeMap<String, String>,
+}
+
+/// What a build step made: something that can be started, pinned by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// An image reference, or the folder of an unpacked source.
+    pub reference: String,
+    /// `sha256:...` of the content.
+    pub digest: String,
+}
+
+/// Names one version of a service: equal keys mean that nothing needs to change.
+///
+/// 16 hexadecimal digits over the artifact's digest and the service's resolved configuration
+/// without the commit, so that a commit which changes neither is no reason for a restart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VersionKey(pub String);
+
+impl fmt::Display for VersionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StageSpec {
+    /// The service of that name.
+    pub fn service(&self, name: &ServiceName) -> Option<&ServiceSpec> {
+        self.services.iter().find(|service| service.name == *name)
+    }
+
+    /// The address to show first: that of the service at the stage's own address, else any.
+    pub fn url(&self) -> Option<&str> {
+        self.services.iter().filter_map(|service| service.url.as_deref()).min_by_key(|url| url.len())
+    }
+}

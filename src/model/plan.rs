@@ -1,0 +1,192 @@
+//! Plans: the immutable list of steps from what is to the goal.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Artifact, Generation, Seconds, ServiceName, StageId, VersionKey, Wanted};
+
+/// The steps that take a stage to its goal. No step means that the stage is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub stage: StageId,
+    pub generation: Generation,
+    pub wanted: Wanted,
+    /// In an order in which each step comes after those it needs.
+    pub steps: Vec<Step>,
+    /// Services that the goal does not touch, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A service left as it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub service: ServiceName,
+    pub why: SkipReason,
+}
+
+/// Why a service is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// No changed file matches its `paths`.
+    NoPathChanged,
+}
+
+/// Names a step inside its plan: `build:web`, `remove:3`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepKey(pub String);
+
+impl fmt::Display for StepKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One thing to do, repeatable without harm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub key: StepKey,
+    pub needs: Vec<StepKey>,
+    pub action: Action,
+    /// From its first start; longer is a failure.
+    pub deadline: Seconds,
+    pub interruption: Interruption,
+    pub runs: Runs,
+}
+
+/// Whether a newer goal may cut in while the step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    Allowed,
+    /// It is waited out: a migration, a stack operation, a switch.
+    Forbidden,
+}
+
+/// Whether the step also runs after another one failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runs {
+    AfterSuccess,
+    /// Also after a failure: it leaves the place clean.
+    Always,
+}
+
+/// What a step does. `engine::effect` is the only place that acts on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Bring the goal's source to this machine.
+    Fetch,
+    /// Make the service's artifact.
+    Build { service: ServiceName },
+    /// Run the service's one-off command with the new artifact.
+    Migrate { service: ServiceName },
+    /// Start the new version beside the old one and see it healthy.
+    Start { service: ServiceName },
+    /// Lead the traffic to the new version.
+    Shift { service: ServiceName },
+    /// Ask the public address and compare what answers with what should.
+    Check { service: ServiceName },
+    /// Drain and remove every version that does not serve.
+    Retire { service: ServiceName },
+    /// Remove the source that was fetched.
+    Tidy,
+    /// Remove one thing of a stage that goes.
+    Remove { resource: Resource },
+    /// Look again whether anything is left of a stage that goes.
+    Prove { planned: u32 },
+}
+
+impl Action {
+    /// The service that it is about.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::Build { service }
+            | Self::Migrate { service }
+            | Self::Start { service }
+            | Self::Shift { service }
+            | Self::Check { service }
+            | Self::Retire { service } => Some(service),
+            Self::Remove { resource } => resource.service.as_ref(),
+            Self::Fetch | Self::Tidy | Self::Prove { .. } => None,
+        }
+    }
+}
+
+/// Something that exists on a target because of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Resource {
+    /// `process`, `container`, `route`, `image`, `files`, ...
+    pub kind: String,
+    /// Its name on the target.
+    pub id: String,
+    pub service: Option<ServiceName>,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)
+    }
+}
+
+/// What exists of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Observed {
+    pub services: BTreeMap<ServiceName, ObservedService>,
+    /// Everything, in the order in which it can be removed.
+    pub resources: Vec<Resource>,
+}
+
+/// What runs of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedService {
+    /// The version that the traffic goes to, if it is healthy.
+    pub serving: Option<VersionKey>,
+    /// Versions that exist beside it.
+    pub others: Vec<VersionKey>,
+}
+
+/// Which files differ between what runs and the goal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// Unknown, or too many to list: everything counts as changed.
+    Everything,
+    /// These paths.
+    Files(Vec<String>),
+}
+
+/// What a step leaves for the steps that need it, and for the reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Nothing to hand on.
+    Nothing,
+    /// The folder of the unpacked source.
+    Source { path: String },
+    /// Newly made.
+    Built(Artifact),
+    /// Already there with the same content.
+    Reused(Artifact),
+    /// The version that now runs.
+    Version(VersionKey),
+    /// The public address answered.
+    Answered { url: String, status: u16, millis: u32 },
+    /// Copies running of a service without an address.
+    Running { copies: u32, wanted: u32 },
+    /// How much of a stage was removed, and what is left.
+    Left { removed: u32, left: Vec<Resource> },
+}
+
+impl Output {
+    /// The artifact, made or found.
+    pub fn artifact(&self) -> Option<&Artifact> {
+        match self {
+            Self::Built(artifact) | Self::Reused(artifact) => Some(artifact),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Sources and images.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use tokio::io::AsyncRead;
+
+use super::{PortResult, Progress};
+use crate::model::{Artifact, CommitSha, Output, ServiceSpec, StageId};
+
+/// The bytes of a `.tar.gz`, as GitHub sends it: everything under one top folder.
+pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
+
+/// One service of one stage at one commit, with its source at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildJob<'a> {
+    pub stage: &'a StageId,
+    pub sha: &'a CommitSha,
+    pub service: &'a ServiceSpec,
+    /// The folder that [`Builder::unpack`] answered.
+    pub source: &'a str,
+}
+
+/// Makes artifacts from sources.
+#[async_trait]
+pub trait Builder: Send + Sync + 'static {
+    /// The folder of a source unpacked earlier and completely, if it is still there.
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>>;
+
+    /// Unpacks a tarball to a folder of this stage and commit, and answers that folder.
+    ///
+    /// Nothing is ever written outside that folder; links that lead out of it, devices and
+    /// oversized archives are refused as `Failed`. A folder that was begun and not finished counts
+    /// as absent.
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<String>;
+
+    /// Makes the service's artifact, in the background: `Pending` until it is there, then
+    /// `Output::Built` or, where the same content was there already, `Output::Reused`.
+    /// For a process the artifact is the source itself with the hash of its content.
+    async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>>;
+
+    /// Stops every build of this stage that is running. Unknown is success.
+    async fn cancel(&self, stage: &StageId) -> PortResult<()>;
+
+    /// Removes the stage's sources of every commit. The artifacts and the build logs stay.
+    async fn tidy(&self, stage: &StageId) -> PortResult<()>;
+
+    /// Removes the stage's sources and build logs: for a stage that goes. Its images stay, each
+    /// until [`Self::remove`].
+    async fn forget(&self, stage: &StageId) -> PortResult<()> {
+        self.tidy(stage).await
+    }
+
+    /// The last lines that the service's newest build printed, oldest first.
+    async fn log(&self, stage: &StageId, service: &ServiceSpec, lines: usize) -> PortResult<Vec<String>>;
+
+    /// Removes an image that was made by [`Self::ensure`] and that nothing uses any more.
+    async fn remove(&self, artifact: &Artifact) -> PortResult<()>;
+}

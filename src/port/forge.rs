@@ -1,0 +1,147 @@
+//! GitHub, as far as the engine needs it.
+
+use async_trait::async_trait;
+
+use super::{PortResult, TarballStream};
+use crate::model::{
+    Branch, Changed, CheckState, CommitSha, DeploymentState, ExternalId, Permission, PullNumber, PullRequest, Reaction,
+    RepoName, StageName, Timestamp, UserId,
+};
+
+/// The one comment of a stage.
+#[derive(Debug, Clone, Copy)]
+pub struct StickyComment<'a> {
+    pub repo: &'a RepoName,
+    pub pull: PullNumber,
+    /// What GitHub called it when it was made; `None` looks for the marker first.
+    pub id: Option<&'a ExternalId>,
+    /// The first characters of its body, hidden from the reader: `<!-- greenroom:pr-42 `.
+    pub marker: &'a str,
+    pub body: &'a str,
+}
+
+/// A check run of one commit.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckRun<'a> {
+    pub repo: &'a RepoName,
+    pub sha: &'a CommitSha,
+    /// What GitHub called it when it was made; `None` looks for `key` first.
+    pub id: Option<&'a ExternalId>,
+    /// Our own name of it, GitHub's `external_id`.
+    pub key: &'a str,
+    /// `greenroom / pr-42`
+    pub name: &'a str,
+    pub state: CheckState,
+    pub title: &'a str,
+    /// Markdown, at most 65,535 characters.
+    pub summary: &'a str,
+    pub details_url: Option<&'a str>,
+}
+
+/// A deployment of one commit to one environment.
+#[derive(Debug, Clone, Copy)]
+pub struct DeploymentRequest<'a> {
+    pub repo: &'a RepoName,
+    pub sha: &'a CommitSha,
+    /// The environment is the stage's name.
+    pub environment: &'a StageName,
+    /// Kept in the deployment's payload; an existing one with the same key is answered instead.
+    pub key: &'a str,
+    pub lifetime: EnvironmentLifetime,
+}
+
+/// Whether an environment comes and goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvironmentLifetime {
+    /// GitHub's `transient_environment`.
+    Transient,
+    /// GitHub's `production_environment`.
+    Production,
+    /// Neither.
+    Permanent,
+}
+
+/// A new status of a deployment.
+#[derive(Debug, Clone, Copy)]
+pub struct DeploymentUpdate<'a> {
+    pub repo: &'a RepoName,
+    pub deployment: &'a ExternalId,
+    pub state: DeploymentState,
+    /// At most 140 characters.
+    pub description: &'a str,
+    pub environment_url: Option<&'a str>,
+    pub log_url: Option<&'a str>,
+}
+
+/// One webhook delivery as GitHub remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryReport {
+    /// GitHub's number of the attempt, used to have it sent again.
+    pub id: u64,
+    /// The delivery's id, the same for every attempt.
+    pub guid: String,
+    /// Whether we answered with a 2xx.
+    pub arrived: bool,
+    /// Milliseconds since 1970.
+    pub at: Timestamp,
+}
+
+/// A code host.
+///
+/// Reads answer `NotFound` for what is not there (where the type has no better word) and `Denied`
+/// for what the installation may not see. Publishing something that GitHub refuses is `Denied` or
+/// `NotFound`; the engine then skips that surface with one warning.
+#[async_trait]
+pub trait Forge: Send + Sync + 'static {
+    /// The repositories that the app is installed on.
+    async fn repositories(&self) -> PortResult<Vec<RepoName>>;
+
+    /// The branch that holds the policy.
+    async fn default_branch(&self, repo: &RepoName) -> PortResult<Branch>;
+
+    /// The commit a branch is at; `None` when there is no such branch.
+    async fn branch_head(&self, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>>;
+
+    /// A pull request as it is now.
+    async fn pull_request(&self, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest>;
+
+    /// All open pull requests.
+    async fn open_pull_requests(&self, repo: &RepoName) -> PortResult<Vec<PullRequest>>;
+
+    /// A file's bytes at a commit; `None` when there is no such file.
+    async fn file_at(&self, repo: &RepoName, sha: &CommitSha, path: &str) -> PortResult<Option<Vec<u8>>>;
+
+    /// The files that differ between two commits.
+    async fn changed_files(&self, repo: &RepoName, base: &CommitSha, head: &CommitSha) -> PortResult<Changed>;
+
+    /// What an account may do, asked by its login and confirmed by its numeric id.
+    async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission>;
+
+    /// The source of exactly that commit.
+    async fn tarball(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<TarballStream>;
+
+    /// Makes or edits the comment, and answers its id. An edited comment that is gone is made anew.
+    async fn publish_comment(&self, comment: &StickyComment<'_>) -> PortResult<ExternalId>;
+
+    /// Makes or updates the check run, and answers its id.
+    async fn publish_check(&self, check: &CheckRun<'_>) -> PortResult<ExternalId>;
+
+    /// Makes the deployment unless there is one with its key, and answers its id.
+    async fn ensure_deployment(&self, request: &DeploymentRequest<'_>) -> PortResult<ExternalId>;
+
+    /// Adds a status unless the newest one already says the same.
+    async fn publish_deployment_status(&self, update: &DeploymentUpdate<'_>) -> PortResult<()>;
+
+    /// Sets every deployment of the environment inactive and deletes the environment. Absent is
+    /// success; a missing permission is `Denied`.
+    async fn remove_environment(&self, repo: &RepoName, environment: &StageName) -> PortResult<()>;
+
+    /// Adds a reaction to a comment; one that is there already is success.
+    async fn react(&self, repo: &RepoName, comment: u64, reaction: Reaction) -> PortResult<()>;
+
+    /// The webhook deliveries since a time, every attempt of each.
+    async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>>;
+
+    /// Has GitHub send a delivery again.
+    async fn redeliver(&self, id: u64) -> PortResult<()>;
+}

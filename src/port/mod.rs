@@ -1,0 +1,33 @@
+//! The edges of the engine as traits. Adapters implement them and know nothing of each other.
+//!
+//! One vocabulary: `observe` what is, `ensure` that something holds, `remove` it. Each call is
+//! idempotent, short and never waits: long work answers [`Progress::Pending`] and is asked again.
+
+mod builder;
+mod clock;
+mod cloud;
+mod error;
+mod forge;
+mod store;
+
+pub use builder::{BuildJob, Builder, TarballStream};
+pub use clock::Clock;
+pub use cloud::{Cloud, Phase, Rollout};
+pub use error::{PortError, PortResult};
+pub use forge::{
+    CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, EnvironmentLifetime, Forge, StickyComment,
+};
+pub use store::{
+    AuditEntry, Claimed, Held, InboxContent, InboxRow, IntakeWrite, LaneState, NewDelivery, Receipt, Store,
+    StoreCounts, SurfaceRecord,
+};
+
+/// What an idempotent call came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress<T> {
+    /// It holds.
+    Done(T),
+    /// Work goes on elsewhere: ask again after `again_millis`. `note` says what it is at, in a few
+    /// words for the pull request: `waiting for the health check`.
+    Pending { again_millis: i64, note: String },
+}

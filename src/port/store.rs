@@ -1,0 +1,266 @@
+//! The database: inbox, lanes, stages, deploys, step logs, surfaces, releases, audit.
+//!
+//! # Guarantees
+//!
+//! - What a call acknowledged is on disk.
+//! - At most one unexpired [`Held`] exists for a lane; every write of the engine takes it and
+//!   answers [`PortError::Stale`](super::PortError::Stale), having touched nothing, once another
+//!   holder has claimed the lane.
+//! - A ring is never lost: [`Store::release`] sets the next wake-up only if no ring came in
+//!   between, and leaves the lane due otherwise.
+
+use async_trait::async_trait;
+
+use super::PortResult;
+use crate::model::{
+    DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Lane, NewDeploy, Outcome, Release, RepoName, StageId,
+    StageRecord, StepEvent, StepLog, SurfaceKey, Timestamp, Wake,
+};
+
+/// Proof that this process holds a lane. Made by [`Store::claim`] alone, used up by
+/// [`Store::release`].
+#[derive(Debug)]
+pub struct Held {
+    lane: Lane,
+    fence: Fence,
+    bell: i64,
+    lease_until: Timestamp,
+}
+
+impl Held {
+    /// For implementors of [`Store::claim`] only.
+    pub fn claimed(lane: Lane, fence: Fence, bell: i64, lease_until: Timestamp) -> Self {
+        Self { lane, fence, bell, lease_until }
+    }
+
+    /// The lane that is held.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// The number under which it is held.
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// How often the lane had been rung when it was claimed.
+    pub fn bell(&self) -> i64 {
+        self.bell
+    }
+
+    /// Until when nobody else may claim it.
+    pub fn lease_until(&self) -> Timestamp {
+        self.lease_until
+    }
+
+    /// For implementors of [`Store::renew`] only.
+    pub fn extend(&mut self, until: Timestamp) {
+        self.lease_until = until;
+    }
+}
+
+/// A lane that is now held, with how often it failed in a row before.
+#[derive(Debug)]
+pub struct Claimed {
+    pub held: Held,
+    pub attempts: u32,
+}
+
+/// A verified delivery on its way into the inbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDelivery {
+    pub id: DeliveryId,
+    /// HMAC-SHA256 of the raw body under the webhook's secret, which is what it was signed with: a
+    /// captured body sent again under a new id is known by it.
+    pub body_hash: [u8; 32],
+    /// Which lane is rung for it.
+    pub lane: Lane,
+    pub content: InboxContent,
+    pub at: Timestamp,
+}
+
+/// What is kept of a delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InboxContent {
+    /// Understood.
+    Event(Box<Event>),
+    /// Signed by GitHub but not understood: kept for the operator, never handled.
+    Poison { reason: String, excerpt: String },
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// New, or a redelivery of one that had failed: on disk, its lane rung.
+    Accepted,
+    /// Known by its id or by its body: nothing changed.
+    Duplicate,
+}
+
+/// An event that waits for its lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboxRow {
+    /// Rises with arrival.
+    pub seq: i64,
+    pub id: DeliveryId,
+    pub event: Event,
+    pub at: Timestamp,
+}
+
+/// Everything that one drain of the inbox changes, written in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct IntakeWrite {
+    /// Stages whose goal was set. A new row is inserted whole; of an existing row only the goal is
+    /// written (`subject`, `target`, `generation`, `approval`, `lock`, `touched_at`), because
+    /// `status` and `expires_at` are its own lane's.
+    pub stages: Vec<StageRecord>,
+    /// Lanes to ring.
+    pub rings: Vec<Lane>,
+    /// Inbox rows that are handled.
+    pub done: Vec<i64>,
+    /// Inbox rows that cannot be handled, and why.
+    pub poison: Vec<(i64, String)>,
+    pub audit: Vec<AuditEntry>,
+}
+
+/// One line of the record of who asked for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub at: Timestamp,
+    pub repo: RepoName,
+    /// Login and numeric id, or `greenroom`.
+    pub actor: String,
+    /// `goal`, `remove`, `refuse`, ...
+    pub action: String,
+    /// The stage or command it was about.
+    pub subject: String,
+    /// JSON.
+    pub details: String,
+}
+
+/// What we have shown, so that it is shown again only when it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SurfaceRecord {
+    pub key: SurfaceKey,
+    pub external: Option<ExternalId>,
+    /// SHA-256 of what was shown, hexadecimal. `refused` when GitHub would not take it.
+    pub hash: String,
+    pub at: Timestamp,
+}
+
+/// What a lane is at, for somebody who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneState {
+    /// Due or held.
+    Busy,
+    /// Its newest activations failed, this many in a row; it is tried again.
+    Failing { attempts: u32 },
+    /// Everything that was asked of it has been looked at; it may wake later by itself.
+    AtRest,
+}
+
+/// Numbers for `/metrics` and `greenroom status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreCounts {
+    pub inbox_waiting: i64,
+    pub inbox_poison: i64,
+    /// When the oldest waiting row arrived.
+    pub inbox_oldest: Option<Timestamp>,
+    pub lanes_due: i64,
+    pub stages: i64,
+    pub deploys_running: i64,
+}
+
+/// A database that several processes may share.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Takes a delivery in and rings its lane, in one transaction.
+    ///
+    /// A row in state `Received` or `Poison` under the same id is taken again (GitHub redelivers
+    /// under the same id); `Done` is a duplicate. A known body under another id is a duplicate.
+    async fn receive(&self, delivery: NewDelivery) -> PortResult<Receipt>;
+
+    /// Makes a lane due at `at` or earlier, making it if needed, and counts its bell up.
+    async fn ring(&self, lane: &Lane, at: Timestamp) -> PortResult<()>;
+
+    /// Takes the lane that has been due longest and that nobody holds, until `now` + `lease_millis`.
+    async fn claim(&self, now: Timestamp, lease_millis: i64) -> PortResult<Option<Claimed>>;
+
+    /// Moves the end of the lease.
+    async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()>;
+
+    /// Gives the lane back. `attempts` is how often it has now failed in a row.
+    async fn release(&self, held: Held, next: Wake, attempts: u32) -> PortResult<()>;
+
+    /// What a lane is at; one that was never rung is at rest.
+    async fn lane_state(&self, lane: &Lane, now: Timestamp) -> PortResult<LaneState>;
+
+    /// When the next lane falls due, expired leases included; `None` when nothing is planned.
+    async fn next_due(&self) -> PortResult<Option<Timestamp>>;
+
+    /// The waiting events of the held repository lane, in order of arrival, at most `limit`.
+    async fn inbox(&self, held: &Held, limit: u32) -> PortResult<Vec<InboxRow>>;
+
+    /// Writes what a drain of the inbox decided, in one transaction.
+    async fn apply_intake(&self, held: &Held, write: IntakeWrite) -> PortResult<()>;
+
+    /// One stage.
+    async fn stage(&self, id: &StageId) -> PortResult<Option<StageRecord>>;
+
+    /// All stages, of one repository or of all, by name.
+    async fn stages(&self, repo: Option<&RepoName>) -> PortResult<Vec<StageRecord>>;
+
+    /// Writes the stage of the held lane. Its goal is the repository lane's to set: `target`,
+    /// `generation`, `approval`, `lock` and `touched_at` of an existing row are left as they are;
+    /// only `status` and `expires_at` are written.
+    async fn save_status(&self, held: &Held, stage: &StageRecord) -> PortResult<()>;
+
+    /// Saves a plan as a running deploy. A deploy of the same stage and generation that still runs
+    /// is answered instead.
+    async fn open_deploy(&self, held: &Held, deploy: NewDeploy) -> PortResult<Deploy>;
+
+    /// The newest deploys of a stage, newest first.
+    async fn deploys(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Deploy>>;
+
+    /// Ends a deploy, writes the stage's new status, and the release if it went live, in one
+    /// transaction.
+    async fn close_deploy(
+        &self,
+        held: &Held,
+        deploy: DeployId,
+        outcome: Outcome,
+        at: Timestamp,
+        stage: &StageRecord,
+        release: Option<Release>,
+    ) -> PortResult<()>;
+
+    /// Adds lines to a deploy's log. A line whose number is taken is a bug and refused.
+    async fn append(&self, held: &Held, deploy: DeployId, events: Vec<StepEvent>) -> PortResult<()>;
+
+    /// A deploy's log.
+    async fn log(&self, deploy: DeployId) -> PortResult<StepLog>;
+
+    /// The newest releases of a stage, newest first.
+    async fn releases(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Release>>;
+
+    /// What has been shown of a stage.
+    async fn surfaces(&self, stage: &StageId) -> PortResult<Vec<SurfaceRecord>>;
+
+    /// Notes what has been shown.
+    async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()>;
+
+    /// The newest lines of the audit, newest first.
+    async fn audit(&self, repo: Option<&RepoName>, limit: u32) -> PortResult<Vec<AuditEntry>>;
+
+    /// Numbers for the operator.
+    async fn counts(&self, now: Timestamp) -> PortResult<StoreCounts>;
+
+    /// Forgets handled and poisoned deliveries that came before a time, and answers how many.
+    ///
+    /// Keep at least three days: so long GitHub can send a delivery again, and what is forgotten is
+    /// not known as a duplicate any more. (GitHub docs, "Redelivering webhooks".)
+    async fn prune(&self, before: Timestamp) -> PortResult<u64>;
+
+    /// Answers when the database does.
+    async fn ping(&self) -> PortResult<()>;
+}
