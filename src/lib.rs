@@ -15,5 +15,6 @@
 //!
 //! Floors 0 and 1 are pure: no I/O, no async, no clock, no randomness.
 
+pub mod decide;
 pub mod model;
 pub mod port;

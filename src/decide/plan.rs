@@ -1,0 +1,220 @@
+//! The planner: from what is to what is wanted, as an immutable list of steps.
+//!
+//! An empty plan means that nothing needs to change. A plan leaves no choice to whoever carries it
+//! out, and carrying it out twice does no harm.
+
+use std::collections::BTreeSet;
+
+use globset::{Glob, GlobSetBuilder};
+
+use crate::model::{
+    Action, Changed, Generation, Interruption, Observed, Plan, Release, Runs, Seconds, ServiceName, ServiceSpec,
+    SkipReason, Skipped, StageId, StageSpec, Step, StepKey, Wanted,
+};
+
+const FETCH_DEADLINE: Seconds = Seconds(5 * 60);
+const BUILD_DEADLINE: Seconds = Seconds(60 * 60);
+const SHIFT_DEADLINE: Seconds = Seconds(30 * 60);
+const CHECK_DEADLINE: Seconds = Seconds(2 * 60);
+const REMOVE_DEADLINE: Seconds = Seconds(30 * 60);
+
+/// What is there before the plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Present<'a> {
+    pub observed: &'a Observed,
+    /// What was last verified live.
+    pub release: Option<&'a Release>,
+    /// Files that differ between that release and the goal.
+    pub changed: &'a Changed,
+}
+
+/// Makes the plan.
+pub fn plan(stage: &StageId, generation: Generation, wanted: &Wanted, present: &Present<'_>) -> Plan {
+    let (steps, skipped) = match wanted {
+        Wanted::Live(spec) if is_settled(spec, present) => (Vec::new(), Vec::new()),
+        Wanted::Live(spec) => deploy(spec, present),
+        Wanted::Gone(_) => (remove(present.observed), Vec::new()),
+    };
+    Plan { stage: stage.clone(), generation, wanted: wanted.clone(), steps, skipped }
+}
+
+/// Whether the stage already runs exactly this, with nothing left over.
+pub fn is_settled(spec: &StageSpec, present: &Present<'_>) -> bool {
+    let verified = present.release.is_some_and(|release| release.sha == spec.sha && release.digest == spec.digest);
+    let serving = spec.services.iter().all(|service| {
+        present
+            .observed
+            .services
+            .get(&service.name)
+            .is_some_and(|seen| seen.serving.is_some() && seen.others.is_empty())
+    });
+    verified && serving && dropped_services(spec, present).next().is_none()
+}
+
+/// Services that run although the goal no longer names them.
+fn dropped_services<'a>(spec: &'a StageSpec, present: &Present<'a>) -> impl Iterator<Item = &'a ServiceName> {
+    present.observed.services.keys().filter(|name| spec.service(name).is_none())
+}
+
+fn deploy(spec: &StageSpec, present: &Present<'_>) -> (Vec<Step>, Vec<Skipped>) {
+    let (kept, due): (Vec<&ServiceSpec>, Vec<&ServiceSpec>) =
+        spec.services.iter().partition(|service| is_untouched(service, spec, present));
+    let mut steps = Vec::new();
+    if !due.is_empty() {
+        steps.push(step("fetch", &[], Action::Fetch, FETCH_DEADLINE));
+    }
+    for service in &due {
+        steps.extend(steps_of(service, &due));
+    }
+    steps.extend(remove_dropped(spec, present, &steps));
+    if !due.is_empty() {
+        let builds: Vec<StepKey> = due.iter().map(|service| key("build", &service.name)).collect();
+        let retires = due.iter().map(|service| key("retire", &service.name));
+        let needs = builds.into_iter().chain(retires).collect();
+        steps.push(Step { needs, runs: Runs::Always, ..step("tidy", &[], Action::Tidy, FETCH_DEADLINE) });
+    }
+    let skipped =
+        kept.into_iter().map(|service| Skipped { service: service.name.clone(), why: SkipReason::NoPathChanged });
+    let skipped = skipped.collect();
+    (in_order(steps), skipped)
+}
+
+/// A service is left alone when it says which files concern it, none of them changed since the
+/// release, it serves, and the configuration is the same.
+fn is_untouched(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) -> bool {
+    let Changed::Files(files) = present.changed else { return false };
+    let serves = present.observed.services.get(&service.name).is_some_and(|seen| seen.serving.is_some());
+    let same = present.release.is_some_and(|release| release.digest == spec.digest);
+    serves && same && !service.paths.is_empty() && !files.iter().any(|file| concerns(&service.paths, file))
+}
+
+fn concerns(globs: &[String], file: &str) -> bool {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs {
+        match Glob::new(glob) {
+            Ok(glob) => set.add(glob),
+            // Refused by the configuration's check; should one come through, deploy rather than miss a change.
+            Err(_) => return true,
+        };
+    }
+    set.build().map_or(true, |set| set.is_match(file))
+}
+
+fn steps_of(service: &ServiceSpec, due: &[&ServiceSpec]) -> Vec<Step> {
+    let name = &service.name;
+    let build = key("build", name);
+    let mut before_start = vec![build.clone()];
+    before_start
+        .extend(due.iter().filter(|other| service.needs.contains(&other.name)).map(|other| key("check", &other.name)));
+    let mut steps = vec![step(&build.0, &[key_of("fetch")], Action::Build { service: name.clone() }, BUILD_DEADLINE)];
+    if let Some(migrate) = &service.migrate {
+        let migration = key("migrate", name);
+        // One migration at a time and before anything starts that needs it.
+        let action = Action::Migrate { service: name.clone() };
+        let deadline = Seconds(migrate.timeout.0 + 60);
+        steps.push(uninterruptible(step(&migration.0, &before_start, action, deadline)));
+        before_start.push(migration);
+    }
+    let health = &service.health;
+    let patience = health.grace.0 + health.interval.0 * u64::from(health.unhealthy + health.healthy + 2);
+    let start = Action::Start { service: name.clone() };
+    steps.push(step(&key("start", name).0, &before_start, start, Seconds(patience + 15 * 60)));
+    // The traffic moves only when all that could still stop the deploy has started.
+    let starts: Vec<StepKey> =
+        due.iter().filter(|other| !depends_on(other, name, due)).map(|other| key("start", &other.name)).collect();
+    let shift = step(&key("shift", name).0, &starts, Action::Shift { service: name.clone() }, SHIFT_DEADLINE);
+    steps.push(uninterruptible(shift));
+    let check = Action::Check { service: name.clone() };
+    steps.push(step(&key("check", name).0, &[key("shift", name)], check, CHECK_DEADLINE));
+    let retire = Action::Retire { service: name.clone() };
+    let retire = step(&key("retire", name).0, &[key("check", name)], retire, SHIFT_DEADLINE);
+    steps.push(Step { runs: Runs::Always, ..uninterruptible(retire) });
+    steps
+}
+
+/// Whether `service` needs `name`, directly or through others.
+fn depends_on(service: &ServiceSpec, name: &ServiceName, all: &[&ServiceSpec]) -> bool {
+    let mut open: Vec<&ServiceSpec> = vec![service];
+    let mut seen = BTreeSet::new();
+    while let Some(next) = open.pop() {
+        if next.needs.contains(name) {
+            return true;
+        }
+        if seen.insert(&next.name) {
+            open.extend(all.iter().copied().filter(|other| next.needs.contains(&other.name)));
+        }
+    }
+    false
+}
+
+/// What belongs to services that the goal no longer names goes after the rest is live.
+fn remove_dropped(spec: &StageSpec, present: &Present<'_>, before: &[Step]) -> Vec<Step> {
+    let dropped: BTreeSet<&ServiceName> = dropped_services(spec, present).collect();
+    let needs: Vec<StepKey> =
+        before.iter().filter(|step| matches!(step.action, Action::Check { .. })).map(|step| step.key.clone()).collect();
+    present
+        .observed
+        .resources
+        .iter()
+        .filter(|resource| resource.service.as_ref().is_some_and(|service| dropped.contains(service)))
+        .enumerate()
+        .map(|(index, resource)| {
+            let action = Action::Remove { resource: resource.clone() };
+            uninterruptible(step(&format!("remove:{}", index + 1), &needs, action, REMOVE_DEADLINE))
+        })
+        .collect()
+}
+
+/// Everything goes in the order that the target gave, then the answer is proven by looking again.
+fn remove(observed: &Observed) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::with_capacity(observed.resources.len() + 2);
+    for (index, resource) in observed.resources.iter().enumerate() {
+        let needs: Vec<StepKey> = steps.last().map(|step| step.key.clone()).into_iter().collect();
+        let action = Action::Remove { resource: resource.clone() };
+        steps.push(uninterruptible(step(&format!("remove:{}", index + 1), &needs, action, REMOVE_DEADLINE)));
+    }
+    let needs: Vec<StepKey> = steps.last().map(|step| step.key.clone()).into_iter().collect();
+    steps.push(step("tidy", &needs, Action::Tidy, FETCH_DEADLINE));
+    let planned = u32::try_from(observed.resources.len()).unwrap_or(u32::MAX);
+    steps.push(step("prove", &[key_of("tidy")], Action::Prove { planned }, FETCH_DEADLINE));
+    steps
+}
+
+fn step(name: &str, needs: &[StepKey], action: Action, deadline: Seconds) -> Step {
+    Step {
+        key: key_of(name),
+        needs: needs.to_vec(),
+        action,
+        deadline,
+        interruption: Interruption::Allowed,
+        runs: Runs::AfterSuccess,
+    }
+}
+
+fn uninterruptible(step: Step) -> Step {
+    Step { interruption: Interruption::Forbidden, ..step }
+}
+
+fn key(verb: &str, service: &ServiceName) -> StepKey {
+    StepKey(format!("{verb}:{service}"))
+}
+
+fn key_of(name: &str) -> StepKey {
+    StepKey(name.to_owned())
+}
+
+/// Each step after those it needs, otherwise as they come: builds first, so that they run together.
+fn in_order(mut steps: Vec<Step>) -> Vec<Step> {
+    let mut ordered: Vec<Step> = Vec::with_capacity(steps.len());
+    while !steps.is_empty() {
+        let is_placed = |need: &StepKey| ordered.iter().any(|step| step.key == *need);
+        let Some(index) = steps.iter().position(|step| step.needs.iter().all(is_placed)) else {
+            // A need outside the plan is met already.
+            ordered.append(&mut steps);
+            break;
+        };
+        let step = steps.remove(index);
+        ordered.push(step);
+    }
+    ordered
+}

@@ -1,0 +1,168 @@
+//! What an event means: the one table between the inbox and the stages.
+//!
+//! An event only says where to look. Whether the stage then deploys, waits or goes is judged by
+//! its own lane from what GitHub says at that time, so an event that comes late or out of order
+//! cannot win.
+
+use crate::model::{
+    Branch, Event, GoneReason, Project, PullNumber, PullRequest, PullRequestAction, StageName, StagePattern,
+    StageRecord, StageStatus, Subject, Target, Trigger,
+};
+
+/// What to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intent {
+    /// Give the stage a new goal: a new generation, and its lane is rung.
+    Follow { stage: StageName, subject: Subject, target: Target },
+    /// Have the stage look again: something about its pull request changed, what it follows did not.
+    /// A new generation, so that a deploy which runs is looked at too; but no new wish, so that a
+    /// commit which failed is not tried again and a stage does not live longer.
+    Nudge { stage: StageName },
+    /// Ring the stage's lane and no more: it may have missed something while it was at rest.
+    Ring { stage: StageName },
+}
+
+/// What a look at the world showed, for [`Event::Reconcile`].
+#[derive(Debug, Clone, Default)]
+pub struct Sighting {
+    pub open: Vec<PullRequest>,
+    /// Stages of the repository of which something exists on the target.
+    pub existing: Vec<StageName>,
+}
+
+/// Decides what an event changes. `stages` are those of the repository.
+pub fn route(event: &Event, project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<Intent> {
+    match event {
+        Event::PullRequest { number, action, .. } => pull_request(*number, *action, project, stages),
+        Event::Push(push) if push.after.is_some() => pushed(&push.branch, project),
+        Event::Push(push) => branch_deleted(&push.branch, project, stages),
+        Event::BranchDeleted { branch, .. } => branch_deleted(branch, project, stages),
+        Event::Reconcile { .. } => reconcile(project, stages, seen),
+        Event::Requested { stage, target, .. } => requested(stage, target, project, stages),
+        Event::Comment(_) | Event::InstallationChanged => Vec::new(),
+    }
+}
+
+fn pull_request(
+    number: PullNumber,
+    action: PullRequestAction,
+    project: &Project,
+    stages: &[StageRecord],
+) -> Vec<Intent> {
+    let named: Vec<StageName> = project.rule_for_pull().filter_map(|rule| rule.pattern.for_pull(number)).collect();
+    let mut intents: Vec<Intent> = named
+        .iter()
+        .map(|stage| {
+            let known = stages.iter().any(|record| record.id.name == *stage);
+            let same_goal =
+                matches!(action, PullRequestAction::Edited | PullRequestAction::Labeled | PullRequestAction::Unlabeled);
+            if known && same_goal { Intent::Nudge { stage: stage.clone() } } else { follow_pull(stage.clone(), number) }
+        })
+        .collect();
+    // A stage whose rule was renamed or removed since still belongs to this pull request.
+    intents.extend(
+        stages
+            .iter()
+            .filter(|record| record.pull() == Some(number) && !named.contains(&record.id.name))
+            .map(|record| Intent::Nudge { stage: record.id.name.clone() }),
+    );
+    intents
+}
+
+fn follow_pull(stage: StageName, number: PullNumber) -> Intent {
+    Intent::Follow { stage, subject: Subject::PullRequest(number), target: Target::PullRequest(number) }
+}
+
+fn pushed(branch: &Branch, project: &Project) -> Vec<Intent> {
+    project
+        .stages
+        .iter()
+        .filter(|rule| matches!(&rule.trigger, Trigger::Push { branches } if branches.matches(branch)))
+        .filter_map(|rule| rule.pattern.for_branch(branch))
+        .take(1)
+        .map(|stage| Intent::Follow {
+            stage,
+            subject: Subject::Branch(branch.clone()),
+            target: Target::Branch(branch.clone()),
+        })
+        .collect()
+}
+
+/// Only a stage that comes and goes with its branch goes: nobody loses `prod` by tidying branches.
+fn branch_deleted(branch: &Branch, project: &Project, stages: &[StageRecord]) -> Vec<Intent> {
+    stages
+        .iter()
+        .filter(|record| record.subject == Subject::Branch(branch.clone()))
+        .filter(|record| !is_permanent(&record.id.name, project))
+        .map(|record| Intent::Follow {
+            stage: record.id.name.clone(),
+            subject: record.subject.clone(),
+            target: Target::Gone(GoneReason::BranchDeleted),
+        })
+        .collect()
+}
+
+fn is_permanent(stage: &StageName, project: &Project) -> bool {
+    project.stages.iter().any(|rule| rule.pattern == StagePattern::Named(stage.clone()))
+}
+
+fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<Intent> {
+    let mut intents = Vec::new();
+    let find = |name: &StageName| stages.iter().find(|record| record.id.name == *name);
+    for pull in &seen.open {
+        for stage in project.rule_for_pull().filter_map(|rule| rule.pattern.for_pull(pull.number)) {
+            match find(&stage) {
+                None => intents.push(follow_pull(stage, pull.number)),
+                // Gone although open: its closing was undone while we were not told.
+                Some(record) if matches!(record.status, StageStatus::Gone { .. }) => {
+                    intents.push(Intent::Ring { stage });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    for record in stages {
+        let stage = record.id.name.clone();
+        let is_gone = matches!(record.status, StageStatus::Gone { .. });
+        match record.pull() {
+            _ if is_gone && seen.existing.contains(&stage) => intents.push(Intent::Ring { stage }),
+            _ if is_gone => {}
+            // A closing that was missed.
+            Some(number) if seen.open.iter().all(|pull| pull.number != number) => intents.push(Intent::Nudge { stage }),
+            Some(_) => {}
+            // Perhaps a push that was missed.
+            None => intents.push(Intent::Ring { stage }),
+        }
+    }
+    for name in seen.existing.iter().filter(|name| find(name).is_none()) {
+        if let Some(number) = pull_of(name, project) {
+            intents.push(follow_pull(name.clone(), number));
+        }
+    }
+    intents.dedup();
+    intents
+}
+
+/// The pull request that a stage's name speaks of, for stages that the database does not know.
+fn pull_of(name: &StageName, project: &Project) -> Option<PullNumber> {
+    project.rule_for_pull().find_map(|rule| match &rule.pattern {
+        StagePattern::PullRequest { prefix, suffix } => {
+            name.as_str().strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?.parse().ok().map(PullNumber)
+        }
+        StagePattern::Named(_) | StagePattern::Branch { .. } => None,
+    })
+}
+
+/// A wish that came by the command line or a comment, its right already checked where it was made.
+fn requested(stage: &StageName, target: &Target, project: &Project, stages: &[StageRecord]) -> Vec<Intent> {
+    let subject = match (target, stages.iter().find(|record| record.id.name == *stage)) {
+        (Target::PullRequest(number), _) => Some(Subject::PullRequest(*number)),
+        (Target::Branch(branch), _) => Some(Subject::Branch(branch.clone())),
+        (_, Some(record)) => Some(record.subject.clone()),
+        (_, None) => pull_of(stage, project).map(Subject::PullRequest),
+    };
+    subject
+        .map(|subject| Intent::Follow { stage: stage.clone(), subject, target: target.clone() })
+        .into_iter()
+        .collect()
+}
