@@ -15,6 +15,8 @@
 //!
 //! Floors 0 and 1 are pure: no I/O, no async, no clock, no randomness.
 
+pub mod config;
 pub mod decide;
 pub mod model;
 pub mod port;
+pub mod wire;

@@ -1,0 +1,66 @@
+//! The file `.github/greenroom.yml`: bytes in, a checked `Project` or all problems out.
+//!
+//! Guarantees: `check` never panics and its work is bounded, whatever the bytes are; it reports
+//! everything that is wrong at once, in the order of the file, each with line, column and what
+//! would be right; a `Project` that it returns can be deployed without another look at the file.
+
+mod complain;
+mod init;
+mod narrow;
+mod overlap;
+mod raw;
+mod reference;
+mod report;
+mod schema;
+mod services;
+mod sheet;
+mod stages;
+mod text;
+mod tree;
+mod yaml;
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{AppName, AwsTarget, Domain, Problems, Project};
+
+pub use init::{first_file, is_telling};
+pub use narrow::narrow;
+pub use reference::reference_table;
+pub use schema::schema;
+
+use report::Report;
+use sheet::Sheet;
+
+/// Where the file lies in a repository.
+pub const PATH: &str = ".github/greenroom.yml";
+
+/// Checks a file; `file` is its name in messages.
+pub fn check(file: &str, bytes: &[u8]) -> Result<Project, Problems> {
+    let mut report = Report::default();
+    match examine(bytes, &mut report) {
+        Some(project) if report.is_empty() => Ok(project),
+        _ => Err(report.finish(file)),
+    }
+}
+
+/// Everything that can be said of the bytes. `None` has left its reason in the report.
+fn examine(bytes: &[u8], report: &mut Report) -> Option<Project> {
+    let document = tree::read(bytes, report)?;
+    let bad = complain::check_shape(&document, report);
+    let mut sheet = Sheet { document: &document, bad, report };
+    let aws = aws(&mut sheet);
+    let domain = sheet.read::<raw::Domain>("/domain").map(|domain| Domain { zone: domain.zone, dns: domain.dns });
+    let stages = stages::rules(&mut sheet);
+    let services = services::services(&mut sheet, &stages);
+    let app = AppName::new(sheet.read::<String>("/app")?).map_err(|error| sheet.value("/app", error.to_string()));
+    Some(Project { app: app.ok()?, aws, domain, stages, services, digest: hex::encode(Sha256::digest(bytes)) })
+}
+
+fn aws(sheet: &mut Sheet<'_>) -> Option<AwsTarget> {
+    let raw::Aws { region, account, role } = sheet.read("/aws")?;
+    // Source: IAM identifiers, `arn:partition:iam::account:role/name`.
+    if let Some(other) = role.as_deref().and_then(|role| role.split(':').nth(4)).filter(|other| **other != account) {
+        sheet.value("/aws/role", format!("the role is in the account {other}, `account` says {account}"));
+    }
+    Some(AwsTarget { region, account, role })
+}

@@ -1,0 +1,17 @@
+//! From the bytes of a webhook to an [`Event`](crate::model::Event), without I/O.
+//!
+//! # Guarantees
+//!
+//! - [`verify`] looks at the raw bytes alone, compares in constant time, and tries every live
+//!   secret; nothing is parsed before it holds.
+//! - [`parse`] reads only the fields that are used, copies nothing else, and never panics,
+//!   whatever the bytes.
+//! - What is malformed is told apart: bytes that are no JSON ([`WireError::NotJson`], refused) and
+//!   JSON that GitHub signed but that lacks what its event must have ([`WireError::Poison`], kept).
+
+mod parse;
+mod payload;
+mod signature;
+
+pub use parse::{Message, Parsed, Poison, WireError, event_label, parse};
+pub use signature::{NoSecret, Secrets, SignatureError, sign, verify};

@@ -1,0 +1,211 @@
+//! What a signed body says.
+
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::payload::{CommentPayload, DeletePayload, Outline, PullRequestPayload, PushPayload, Repository};
+use crate::model::{
+    BadId, Branch, CommentEvent, CommitSha, DeliveryId, Event, PullNumber, PullRequestAction, PushEvent, RepoName,
+};
+
+/// A delivery that was understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub id: DeliveryId,
+    pub parsed: Parsed,
+}
+
+/// What a delivery asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parsed {
+    /// Something for a lane.
+    Event(Event),
+    /// GitHub tries the webhook out.
+    Ping,
+    /// Nothing that could change a stage.
+    Ignored { why: &'static str },
+}
+
+/// A body that GitHub signed but that lacks what its event must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poison {
+    pub id: DeliveryId,
+    /// The repository, where the body names one.
+    pub repo: Option<RepoName>,
+    pub reason: String,
+    /// Event, size and the names of the outermost fields: no value, so no secret either.
+    pub excerpt: String,
+}
+
+/// Why a delivery was not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A header that GitHub always sends is not there or not readable.
+    #[error("the {0} header is missing or not readable")]
+    Header(&'static str),
+    /// The bytes are no JSON: cut off on the way, or sent as a form.
+    #[error("the body is not JSON: set the webhook's content type to application/json")]
+    NotJson,
+    #[error("the body lacks what its event must have: {}", .0.reason)]
+    Poison(Box<Poison>),
+}
+
+/// Why one event could not be read, before it is known to whom it belongs.
+enum Unreadable {
+    Json(serde_json::Error),
+    Value(String),
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl From<BadId> for Unreadable {
+    fn from(error: BadId) -> Self {
+        // The refused text is the sender's: only the rule goes on.
+        Self::Value(format!("{}: {}", error.kind, error.rule))
+    }
+}
+
+const KNOWN: [&str; 7] =
+    ["pull_request", "push", "issue_comment", "delete", "installation", "installation_repositories", "ping"];
+
+/// The event's name where it is one that is handled, else `other`: a closed set, for metrics.
+pub fn event_label(event_header: Option<&str>) -> &'static str {
+    KNOWN.into_iter().find(|known| Some(*known) == event_header).unwrap_or("other")
+}
+
+/// Reads a delivery. Call it only after [`verify`](super::verify).
+pub fn parse(event_header: Option<&str>, delivery_header: Option<&str>, body: &[u8]) -> Result<Message, WireError> {
+    let event = event_header.ok_or(WireError::Header("X-GitHub-Event"))?;
+    let id =
+        delivery_header.and_then(|text| DeliveryId::new(text).ok()).ok_or(WireError::Header("X-GitHub-Delivery"))?;
+    let parsed = match event {
+        "pull_request" => pull_request(body),
+        "push" => push(body),
+        "issue_comment" => issue_comment(body),
+        "delete" => delete(body),
+        "installation" | "installation_repositories" => serde_json::from_slice::<IgnoredAny>(body)
+            .map(|_| Parsed::Event(Event::InstallationChanged))
+            .map_err(Into::into),
+        "ping" => Ok(Parsed::Ping),
+        _ => Ok(Parsed::Ignored { why: "an event that is not used" }),
+    };
+    match parsed {
+        Ok(parsed) => Ok(Message { id, parsed }),
+        Err(unreadable) => Err(explain(event, id, body, unreadable)),
+    }
+}
+
+fn pull_request(body: &[u8]) -> Result<Parsed, Unreadable> {
+    let payload: PullRequestPayload<'_> = serde_json::from_slice(body)?;
+    let action = match &*payload.action {
+        "opened" => PullRequestAction::Opened,
+        "reopened" => PullRequestAction::Reopened,
+        "synchronize" => PullRequestAction::Synchronize,
+        "edited" => PullRequestAction::Edited,
+        "labeled" => PullRequestAction::Labeled,
+        "unlabeled" => PullRequestAction::Unlabeled,
+        "ready_for_review" => PullRequestAction::ReadyForReview,
+        "converted_to_draft" => PullRequestAction::ConvertedToDraft,
+        "closed" => PullRequestAction::Closed,
+        _ => return Ok(Parsed::Ignored { why: "an action that changes no stage" }),
+    };
+    Ok(Parsed::Event(Event::PullRequest {
+        repo: repo(&payload.repository)?,
+        number: PullNumber(payload.number),
+        action,
+        head: CommitSha::new(payload.pull_request.head.sha)?,
+        actor: payload.sender.actor(),
+    }))
+}
+
+fn push(body: &[u8]) -> Result<Parsed, Unreadable> {
+    let payload: PushPayload<'_> = serde_json::from_slice(body)?;
+    let Some(branch) = payload.reference.strip_prefix("refs/heads/") else {
+        return Ok(Parsed::Ignored { why: "a push to something other than a branch" });
+    };
+    // A deleted branch is announced as a push to 40 zeros.
+    let gone = payload.deleted || payload.after.bytes().all(|digit| digit == b'0');
+    Ok(Parsed::Event(Event::Push(PushEvent {
+        repo: repo(&payload.repository)?,
+        branch: Branch(branch.to_owned()),
+        after: if gone { None } else { Some(CommitSha::new(payload.after)?) },
+        actor: payload.sender.map(|sender| sender.actor()),
+    })))
+}
+
+fn issue_comment(body: &[u8]) -> Result<Parsed, Unreadable> {
+    let payload: CommentPayload<'_> = serde_json::from_slice(body)?;
+    if payload.action != "created" {
+        return Ok(Parsed::Ignored { why: "a comment that is not new" });
+    }
+    if payload.issue.pull_request.is_none() {
+        return Ok(Parsed::Ignored { why: "a comment on an issue" });
+    }
+    let Some(author) = payload.comment.user else {
+        return Ok(Parsed::Ignored { why: "a comment without an author" });
+    };
+    Ok(Parsed::Event(Event::Comment(CommentEvent {
+        repo: repo(&payload.repository)?,
+        number: PullNumber(payload.issue.number),
+        comment: payload.comment.id,
+        author: author.actor(),
+        body: payload.comment.body.into_owned(),
+    })))
+}
+
+fn delete(body: &[u8]) -> Result<Parsed, Unreadable> {
+    let payload: DeletePayload<'_> = serde_json::from_slice(body)?;
+    if payload.ref_type != "branch" {
+        return Ok(Parsed::Ignored { why: "the removal of something other than a branch" });
+    }
+    let branch = Branch(payload.reference.into_owned());
+    Ok(Parsed::Event(Event::BranchDeleted { repo: repo(&payload.repository)?, branch }))
+}
+
+fn repo(repository: &Repository<'_>) -> Result<RepoName, BadId> {
+    RepoName::new(repository.full_name.as_ref())
+}
+
+/// Tells bytes that are no JSON from JSON that does not fit.
+fn explain(event: &str, id: DeliveryId, body: &[u8], unreadable: Unreadable) -> WireError {
+    let reason = match unreadable {
+        Unreadable::Json(error) if error.classify() != Category::Data => return WireError::NotJson,
+        // The reader stops at the first field that does not fit: the rest may still be cut off.
+        Unreadable::Json(_) if serde_json::from_slice::<IgnoredAny>(body).is_err() => return WireError::NotJson,
+        Unreadable::Json(error) => misfit(&error),
+        Unreadable::Value(reason) => reason,
+    };
+    let outline: Outline<'_> = serde_json::from_slice(body).unwrap_or_default();
+    let repo = outline.repository.and_then(|named| RepoName::new(named.full_name).ok());
+    let excerpt = excerpt(event, body);
+    WireError::Poison(Box::new(Poison { id, repo, reason, excerpt }))
+}
+
+/// Where the reader stopped and, for a missing field, which; never a value from the body.
+fn misfit(error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let text = error.to_string();
+    match text.split('`').nth(1) {
+        Some(field) if text.starts_with("missing field `") => format!("missing field `{field}` at {place}"),
+        _ => format!("a field of another type at {place}"),
+    }
+}
+
+fn excerpt(event: &str, body: &[u8]) -> String {
+    const FIELDS: usize = 20;
+    let is_plain = |name: &String| name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    let names: Vec<_> = fields.keys().filter(|name| is_plain(name)).take(FIELDS).map(String::as_str).collect();
+    format!("{} of {} bytes with the fields: {}", event_label(Some(event)), body.len(), names.join(", "))
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,0 +1,247 @@
+//! Every event by its table, every malformed body by its kind, and bodies broken at random.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::{Actor, ActorKind, UserId};
+
+const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+const GUID: Option<&str> = Some("72d3162e-cc78-11e3-81ab-4c9367dc0958");
+
+fn read(event: &str, body: &Value) -> Result<Parsed, WireError> {
+    parse(Some(event), GUID, body.to_string().as_bytes()).map(|message| message.parsed)
+}
+
+fn account(kind: &str) -> Value {
+    json!({ "login": "monalisa", "id": 1, "node_id": "MDQ6", "type": kind, "site_admin": false })
+}
+
+fn pull_request_body(action: &str) -> Value {
+    json!({
+        "action": action, "number": 42,
+        "pull_request": { "title": "a \"quoted\" \u{1F680} title", "head": { "sha": SHA, "ref": "x" }, "body": null },
+        "repository": { "id": 7, "full_name": "Acme/Shop", "owner": { "login": "Acme" } },
+        "sender": account("User"), "installation": { "id": 3 }
+    })
+}
+
+fn push_body(reference: &str, after: &str) -> Value {
+    json!({
+        "ref": reference, "before": SHA, "after": after, "deleted": after.starts_with('0') && after.ends_with('0'),
+        "repository": { "full_name": "acme/shop" }, "sender": account("Bot"), "commits": [{ "id": SHA }]
+    })
+}
+
+fn comment_body(action: &str) -> Value {
+    json!({
+        "action": action,
+        "issue": { "number": 42, "pull_request": { "url": "https://api.github.com/repos/acme/shop/pulls/42" } },
+        "comment": { "id": 99, "body": "/deploy\r\n\"now\" \u{e9}", "user": account("User") },
+        "repository": { "full_name": "acme/shop" }, "sender": account("User")
+    })
+}
+
+fn monalisa(kind: ActorKind) -> Actor {
+    Actor { id: UserId(1), login: "monalisa".into(), kind }
+}
+
+fn shop() -> RepoName {
+    RepoName::new("acme/shop").expect("a repository's name")
+}
+
+#[test]
+fn every_action_of_a_pull_request_that_matters_is_an_event() {
+    use PullRequestAction as Action;
+    let actions = [
+        ("opened", Action::Opened),
+        ("reopened", Action::Reopened),
+        ("synchronize", Action::Synchronize),
+        ("edited", Action::Edited),
+        ("labeled", Action::Labeled),
+        ("unlabeled", Action::Unlabeled),
+        ("ready_for_review", Action::ReadyForReview),
+        ("converted_to_draft", Action::ConvertedToDraft),
+        ("closed", Action::Closed),
+    ];
+    for (name, action) in actions {
+        let expected = Event::PullRequest {
+            repo: shop(),
+            number: PullNumber(42),
+            action,
+            head: CommitSha::new(SHA).expect("a sha"),
+            actor: monalisa(ActorKind::Person),
+        };
+        assert_eq!(read("pull_request", &pull_request_body(name)), Ok(Parsed::Event(expected)), "{name}");
+    }
+    for name in ["assigned", "auto_merge_enabled", "review_requested", ""] {
+        let parsed = read("pull_request", &pull_request_body(name));
+        assert!(matches!(parsed, Ok(Parsed::Ignored { .. })), "{name}: {parsed:?}");
+    }
+}
+
+#[test]
+fn a_push_names_its_branch_and_its_commit() {
+    let push = |branch: &str, after: Option<&str>| {
+        Parsed::Event(Event::Push(PushEvent {
+            repo: shop(),
+            branch: Branch(branch.into()),
+            after: after.map(|sha| CommitSha::new(sha).expect("a sha")),
+            actor: Some(monalisa(ActorKind::Bot)),
+        }))
+    };
+    assert_eq!(read("push", &push_body("refs/heads/main", SHA)), Ok(push("main", Some(SHA))));
+    assert_eq!(read("push", &push_body("refs/heads/feature/\u{e9}\"x", SHA)), Ok(push("feature/\u{e9}\"x", Some(SHA))));
+    assert_eq!(read("push", &push_body("refs/heads/old", &"0".repeat(40))), Ok(push("old", None)));
+    assert!(matches!(read("push", &push_body("refs/tags/v1", SHA)), Ok(Parsed::Ignored { .. })));
+    let mut by_key = push_body("refs/heads/main", SHA);
+    by_key["sender"] = Value::Null;
+    assert!(matches!(read("push", &by_key), Ok(Parsed::Event(Event::Push(PushEvent { actor: None, .. })))));
+}
+
+#[test]
+fn only_a_new_comment_on_a_pull_request_is_an_event() {
+    let expected = Event::Comment(CommentEvent {
+        repo: shop(),
+        number: PullNumber(42),
+        comment: 99,
+        author: monalisa(ActorKind::Person),
+        body: "/deploy\r\n\"now\" \u{e9}".into(),
+    });
+    assert_eq!(read("issue_comment", &comment_body("created")), Ok(Parsed::Event(expected)));
+    for action in ["edited", "deleted", "pinned"] {
+        assert!(matches!(read("issue_comment", &comment_body(action)), Ok(Parsed::Ignored { .. })), "{action}");
+    }
+    let mut on_issue = comment_body("created");
+    on_issue["issue"].as_object_mut().expect("an object").remove("pull_request");
+    assert!(matches!(read("issue_comment", &on_issue), Ok(Parsed::Ignored { .. })));
+    let mut by_ghost = comment_body("created");
+    by_ghost["comment"]["user"] = Value::Null;
+    assert!(matches!(read("issue_comment", &by_ghost), Ok(Parsed::Ignored { .. })));
+}
+
+#[test]
+fn the_other_events_by_their_table() {
+    let delete = |kind: &str| json!({ "ref": "old", "ref_type": kind, "repository": { "full_name": "acme/shop" } });
+    let gone = Event::BranchDeleted { repo: shop(), branch: Branch("old".into()) };
+    assert_eq!(read("delete", &delete("branch")), Ok(Parsed::Event(gone)));
+    assert!(matches!(read("delete", &delete("tag")), Ok(Parsed::Ignored { .. })));
+    let installed = json!({ "action": "created", "installation": { "id": 3 } });
+    for event in ["installation", "installation_repositories"] {
+        assert_eq!(read(event, &installed), Ok(Parsed::Event(Event::InstallationChanged)), "{event}");
+    }
+    assert_eq!(read("ping", &json!({ "zen": "Keep it logically awesome." })), Ok(Parsed::Ping));
+    assert!(matches!(read("workflow_run", &json!({})), Ok(Parsed::Ignored { .. })));
+}
+
+#[test]
+fn the_two_headers_must_be_there() {
+    let body = pull_request_body("opened").to_string();
+    let long = "x".repeat(101);
+    assert_eq!(parse(None, GUID, body.as_bytes()), Err(WireError::Header("X-GitHub-Event")));
+    for delivery in [None, Some(""), Some("a b"), Some(long.as_str())] {
+        let parsed = parse(Some("push"), delivery, body.as_bytes());
+        assert_eq!(parsed, Err(WireError::Header("X-GitHub-Delivery")), "{delivery:?}");
+    }
+}
+
+#[test]
+fn json_that_does_not_fit_its_event_is_poison_that_shows_no_value() {
+    let cases = [
+        ("pull_request", "number", "missing field `number`"),
+        ("pull_request", "sender", "missing field `sender`"),
+        ("pull_request", "pull_request", "missing field `pull_request`"),
+        ("pull_request", "repository", "missing field `repository`"),
+    ];
+    for (event, missing, reason) in cases {
+        let mut body = pull_request_body("opened");
+        body["secret_password"] = json!("hunter2");
+        body.as_object_mut().expect("an object").remove(missing);
+        let Err(WireError::Poison(poison)) = read(event, &body) else { panic!("{missing} was not missed") };
+        assert!(poison.reason.starts_with(reason), "{}", poison.reason);
+        assert_eq!(poison.repo, (missing != "repository").then(shop));
+        assert!(poison.excerpt.contains("action") && !poison.excerpt.contains("hunter2"), "{}", poison.excerpt);
+    }
+    let mut wrong_type = pull_request_body("opened");
+    wrong_type["number"] = json!("hunter2");
+    let mut wrong_sha = pull_request_body("opened");
+    wrong_sha["pull_request"]["head"]["sha"] = json!("hunter2");
+    let mut wrong_repo = pull_request_body("opened");
+    wrong_repo["repository"]["full_name"] = json!("../hunter2");
+    for body in [wrong_type, wrong_sha, wrong_repo, json!([]), json!(1), json!("hunter2"), json!(null)] {
+        let Err(WireError::Poison(poison)) = read("pull_request", &body) else { panic!("{body} was taken") };
+        assert!(!format!("{poison:?}").contains("hunter2"), "{poison:?}");
+    }
+}
+
+#[test]
+fn a_body_cut_off_anywhere_is_no_json() {
+    for (event, body) in [
+        ("pull_request", pull_request_body("opened")),
+        ("push", push_body("refs/heads/main", SHA)),
+        ("issue_comment", comment_body("created")),
+        ("installation", json!({ "action": "created" })),
+    ] {
+        let whole = body.to_string();
+        for end in 0..whole.len() {
+            let parsed = parse(Some(event), GUID, &whole.as_bytes()[..end]);
+            assert_eq!(parsed, Err(WireError::NotJson), "{event} cut at {end}");
+        }
+    }
+    // Wrong before the cut as well: still no JSON.
+    assert_eq!(parse(Some("push"), GUID, br#"{"ref": 1, "after"#), Err(WireError::NotJson));
+    assert_eq!(parse(Some("push"), GUID, b"payload=%7B%7D"), Err(WireError::NotJson));
+    let deep = "[".repeat(100_000);
+    assert_eq!(parse(Some("push"), GUID, deep.as_bytes()), Err(WireError::NotJson));
+}
+
+#[test]
+fn no_mutation_makes_it_panic_or_lose_the_delivery_s_id() {
+    let bodies = [
+        ("pull_request", pull_request_body("opened")),
+        ("push", push_body("refs/heads/main", SHA)),
+        ("issue_comment", comment_body("created")),
+        ("delete", json!({ "ref": "old", "ref_type": "branch", "repository": { "full_name": "acme/shop" } })),
+    ];
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).expect("smaller than below")
+    };
+    let alphabet = b"{}[]\":,\\0-9.eEtfn u\x00\xff\xc3";
+    let mut outcomes = [0_u32; 3];
+    for round in 0..20_000 {
+        let (event, body) = &bodies[round % bodies.len()];
+        let mut bytes = body.to_string().into_bytes();
+        for _ in 0..=next(4) {
+            let at = next(bytes.len());
+            match next(3) {
+                0 => bytes[at] = alphabet[next(alphabet.len())],
+                1 => bytes.insert(at, alphabet[next(alphabet.len())]),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        match parse(Some(event), GUID, &bytes) {
+            Ok(message) => {
+                assert_eq!(Some(message.id.as_str()), GUID);
+                outcomes[0] += 1;
+            }
+            Err(WireError::Poison(poison)) => {
+                assert_eq!(Some(poison.id.as_str()), GUID);
+                outcomes[1] += 1;
+            }
+            Err(WireError::NotJson) => outcomes[2] += 1,
+            Err(WireError::Header(name)) => panic!("the header {name} was there"),
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 100), "every outcome was met: {outcomes:?}");
+}
+
+#[test]
+fn labels_are_a_closed_set() {
+    assert_eq!(event_label(Some("push")), "push");
+    for strange in [None, Some(""), Some("workflow_run"), Some("push\n")] {
+        assert_eq!(event_label(strange), "other");
+    }
+}

@@ -1,0 +1,120 @@
+//! The fields of GitHub's webhook payloads that are used, borrowed from the body where possible.
+//!
+//! Source: GitHub Docs, "Webhook events and payloads". Everything else in a body is skipped.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::model::{Actor, ActorKind, UserId};
+
+#[derive(Deserialize)]
+pub(super) struct Account<'a> {
+    id: u64,
+    #[serde(borrow)]
+    login: Cow<'a, str>,
+    /// `User`, `Bot`, `Organization` or `Mannequin`.
+    #[serde(borrow, rename = "type", default)]
+    kind: Cow<'a, str>,
+}
+
+impl Account<'_> {
+    pub(super) fn actor(&self) -> Actor {
+        let kind = if self.kind == "Bot" { ActorKind::Bot } else { ActorKind::Person };
+        Actor { id: UserId(self.id), login: self.login.clone().into_owned(), kind }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Repository<'a> {
+    #[serde(borrow)]
+    pub(super) full_name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PullRequestPayload<'a> {
+    #[serde(borrow)]
+    pub(super) action: Cow<'a, str>,
+    pub(super) number: u64,
+    #[serde(borrow)]
+    pub(super) pull_request: Pull<'a>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+    #[serde(borrow)]
+    pub(super) sender: Account<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pull<'a> {
+    #[serde(borrow)]
+    pub(super) head: Head<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Head<'a> {
+    #[serde(borrow)]
+    pub(super) sha: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PushPayload<'a> {
+    #[serde(borrow, rename = "ref")]
+    pub(super) reference: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) after: Cow<'a, str>,
+    #[serde(default)]
+    pub(super) deleted: bool,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+    /// A deploy key's push has none.
+    #[serde(borrow)]
+    pub(super) sender: Option<Account<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct CommentPayload<'a> {
+    #[serde(borrow)]
+    pub(super) action: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) issue: Issue<'a>,
+    #[serde(borrow)]
+    pub(super) comment: Comment<'a>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Issue<'a> {
+    pub(super) number: u64,
+    /// Present when the issue is a pull request.
+    #[serde(borrow)]
+    pub(super) pull_request: Option<&'a serde_json::value::RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Comment<'a> {
+    pub(super) id: u64,
+    #[serde(borrow)]
+    pub(super) body: Cow<'a, str>,
+    /// `null` when the account is gone.
+    #[serde(borrow)]
+    pub(super) user: Option<Account<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct DeletePayload<'a> {
+    #[serde(borrow, rename = "ref")]
+    pub(super) reference: Cow<'a, str>,
+    /// `branch` or `tag`.
+    #[serde(borrow)]
+    pub(super) ref_type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
+/// The little that is looked for in a body that could not be read as its event.
+#[derive(Deserialize, Default)]
+pub(super) struct Outline<'a> {
+    #[serde(borrow)]
+    pub(super) repository: Option<Repository<'a>>,
+}

@@ -1,0 +1,155 @@
+//! Who sent these bytes: HMAC-SHA256 over the raw body under a shared secret.
+//!
+//! Source: GitHub Docs, "Validating webhook deliveries" (`X-Hub-Signature-256: sha256=<hex>`).
+
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
+
+const SCHEME: &str = "sha256=";
+
+/// The webhook secrets that are live: the current one, and the previous one while it is rotated out.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    live: Vec<SecretString>,
+}
+
+/// A webhook secret without a character: anybody could sign with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the webhook secret is empty")]
+pub struct NoSecret;
+
+/// Why a body is not believed. All of them are answered alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    #[error("the signature header is missing")]
+    Missing,
+    #[error("the signature header is not sha256= and 64 hexadecimal digits")]
+    Malformed,
+    #[error("the signature does not match the body")]
+    Mismatch,
+}
+
+impl Secrets {
+    /// Refuses an empty secret, current or previous.
+    pub fn new(current: SecretString, previous: Option<SecretString>) -> Result<Self, NoSecret> {
+        let live: Vec<_> = std::iter::once(current).chain(previous).collect();
+        if live.iter().any(|secret| secret.expose_secret().trim().is_empty()) {
+            return Err(NoSecret);
+        }
+        Ok(Self { live })
+    }
+}
+
+/// Holds when the header is the signature of exactly these bytes under one of the live secrets, and
+/// answers that signature.
+///
+/// It is a hash of the body as well, and the same one whenever the captured body is sent again,
+/// because nobody else can sign: what it is known by, without hashing the body a second time.
+///
+/// The time does not depend on where a signature differs, nor on which secret it matches.
+pub fn verify(body: &[u8], signature_header: Option<&str>, secrets: &Secrets) -> Result<[u8; 32], SignatureError> {
+    let digits = signature_header.ok_or(SignatureError::Missing)?.strip_prefix(SCHEME);
+    let mut claimed = [0_u8; 32];
+    hex::decode_to_slice(digits.ok_or(SignatureError::Malformed)?, &mut claimed)
+        .map_err(|_| SignatureError::Malformed)?;
+    let matches =
+        secrets.live.iter().fold(Choice::from(0), |found, secret| found | tag(body, secret).ct_eq(claimed.as_slice()));
+    if bool::from(matches) { Ok(claimed) } else { Err(SignatureError::Mismatch) }
+}
+
+/// The header's value for these bytes, for whoever plays GitHub.
+pub fn sign(body: &[u8], secret: &SecretString) -> String {
+    format!("{SCHEME}{}", hex::encode(tag(body, secret)))
+}
+
+fn tag(body: &[u8], secret: &SecretString) -> [u8; 32] {
+    // HMAC takes keys of every length; the error exists for other algorithms of the trait.
+    Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).map_or([0; 32], |mut mac| {
+        mac.update(body);
+        mac.finalize().into_bytes().into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(current: &str, previous: Option<&str>) -> Secrets {
+        Secrets::new(current.into(), previous.map(SecretString::from)).expect("two secrets with characters")
+    }
+
+    #[test]
+    fn github_s_own_example_holds() {
+        // GitHub Docs, "Validating webhook deliveries", "Testing the webhook payload validation".
+        let header = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let secrets = secrets("It's a Secret to Everybody", None);
+        let tag = tag(b"Hello, World!", &"It's a Secret to Everybody".into());
+        assert_eq!(verify(b"Hello, World!", Some(header), &secrets), Ok(tag));
+        assert_eq!(hex::encode(tag), header.trim_start_matches(SCHEME));
+        assert_eq!(verify(b"Hello, World?", Some(header), &secrets), Err(SignatureError::Mismatch));
+    }
+
+    #[test]
+    fn both_live_secrets_hold_and_no_other() {
+        let live = secrets("current", Some("previous"));
+        for (key, expected) in [
+            ("current", Ok(tag(b"{}", &"current".into()))),
+            ("previous", Ok(tag(b"{}", &"previous".into()))),
+            ("older", Err(SignatureError::Mismatch)),
+            ("", Err(SignatureError::Mismatch)),
+        ] {
+            assert_eq!(verify(b"{}", Some(&sign(b"{}", &key.into())), &live), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_header_of_another_form_is_refused_before_it_is_compared() {
+        let live = secrets("current", None);
+        let good = sign(b"{}", &"current".into());
+        let sha1 = format!("sha1={}", "0".repeat(40));
+        let cases = [
+            (None, SignatureError::Missing),
+            (Some(""), SignatureError::Malformed),
+            (Some("sha256="), SignatureError::Malformed),
+            (Some(sha1.as_str()), SignatureError::Malformed),
+            (Some(&good[7..]), SignatureError::Malformed),
+            (Some(&good[..good.len() - 1]), SignatureError::Malformed),
+            (Some(&good[..good.len() - 2]), SignatureError::Malformed),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(verify(b"{}", header, &live), Err(expected), "{header:?}");
+        }
+        let longer = format!("{good}00");
+        assert_eq!(verify(b"{}", Some(&longer), &live), Err(SignatureError::Malformed));
+        assert_eq!(
+            verify(b"{}", Some(&good.to_uppercase().replace("SHA", "sha")), &live),
+            Ok(tag(b"{}", &"current".into()))
+        );
+    }
+
+    #[test]
+    fn every_changed_bit_of_a_signature_is_noticed() {
+        let live = secrets("current", None);
+        let good = tag(b"body", &"current".into());
+        for bit in 0..256 {
+            let mut forged = good;
+            forged[bit / 8] ^= 1 << (bit % 8);
+            let header = format!("sha256={}", hex::encode(forged));
+            assert_eq!(verify(b"body", Some(&header), &live), Err(SignatureError::Mismatch), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn an_empty_secret_is_no_secret() {
+        assert_eq!(Secrets::new("".into(), None).err(), Some(NoSecret));
+        assert_eq!(Secrets::new(" \n".into(), None).err(), Some(NoSecret));
+        assert_eq!(Secrets::new("x".into(), Some("".into())).err(), Some(NoSecret));
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert!(!format!("{:?}", secrets("hunter2", Some("hunter1"))).contains("hunter"));
+    }
+}
