@@ -19,4 +19,5 @@ pub mod config;
 pub mod decide;
 pub mod model;
 pub mod port;
+pub mod view;
 pub mod wire;

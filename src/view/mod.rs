@@ -1,0 +1,43 @@
+//! What a stage looks like to its readers: comment, check run, deployment, terminal.
+//!
+//! # Guarantees
+//!
+//! - Pure: the same record, deploy and time give the same text, to the byte, so that a text is
+//!   only published when it differs.
+//! - Honest: every state has words of its own; what still serves is named when something failed.
+//! - Texts of others (log lines, problems, names) cannot mention anybody, close a fence, make a
+//!   link or start HTML: escaping is what happens to every value of a template unless its filter
+//!   says otherwise.
+//! - Every text fits its place: the frame is kept, the log is cut.
+
+mod clean;
+mod limit;
+mod markdown;
+mod read;
+mod redact;
+mod render;
+mod service;
+mod stage;
+mod status;
+mod times;
+
+pub use clean::{clean_line, clean_lines};
+pub use redact::{redact, redact_lines};
+pub use render::{
+    CheckText, CommentWish, DeploymentText, check, comment, comment_wish, deployment, line, marker, span, step_line,
+};
+pub use stage::{
+    Expiry, FailureView, Full, GoneView, HealthView, HistoryRow, Links, ProblemView, ServiceState, ServiceView,
+    Serving, StagePhase, StageView, StepRow, StepRowState, StepView, Unchanged, Waiting,
+};
+pub use status::{StatusRow, status_rows, status_table};
+pub use times::{Part, PartName, Times};
+
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod snapshots_deploys;
+#[cfg(test)]
+mod snapshots_states;
