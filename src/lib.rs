@@ -19,5 +19,6 @@ pub mod config;
 pub mod decide;
 pub mod model;
 pub mod port;
+pub mod store;
 pub mod view;
 pub mod wire;

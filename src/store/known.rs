@@ -1,0 +1,309 @@
+//! Telling a delivery from a known one without writing two random pages for each: `SQLite`'s way.
+//!
+//! A unique index over ids and one over digests would be hit at a random page by every delivery,
+//! and the log of `SQLite` takes whole pages: they would cost more than everything else about a
+//! delivery together. So the newest rows' keys are kept in memory, in order, and a cursor goes
+//! round through all keys: each batch moves those in the next small range into the table `known`,
+//! where they share a few pages.
+//!
+//! # Guarantees
+//!
+//! - A key only leads to a row; whether it is the same delivery is decided by comparing the row.
+//! - The memory can be lost at any time: `known_until` says from which row on it must be read again,
+//!   and it moves only once the cursor has gone round.
+//! - Another process may write to the same file: its rows are seen by their numbers.
+//! - After a transaction that was not committed the memory is to be dropped.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Bound;
+
+use sha2::{Digest, Sha256};
+use sqlx::{AnyConnection, Row, query as fixed};
+
+use super::sql::{query, runs, values_in_order};
+use super::write::DeliveryRow;
+use crate::port::Receipt;
+
+/// How many rows come in while the cursor goes round once: about a megabyte of memory.
+pub(super) const ROUND: u32 = 16_384;
+
+/// The keys under which a delivery is looked for.
+pub(super) fn keys(id: &str, body_hash: &[u8]) -> [i64; 2] {
+    [key(&Sha256::digest(id.as_bytes())), key(body_hash)]
+}
+
+fn key(digest: &[u8]) -> i64 {
+    digest.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes))
+}
+
+/// The keys that are not in the table yet.
+pub(super) struct Known {
+    round: u32,
+    /// Key and row, in order.
+    fresh: BTreeSet<(i64, i64)>,
+    /// The newest row that was seen.
+    last: i64,
+    /// Keys from here on are the next to be moved.
+    cursor: i64,
+    /// The newest row when the cursor last stood at the beginning.
+    at_start: i64,
+}
+
+impl Known {
+    /// Reads what the table lacks; `round` is [`ROUND`] except in tests.
+    pub(super) async fn read(connection: &mut AnyConnection, round: u32) -> Result<Self, sqlx::Error> {
+        let until: i64 = fixed("SELECT seq FROM known_until").fetch_one(&mut *connection).await?.try_get(0)?;
+        let mut known = Self { round, fresh: BTreeSet::new(), last: until, cursor: i64::MIN, at_start: until };
+        known.catch_up(connection).await?;
+        known.at_start = known.last;
+        Ok(known)
+    }
+
+    /// Reads the rows that came after the last one seen.
+    async fn catch_up(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        let newer = fixed("SELECT seq, id, body FROM inbox WHERE seq > $1 ORDER BY seq").bind(self.last);
+        for row in newer.fetch_all(connection).await? {
+            let (seq, id, body): (i64, String, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            self.fresh.extend(keys(&id, &body).map(|key| (key, seq)));
+            self.last = seq;
+        }
+        Ok(())
+    }
+
+    /// Takes deliveries in, and says of each what became of it.
+    pub(super) async fn receive(
+        &mut self,
+        connection: &mut AnyConnection,
+        deliveries: &[&DeliveryRow],
+    ) -> Result<Vec<Receipt>, sqlx::Error> {
+        let all: Vec<i64> = deliveries.iter().flat_map(|delivery| delivery.keys).collect();
+        let stored: HashSet<i64> = self.stored(connection, &all).await?.into_iter().map(|(key, _)| key).collect();
+        let mut receipts = vec![Receipt::Accepted; deliveries.len()];
+        let (mut new, mut doubtful, mut batch) = (Vec::new(), Vec::new(), HashSet::new());
+        for (place, delivery) in deliveries.iter().enumerate() {
+            let [id, body] = delivery.keys.map(|key| !batch.insert(key) || stored.contains(&key) || self.is_fresh(key));
+            if id || body { doubtful.push(place) } else { new.push(*delivery) }
+        }
+        self.insert(connection, &new).await?;
+        for place in doubtful {
+            receipts[place] = self.compare(connection, deliveries[place]).await?;
+        }
+        self.settle(connection, deliveries.len()).await?;
+        Ok(receipts)
+    }
+
+    /// What the table says about some keys; sees on the way whether another process has written.
+    async fn stored(&mut self, connection: &mut AnyConnection, keys: &[i64]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+        let mut found = Vec::new();
+        for run in runs(keys) {
+            let head = "SELECT NULL, MAX(seq) FROM inbox UNION ALL SELECT key, seq FROM known WHERE key IN";
+            let mut select = query(values_in_order(head, run.len(), 1, ""));
+            for key in run {
+                select = select.bind(*key);
+            }
+            for row in select.fetch_all(&mut *connection).await? {
+                match (row.try_get(0)?, row.try_get(1)?) {
+                    (Some(key), Some(seq)) => found.push((key, seq)),
+                    (None, Some(newest)) if newest > self.last => self.catch_up(&mut *connection).await?,
+                    (None::<i64>, _) | (_, None::<i64>) => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn fresh_rows(&self, key: i64) -> impl Iterator<Item = i64> {
+        self.fresh.range((key, i64::MIN)..=(key, i64::MAX)).map(|(_, seq)| *seq)
+    }
+
+    fn is_fresh(&self, key: i64) -> bool {
+        self.fresh_rows(key).next().is_some()
+    }
+
+    async fn insert(&mut self, connection: &mut AnyConnection, new: &[&DeliveryRow]) -> Result<(), sqlx::Error> {
+        for run in runs(new) {
+            let head = "INSERT INTO inbox (seq, id, body, lane, state, at, content, reason) VALUES";
+            let mut insert = query(values_in_order(head, 8, run.len(), ""));
+            for row in run {
+                self.last += 1;
+                self.fresh.extend(row.keys.map(|key| (key, self.last)));
+                insert = insert.bind(self.last).bind(&row.id).bind(&row.body).bind(&row.lane).bind(row.state);
+                insert = insert.bind(row.at).bind(&row.content).bind(row.reason.as_deref());
+            }
+            insert.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks at every row that one of the keys leads to.
+    async fn compare(&mut self, connection: &mut AnyConnection, row: &DeliveryRow) -> Result<Receipt, sqlx::Error> {
+        let mut seqs: BTreeSet<i64> =
+            self.stored(connection, &row.keys).await?.into_iter().map(|(_, seq)| seq).collect();
+        seqs.extend(row.keys.into_iter().flat_map(|key| self.fresh_rows(key)));
+        let mut same_body = false;
+        for seq in seqs {
+            let there = fixed("SELECT id, body FROM inbox WHERE seq = $1").bind(seq);
+            let Some(there) = there.fetch_optional(&mut *connection).await? else { continue };
+            let (id, body): (String, Vec<u8>) = (there.try_get(0)?, there.try_get(1)?);
+            if id == row.id {
+                return super::inbox::take_again(connection, row, Some(seq)).await;
+            }
+            same_body |= body == row.body;
+        }
+        if same_body {
+            return Ok(Receipt::Duplicate);
+        }
+        self.insert(connection, &[row]).await?;
+        Ok(Receipt::Accepted)
+    }
+
+    /// Moves the keys of the next range into the table, and the cursor behind them.
+    async fn settle(&mut self, connection: &mut AnyConnection, rows: usize) -> Result<(), sqlx::Error> {
+        let width = (u64::MAX / u64::from(self.round)).saturating_mul(rows as u64);
+        let next = self.cursor.checked_add_unsigned(width);
+        let end = next.map_or(Bound::Unbounded, |next| Bound::Excluded((next, i64::MIN)));
+        let moved: Vec<(i64, i64)> =
+            self.fresh.range((Bound::Included((self.cursor, i64::MIN)), end)).copied().collect();
+        for run in runs(&moved) {
+            let mut insert =
+                query(values_in_order("INSERT INTO known (key, seq) VALUES", 2, run.len(), "ON CONFLICT DO NOTHING"));
+            for entry in run {
+                self.fresh.remove(entry);
+                insert = insert.bind(entry.0).bind(entry.1);
+            }
+            insert.execute(&mut *connection).await?;
+        }
+        self.cursor = next.unwrap_or(i64::MIN);
+        if next.is_none() {
+            fixed("UPDATE known_until SET seq = $1 WHERE seq < $1").bind(self.at_start).execute(connection).await?;
+            self.at_start = self.last;
+        }
+        Ok(())
+    }
+
+    /// Forgets the keys of rows that are removed.
+    pub(super) async fn forget(
+        &mut self,
+        connection: &mut AnyConnection,
+        rows: &[(i64, String, Vec<u8>)],
+    ) -> Result<(), sqlx::Error> {
+        let gone: Vec<(i64, i64)> =
+            rows.iter().flat_map(|(seq, id, body)| keys(id, body).map(|key| (key, *seq))).collect();
+        for run in runs(&gone) {
+            let mut delete = query(values_in_order("DELETE FROM known WHERE (key, seq) IN (VALUES", 2, run.len(), ")"));
+            for entry in run {
+                self.fresh.remove(entry);
+                delete = delete.bind(entry.0).bind(entry.1);
+            }
+            delete.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng, rngs::SmallRng};
+    use sqlx::Connection;
+
+    use super::super::{inbox, sqlite, writer};
+    use super::*;
+
+    fn delivery(id: u32, body: u32) -> DeliveryRow {
+        let body: Vec<u8> = Sha256::digest(body.to_be_bytes()).to_vec();
+        DeliveryRow {
+            keys: keys(&format!("d{id}"), &body),
+            id: format!("d{id}"),
+            body,
+            lane: "repo:acme/shop".to_owned(),
+            state: inbox::RECEIVED,
+            at: 0,
+            content: String::new(),
+            reason: None,
+        }
+    }
+
+    /// What the inbox holds, told by looking at every row.
+    #[derive(Default)]
+    struct Plain(Vec<(u32, u32)>);
+
+    impl Plain {
+        fn receive(&mut self, id: u32, body: u32) -> Receipt {
+            if self.0.iter().any(|row| row.0 == id) {
+                return Receipt::Accepted;
+            }
+            if self.0.iter().any(|row| row.1 == body) {
+                return Receipt::Duplicate;
+            }
+            self.0.push((id, body));
+            Receipt::Accepted
+        }
+    }
+
+    /// Two writers on one file, batches of all sizes, restarts, rollbacks and removals in any
+    /// order: every answer is that of a plain search.
+    #[tokio::test]
+    async fn every_answer_is_that_of_a_plain_search() {
+        sqlx::any::install_default_drivers();
+        let folder = tempfile::tempdir().unwrap();
+        let options = sqlite::options(&format!("sqlite://{}/known.db", folder.path().display())).unwrap();
+        let mut connection = writer::connect(&options, &sqlite::DIALECT).await.unwrap();
+        sqlite::DIALECT.migrator.run(&mut connection).await.unwrap();
+        let mut random = SmallRng::seed_from_u64(7);
+        let mut writers = [None, None];
+        let (mut plain, mut duplicates, mut moved) = (Plain::default(), 0, 0);
+        for step in 0..600_u32 {
+            let known = &mut writers[random.random_range(0..2)];
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            if known.is_none() || random.random_ratio(1, 20) {
+                *known = Some(Known::read(&mut transaction, 40).await.unwrap());
+            }
+            let writer = known.as_mut().unwrap();
+            let span = 20 + step;
+            let sent: Vec<(u32, u32)> = (0..random.random_range(1..12))
+                .map(|_| (random.random_range(0..span), random.random_range(0..span)))
+                .collect();
+            let rows: Vec<DeliveryRow> = sent.iter().map(|(id, body)| delivery(*id, *body)).collect();
+            let receipts = writer.receive(&mut transaction, &rows.iter().collect::<Vec<_>>()).await.unwrap();
+            if random.random_ratio(1, 10) {
+                *known = None;
+                transaction.rollback().await.unwrap();
+                continue;
+            }
+            // New ones come first in a batch, doubtful ones after them, each kind in its order.
+            let mut seen = HashSet::new();
+            let doubtful = |row: &(u32, u32), plain: &Plain, seen: &mut HashSet<(char, u32)>| {
+                let repeated = !seen.insert(('i', row.0)) | !seen.insert(('b', row.1));
+                repeated || plain.0.iter().any(|old| old.0 == row.0 || old.1 == row.1)
+            };
+            let (late, early): (Vec<_>, Vec<_>) = (0..sent.len()).partition(|i| doubtful(&sent[*i], &plain, &mut seen));
+            for place in early.into_iter().chain(late) {
+                assert_eq!(
+                    receipts[place],
+                    plain.receive(sent[place].0, sent[place].1),
+                    "step {step}: {:?}",
+                    sent[place]
+                );
+                duplicates += u32::from(receipts[place] == Receipt::Duplicate);
+            }
+            if random.random_ratio(1, 30) {
+                fixed("UPDATE inbox SET state = 1 WHERE seq % 3 = 0").execute(&mut *transaction).await.unwrap();
+                let last: i64 = fixed("SELECT MAX(seq) FROM inbox").fetch_one(&mut *transaction).await.unwrap().get(0);
+                let gone = inbox::handled(&mut transaction, last, 50).await.unwrap();
+                writer.forget(&mut transaction, &gone).await.unwrap();
+                inbox::remove(&mut transaction, &gone.iter().map(|row| row.0).collect::<Vec<_>>()).await.unwrap();
+                fixed("UPDATE inbox SET state = 0").execute(&mut *transaction).await.unwrap();
+                plain.0.retain(|row| gone.iter().all(|(_, id, _)| *id != format!("d{}", row.0)));
+            }
+            transaction.commit().await.unwrap();
+            moved = fixed("SELECT COUNT(*) FROM known").fetch_one(&mut connection).await.unwrap().get(0);
+        }
+        let until: i64 = fixed("SELECT seq FROM known_until").fetch_one(&mut connection).await.unwrap().get(0);
+        assert!(
+            duplicates > 100 && moved > 100 && until > 100,
+            "{duplicates} duplicates, {moved} moved, until {until}"
+        );
+        let left = writers.iter().flatten().map(|writer| writer.fresh.len()).max();
+        assert!(left < Some(4 * 40 + 100), "the memory stays small: {left:?} keys");
+    }
+}

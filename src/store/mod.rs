@@ -1,0 +1,162 @@
+//! The database: SQLite inside the process, or PostgreSQL shared by several.
+//!
+//! # Guarantees
+//!
+//! - What a call acknowledged is on disk: every write goes through one task per process that puts
+//!   all that is queued into one transaction and answers after its commit (`writer`).
+//! - A write under a stale fence touches nothing and spoils nobody else's write in the same
+//!   transaction; a write that the database refuses fails alone (`batch`).
+//! - The same SQL serves both backends; what differs stands in `sqlite`, `postgres` and `known`.
+
+mod batch;
+mod calls;
+mod inbox;
+mod known;
+mod lanes;
+mod postgres;
+mod read;
+mod row;
+mod sql;
+mod sqlite;
+mod write;
+mod writer;
+
+use std::sync::Arc;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyPool, Executor};
+
+use crate::port::Store;
+use writer::Writer;
+
+/// Why the database could not be opened, with the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address is none that we know.
+    #[error("{0}; write sqlite://greenroom.db for a file, or postgres://user:password@host/database")]
+    Address(String),
+    /// It does not answer, or refuses us.
+    #[error("cannot open the {backend} database: {advice}")]
+    Connect {
+        backend: &'static str,
+        /// What to look at.
+        advice: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Its tables could not be brought up to date.
+    #[error(
+        "cannot bring the tables up to date; if a newer greenroom has used this database, run that version or a newer one"
+    )]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+/// How a delivery is told from a known one.
+enum Dedupe {
+    /// By unique indices.
+    Indices,
+    /// By keys, the newest of them in memory.
+    Known,
+}
+
+/// What the two databases do differently.
+struct Dialect {
+    name: &'static str,
+    /// Begins a transaction that will write.
+    begin: &'static str,
+    /// Ends a `SELECT` of rows that this transaction is going to change.
+    lock: &'static str,
+    /// The same, leaving out what another transaction is changing.
+    lock_free: &'static str,
+    /// Frees every lane, where one process alone holds lanes.
+    free_lanes: Option<&'static str>,
+    dedupe: Dedupe,
+    /// Run on every new connection that reads.
+    on_read: &'static [&'static str],
+    /// Run on every new connection that writes.
+    on_write: &'static [&'static str],
+    /// How many connections read beside the one that writes.
+    readers: u32,
+    /// Whether a connection that was idle may have been lost, so that it is asked before use.
+    test_readers: bool,
+    migrator: &'static sqlx::migrate::Migrator,
+    /// What to look at when it cannot be opened.
+    advice: &'static str,
+}
+
+/// A [`Store`] over either database.
+struct SqlStore {
+    pool: AnyPool,
+    writer: Writer,
+}
+
+/// Whether somebody else may be at work on the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Possible,
+    /// SQLite has one server: leases that are found were held by one that was killed.
+    NoneOnSqlite,
+}
+
+/// Opens the database that the address names, makes the file if it is SQLite's, and brings the
+/// tables up to date.
+///
+/// Must be called inside a tokio runtime: the writing task is spawned there. It ends, having
+/// written what was queued, when the last clone of the store is dropped.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
+    open_in(url, Company::Possible).await
+}
+
+/// Opens the database for the server itself, once it knows that no other one runs on its data folder.
+///
+/// On SQLite that server is the only one, so lanes that a killed one held are free at once; on
+/// PostgreSQL their leases have to run out, because another server may be at work on them.
+pub async fn open_for_server(url: &str) -> Result<Arc<dyn Store>, OpenError> {
+    open_in(url, Company::NoneOnSqlite).await
+}
+
+async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenError> {
+    sqlx::any::install_default_drivers();
+    let (dialect, options) = address(url)?;
+    let connect = |source| OpenError::Connect { backend: dialect.name, advice: dialect.advice, source };
+    let mut connection = writer::connect(&options, dialect).await.map_err(connect)?;
+    dialect.migrator.run(&mut connection).await.map_err(OpenError::Migrate)?;
+    if let (Company::NoneOnSqlite, Some(free)) = (company, dialect.free_lanes) {
+        connection.execute(free).await.map_err(connect)?;
+    }
+    let pool = read::pool(&options, dialect);
+    Ok(Arc::new(SqlStore { pool, writer: Writer::spawn(connection, options, dialect) }))
+}
+
+fn address(url: &str) -> Result<(&'static Dialect, AnyConnectOptions), OpenError> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        "sqlite" => Ok((&sqlite::DIALECT, sqlite::options(url)?)),
+        "postgres" | "postgresql" => Ok((&postgres::DIALECT, postgres::options(url)?)),
+        // Never the address itself: it may hold a password.
+        _ => Err(OpenError::Address(format!("{scheme:?} is not a kind of database that Greenroom knows"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_cannot_work_is_refused_with_the_way_out() {
+        for bad in ["", "greenroom.db", "mysql://root:hunter2@h/x", "sqlite::memory:", "sqlite://x.db?mode=memory"] {
+            let error = open(bad).await.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("sqlite://greenroom.db"), "{bad}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_does_not_exist_is_said_so() {
+        let error = open("sqlite:///no-such-folder/x.db").await.err().map(|error| error.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some("cannot open the SQLite database: does its folder exist, and may this user write there?")
+        );
+    }
+}

@@ -1,0 +1,34 @@
+//! PostgreSQL: for several processes that share the work.
+//!
+//! Row locks are taken in the order of the lanes' keys, so that two processes do not wait for each
+//! other in a circle; where they do all the same, PostgreSQL ends one and it is tried again.
+
+use sqlx::ConnectOptions;
+use sqlx::any::AnyConnectOptions;
+
+use super::{Dedupe, Dialect, OpenError};
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+
+pub(super) static DIALECT: Dialect = Dialect {
+    name: "PostgreSQL",
+    begin: "BEGIN",
+    lock: " FOR UPDATE",
+    // A claim never waits for a lane that another process is changing: it takes the next one.
+    lock_free: " FOR UPDATE SKIP LOCKED",
+    free_lanes: None,
+    dedupe: Dedupe::Indices,
+    on_read: &[],
+    on_write: &[],
+    readers: 4,
+    test_readers: true,
+    migrator: &MIGRATOR,
+    advice: "is the server running, and are host, user, password and database in GREENROOM_DATABASE_URL right?",
+};
+
+/// The options of an address.
+pub(super) fn options(url: &str) -> Result<AnyConnectOptions, OpenError> {
+    let options: AnyConnectOptions =
+        url.parse().map_err(|_| OpenError::Address("the address of the server cannot be read".into()))?;
+    Ok(options.disable_statement_logging())
+}

@@ -1,0 +1,200 @@
+//! The one task of this process that writes: group commit.
+//!
+//! While one transaction is being committed the next writes queue up; then all of them become the
+//! next transaction. The more is asked at once, the fewer commits each write costs.
+//!
+//! - A passing fault (busy, deadlock, lost connection) is tried again a few times, then every write
+//!   of the batch is answered `Retry`. When the connection is lost while committing, nobody knows
+//!   whether it was committed, and trying again could do it twice: that is `Retry` at once.
+//! - A batch that the database refuses is cut in halves until the refused write is alone, so that
+//!   one bad write never fails another.
+
+use std::time::Duration;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Dialect;
+use super::batch::{self, Broken};
+use super::known::Known;
+use super::sql::{fault, is_lost, is_passing};
+use super::write::{Answer, Job, Write};
+use crate::port::{PortError, PortResult};
+
+/// How many writes may wait; the next caller waits for a place.
+const QUEUE: usize = 1024;
+/// How many writes one transaction takes.
+const BATCH: usize = 256;
+/// How often a batch is tried.
+const TRIES: u32 = 6;
+/// Before the second try; doubled after each.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Hands writes to the task.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    pub(super) fn spawn(connection: AnyConnection, options: AnyConnectOptions, dialect: &'static Dialect) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(Task { connection: Some(connection), known: None, options, dialect }.run(waiting));
+        Self { queue }
+    }
+
+    /// Writes, and answers when it is on disk.
+    pub(super) async fn write(&self, write: Write) -> PortResult<Answer> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || PortError::retry("the database's writer has stopped");
+        self.queue.send(Job { write, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+/// A connection for writing.
+pub(super) async fn connect(options: &AnyConnectOptions, dialect: &Dialect) -> Result<AnyConnection, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    for pragma in dialect.on_write {
+        connection.execute(*pragma).await?;
+    }
+    Ok(connection)
+}
+
+enum Fault {
+    /// Nothing was written; later it may be.
+    Passing(PortError),
+    /// It may have been written.
+    Unknown(PortError),
+    /// Nothing was written, and one of the writes never can be.
+    Refused(PortError),
+}
+
+struct Task {
+    connection: Option<AnyConnection>,
+    known: Option<Known>,
+    options: AnyConnectOptions,
+    dialect: &'static Dialect,
+}
+
+impl Task {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        while waiting.recv_many(&mut jobs, BATCH).await > 0 {
+            // Who is ready to run may be about to write too: under load this makes few large
+            // transactions out of many small ones, and without load it costs nothing.
+            tokio::task::yield_now().await;
+            while jobs.len() < BATCH
+                && let Ok(job) = waiting.try_recv()
+            {
+                jobs.push(job);
+            }
+            self.settle(std::mem::take(&mut jobs)).await;
+        }
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::debug!(%error, "closing the database");
+        }
+    }
+
+    /// Writes and answers every job.
+    async fn settle(&mut self, jobs: Vec<Job>) {
+        let mut groups = vec![jobs];
+        while let Some(mut group) = groups.pop() {
+            match self.persist(&group).await {
+                Ok(answers) => {
+                    for (job, answer) in group.into_iter().zip(answers) {
+                        reply(job, answer);
+                    }
+                }
+                Err(Fault::Refused(_)) if group.len() > 1 => {
+                    let rest = group.split_off(group.len() / 2);
+                    groups.extend([rest, group]);
+                }
+                Err(Fault::Passing(error) | Fault::Unknown(error) | Fault::Refused(error)) => answer_all(group, error),
+            }
+        }
+    }
+
+    /// One transaction over all jobs, tried again while its faults pass.
+    async fn persist(&mut self, jobs: &[Job]) -> Result<Vec<PortResult<Answer>>, Fault> {
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            match self.attempt(jobs).await {
+                Err(Fault::Passing(error)) => tracing::debug!(%error, "writing again"),
+                settled => return settled,
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.attempt(jobs).await
+    }
+
+    async fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<PortResult<Answer>>, Fault> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.options, self.dialect)
+                .await
+                .map_err(|error| Fault::Passing(PortError::retry(format!("cannot reach the database: {error}"))))?,
+        };
+        let (outcome, usable) = transact(&mut connection, self.dialect, &mut self.known, jobs).await;
+        if outcome.is_err() {
+            self.known = None;
+        }
+        if usable {
+            self.connection = Some(connection);
+        }
+        outcome
+    }
+}
+
+/// Runs one transaction; the second value says whether the connection may be used again.
+async fn transact(
+    connection: &mut AnyConnection,
+    dialect: &'static Dialect,
+    known: &mut Option<Known>,
+    jobs: &[Job],
+) -> (Result<Vec<PortResult<Answer>>, Fault>, bool) {
+    let mut transaction = match connection.begin_with(dialect.begin).await {
+        Ok(transaction) => transaction,
+        Err(error) => return (Err(sort(error)), false),
+    };
+    match batch::run(&mut transaction, dialect, known, jobs).await {
+        Ok(answers) => match transaction.commit().await {
+            Ok(()) => (Ok(answers), true),
+            Err(error) if is_lost(&error) => {
+                (Err(Fault::Unknown(PortError::retry(format!("the database was lost in a commit: {error}")))), false)
+            }
+            Err(error) => (Err(sort(error)), false),
+        },
+        Err(Broken::Sql(error)) => {
+            let usable = transaction.rollback().await.is_ok() && !is_lost(&error);
+            (Err(sort(error)), usable)
+        }
+        Err(Broken::Refused(error)) => {
+            let usable = transaction.rollback().await.is_ok();
+            (Err(Fault::Refused(error)), usable)
+        }
+    }
+}
+
+fn sort(error: sqlx::Error) -> Fault {
+    let passing = is_passing(&error);
+    let error = fault("writing", error);
+    if passing { Fault::Passing(error) } else { Fault::Refused(error) }
+}
+
+fn reply(job: Job, answer: PortResult<Answer>) {
+    // Whoever asked may have gone: a claim that nobody takes ends with its lease.
+    let _ = job.answer.send(answer);
+}
+
+/// Gives everybody the same error; an error with a cause is not to be copied, so one gets it whole.
+fn answer_all(jobs: Vec<Job>, error: PortError) {
+    let reason = error.to_string();
+    let mut whole = Some(error);
+    for job in jobs {
+        reply(job, Err(whole.take().unwrap_or_else(|| PortError::retry(reason.clone()))));
+    }
+}

@@ -1,0 +1,103 @@
+//! Migrations: the same steps for both databases, each run on a database with data in it.
+//!
+//! A migration comes with `tests/data/migrations/<its name>`: rows as they look after it. The next
+//! one must cope with them, and what the last one leaves must be readable by the store.
+
+#[path = "support/postgres.rs"]
+mod postgres_server;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use greenroom::model::{CommitSha, DeployId, RepoName, StageId, StageName, StageStatus, Timestamp};
+use sqlx::any::AnyConnectOptions;
+use sqlx::migrate::Migrator;
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Executor};
+
+fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn names(path: &str) -> BTreeSet<String> {
+    std::fs::read_dir(folder(path))
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a plain name"))
+        .collect()
+}
+
+#[test]
+fn both_databases_take_the_same_steps_and_each_has_sample_data() {
+    let sqlite = names("migrations/sqlite");
+    assert!(!sqlite.is_empty());
+    assert_eq!(sqlite, names("migrations/postgres"));
+    assert_eq!(sqlite, names("tests/data/migrations"), "a migration brings rows as they look after it");
+}
+
+async fn connect(url: &str) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    let options: AnyConnectOptions = url.parse().expect("an address");
+    options.connect().await.expect("the database answers")
+}
+
+/// Applies one migration after the other, each followed by its sample data.
+async fn migrate_with_data(url: &str, migrations: &str) {
+    let all = Migrator::new(folder(migrations)).await.expect("the migrations are well-formed");
+    let samples = names("tests/data/migrations");
+    let mut connection = connect(url).await;
+    for (count, sample) in (1..).zip(&samples) {
+        let until = Migrator::with_migrations(all.iter().take(count).cloned().collect());
+        until.run(&mut connection).await.unwrap_or_else(|error| panic!("{sample} fails on data: {error}"));
+        let data = std::fs::read_to_string(folder("tests/data/migrations").join(sample)).expect("sample data");
+        connection.execute(AssertSqlSafe(data)).await.unwrap_or_else(|error| panic!("the data of {sample}: {error}"));
+    }
+    connection.close().await.expect("the connection closes");
+}
+
+/// Opening checks that the steps inside the binary are those of the folder, byte for byte.
+async fn read_it_all(url: &str) {
+    let store = greenroom::store::open(url).await.expect("the store opens what was migrated");
+    let stage = |name| StageId {
+        repo: RepoName::new("acme/shop").expect("a repository"),
+        name: StageName::new(name).expect("a stage"),
+    };
+    let dev = store.stage(&stage("dev")).await.expect("read").expect("there");
+    assert_eq!(dev.status, StageStatus::Live { sha: CommitSha::new("a".repeat(40)).expect("a commit") });
+    assert_eq!(dev.lock.expect("locked").reason, "demo");
+    assert_eq!(store.stages(None).await.expect("read").len(), 2);
+    assert_eq!(store.deploys(&stage("pr-42"), 9).await.expect("read").len(), 2);
+    assert_eq!(store.log(DeployId(1)).await.expect("read").events().len(), 2);
+    assert_eq!(store.surfaces(&stage("pr-42")).await.expect("read").len(), 2);
+    assert_eq!(store.releases(&stage("pr-42"), 9).await.expect("read").len(), 1);
+    assert_eq!(store.audit(None, 9).await.expect("read").len(), 1);
+    let counts = store.counts(Timestamp(1_764_000_060_000)).await.expect("read");
+    assert_eq!((counts.inbox_waiting, counts.inbox_poison, counts.lanes_due, counts.deploys_running), (1, 1, 1, 1));
+    let claimed = store.claim(Timestamp(1_764_000_060_000), 1000).await.expect("asked").expect("its lease is over");
+    assert_eq!((claimed.attempts, claimed.held.bell(), claimed.held.fence().0), (1, 7, 6));
+}
+
+#[tokio::test]
+async fn sqlite_migrates_with_data_in_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite://{}/greenroom.db?mode=rwc", folder.path().display());
+    migrate_with_data(&url, "migrations/sqlite").await;
+    read_it_all(&url).await;
+}
+
+#[tokio::test]
+async fn postgres_migrates_with_data_in_it() {
+    let url = postgres_server::fresh_database().await;
+    migrate_with_data(&url, "migrations/postgres").await;
+    read_it_all(&url).await;
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite://{}/greenroom.db", folder.path().display());
+    drop(greenroom::store::open(&url).await.expect("a new file"));
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES (9999, 'newer', TRUE, 'x', 1)";
+    connect(&url).await.execute(newer).await.expect("inserted");
+    let error = greenroom::store::open(&url).await.err().expect("refused").to_string();
+    assert!(error.contains("newer greenroom"), "{error}");
+}
