@@ -17,8 +17,10 @@
 
 pub mod config;
 pub mod decide;
+pub mod github;
 pub mod model;
 pub mod port;
+pub mod sandbox;
 pub mod store;
 pub mod view;
 pub mod wire;

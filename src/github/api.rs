@@ -1,0 +1,268 @@
+//! Calls with the right token, at the right pace, from memory where that is as good.
+
+use std::ops::ControlFlow;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, next_page};
+use super::cache::{Answers, Freshness, Kept};
+use super::key::AppKey;
+use super::pace::{Account, Pace, Weight};
+use super::path;
+use super::settings::{GitHubSettings, SetupError};
+use super::token::{Installation, Minted, Scope, Token, Tokens};
+use super::transport::{Ask, Transport};
+use crate::model::{RepoName, Timestamp};
+use crate::port::{Clock, PortError, PortResult};
+
+/// 16 MB of answers.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// A list is never followed further: 10,000 entries.
+const MOST_PAGES: usize = 100;
+
+/// As whom a call is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Who<'a> {
+    /// The App itself, by its key.
+    App,
+    /// The installation on one repository.
+    Repo(&'a RepoName, Scope),
+    /// A whole installation, by a token made for the purpose.
+    Listing(&'a Token),
+}
+
+impl<'a> Who<'a> {
+    /// The installation on a repository for everything but the removal of environments.
+    pub(super) fn on(repo: &'a RepoName) -> Self {
+        Self::Repo(repo, Scope::Work)
+    }
+}
+
+/// What a call is made with.
+struct Pass {
+    token: SecretString,
+    account: Account,
+    serial: u64,
+}
+
+/// GitHub's API as the App may use it.
+pub(super) struct Api {
+    pub(super) app_id: u64,
+    pub(super) transport: Transport,
+    key: AppKey,
+    tokens: Tokens,
+    serial: AtomicU64,
+    pace: Pace,
+    answers: Answers,
+    clock: Arc<dyn Clock>,
+}
+
+impl Api {
+    pub(super) fn new(settings: &GitHubSettings, key: AppKey) -> Result<Self, SetupError> {
+        Ok(Self {
+            app_id: settings.app_id,
+            transport: Transport::new(settings)?,
+            key,
+            tokens: Tokens::default(),
+            serial: AtomicU64::new(0),
+            pace: Pace::new(settings.write_limits, settings.seed),
+            answers: Answers::new(CACHE_BYTES),
+            clock: Arc::clone(&settings.clock),
+        })
+    }
+
+    /// Reads a path.
+    pub(super) async fn get(&self, who: Who<'_>, ask: Ask, freshness: Freshness) -> PortResult<Answer> {
+        let kept = if freshness == Freshness::Always { None } else { self.answers.get(&ask.path) };
+        if let (Freshness::Immutable, Some(kept)) = (freshness, &kept) {
+            return Ok(kept.answer());
+        }
+        let etag = kept.as_ref().and_then(|kept| kept.etag.clone());
+        let ask = Ask { etag, ..ask };
+        let answer = self.call(who, &ask, Weight::Read).await?;
+        match (answer.status, kept) {
+            (StatusCode::NOT_MODIFIED, Some(kept)) => Ok(kept.answer()),
+            (StatusCode::OK, _) if freshness != Freshness::Always => {
+                self.answers.keep(&ask.path, Kept::of(&answer));
+                Ok(answer)
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    /// Changes something.
+    pub(super) async fn send(
+        &self,
+        who: Who<'_>,
+        method: Method,
+        path: String,
+        body: Option<Value>,
+    ) -> PortResult<Answer> {
+        self.call(who, &Ask::send(method, path, body), Weight::Write).await
+    }
+
+    /// Reads a list page by page until `visit` has seen enough.
+    pub(super) async fn pages<P: DeserializeOwned>(
+        &self,
+        who: Who<'_>,
+        first: String,
+        what: &str,
+        mut visit: impl FnMut(P) -> ControlFlow<()> + Send,
+    ) -> PortResult<()> {
+        let mut path = first;
+        for _ in 0..MOST_PAGES {
+            let answer = self.get(who, Ask::get(path), Freshness::Always).await?;
+            let next = next_page(&answer.headers).and_then(|address| self.transport.relative(address));
+            if visit(answer.json(what)?).is_break() {
+                return Ok(());
+            }
+            match next {
+                Some(next) => path = next,
+                None => return Ok(()),
+            }
+        }
+        // Half a list taken for the whole could end in a removal.
+        Err(PortError::Bug { context: format!("{what}: more than {MOST_PAGES} pages"), source: None })
+    }
+
+    /// A token for all repositories of an installation that can only list them.
+    pub(super) async fn listing_token(&self, installation: u64) -> PortResult<Token> {
+        self.mint(installation, &json!({ "permissions": { "metadata": "read" } })).await
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// One call: admitted, sent, and judged. A refused token is renewed once.
+    async fn call(&self, who: Who<'_>, ask: &Ask, weight: Weight) -> PortResult<Answer> {
+        let pass = self.pass(who).await?;
+        let answer = self.attempt(&pass, ask, weight).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        self.forget(who, &pass).await;
+        let pass = self.pass(who).await?;
+        let answer = self.attempt(&pass, ask, weight).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Err(PortError::retry(format!("GitHub does not accept our credentials: {}", answer.complaint())));
+        }
+        Ok(answer)
+    }
+
+    async fn attempt(&self, pass: &Pass, ask: &Ask, weight: Weight) -> PortResult<Answer> {
+        self.pace.admit(pass.account, weight, self.now())?;
+        let answer = self.transport.exchange(ask, &pass.token).await?;
+        let now = self.now();
+        if let Some(until) = answer.limited_until(now) {
+            self.pace.hold(pass.account, until);
+            tracing::warn!(path = ask.path, wait_millis = until.since(now), "GitHub limits our requests");
+            return Err(self.pace.wait("GitHub limits our requests", now, until));
+        }
+        if answer.is_server_fault() {
+            let reason = format!("GitHub answered {}", answer.status.as_u16());
+            return Err(match answer.retry_after(now) {
+                Some(until) => self.pace.wait(reason, now, until),
+                None => PortError::retry(reason),
+            });
+        }
+        Ok(answer)
+    }
+
+    async fn pass(&self, who: Who<'_>) -> PortResult<Pass> {
+        let of = |token: &Token| Pass {
+            token: token.value.clone(),
+            account: Account::Installation(token.installation),
+            serial: token.serial,
+        };
+        match who {
+            Who::App => Ok(Pass { token: self.key.token(self.now())?, account: Account::App, serial: 0 }),
+            Who::Listing(token) => Ok(of(token)),
+            Who::Repo(repo, scope) => {
+                let slot = self.tokens.slot(repo, scope, self.now());
+                let mut place = slot.lock().await;
+                if let Some(token) = place.as_ref().filter(|token| token.is_good(self.now())) {
+                    return Ok(of(token));
+                }
+                let token = self.repo_token(repo, scope).await?;
+                let pass = of(&token);
+                *place = Some(token);
+                Ok(pass)
+            }
+        }
+    }
+
+    /// Throws a refused token away, unless somebody has replaced it already.
+    async fn forget(&self, who: Who<'_>, pass: &Pass) {
+        match who {
+            Who::App => self.key.forget(),
+            Who::Listing(_) => {}
+            Who::Repo(repo, scope) => {
+                let slot = self.tokens.slot(repo, scope, self.now());
+                let mut place = slot.lock().await;
+                if place.as_ref().is_some_and(|token| token.serial == pass.serial) {
+                    *place = None;
+                }
+            }
+        }
+    }
+
+    async fn repo_token(&self, repo: &RepoName, scope: Scope) -> PortResult<Token> {
+        let path = path::repo(repo, "/installation");
+        // Boxed: the App's own calls need no token, so this goes one level deep.
+        let answer = Box::pin(self.call(Who::App, &Ask::get(path), Weight::Read)).await?;
+        if matches!(answer.status, StatusCode::NOT_FOUND) {
+            let reason = format!("the app is not installed on {repo}: install it there");
+            return Err(PortError::Denied { reason });
+        }
+        let installation: Installation = answer.json(&format!("the installation on {repo}"))?;
+        if installation.suspended_at.is_some() {
+            let reason = format!("the app's installation on {repo} is suspended: its owner can take it up again");
+            return Err(PortError::Denied { reason });
+        }
+        let permissions = scope.permissions(repo, &installation.permissions)?;
+        let body = json!({ "repositories": [repo.name()], "permissions": permissions });
+        self.mint(installation.id, &body).await
+    }
+
+    async fn mint(&self, installation: u64, body: &Value) -> PortResult<Token> {
+        let path = format!("/app/installations/{installation}/access_tokens");
+        let ask = Ask::send(Method::POST, path, Some(body.clone()));
+        let answer = Box::pin(self.call(Who::App, &ask, Weight::Read)).await?;
+        let minted: Minted = answer.json("an installation token")?;
+        let expires_at = timestamp(&minted.expires_at)?;
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        Ok(Token { value: minted.token, installation, expires_at, serial })
+    }
+}
+
+impl Kept {
+    fn of(answer: &Answer) -> Self {
+        Self {
+            etag: answer.header("etag").map(str::to_owned),
+            content_type: answer.header("content-type").map(str::to_owned),
+            body: answer.body.clone(),
+        }
+    }
+
+    fn answer(&self) -> Answer {
+        let mut headers = HeaderMap::new();
+        if let Some(kind) = self.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok()) {
+            headers.insert(http::header::CONTENT_TYPE, kind);
+        }
+        Answer { status: StatusCode::OK, headers, body: self.body.clone() }
+    }
+}
+
+/// A time as GitHub writes it: `2026-11-20T05:04:00Z`.
+pub(super) fn timestamp(text: &str) -> PortResult<Timestamp> {
+    jiff::Timestamp::from_str(text)
+        .map(|at| Timestamp(at.as_millisecond()))
+        .map_err(|error| PortError::bug("reading a time in GitHub's answer", error))
+}

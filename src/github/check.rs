@@ -1,0 +1,98 @@
+//! Check runs.
+
+use std::ops::ControlFlow;
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::api::{Api, Who};
+use super::comment::external;
+use super::path::{self, encode};
+use crate::model::{CheckState, ExternalId};
+use crate::port::{CheckRun, PortResult};
+
+#[derive(Deserialize)]
+struct Run {
+    id: u64,
+    external_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RunPage {
+    check_runs: Vec<Run>,
+}
+
+/// Updates the check run if there is one with this key, else makes it.
+pub(super) async fn publish(api: &Api, check: &CheckRun<'_>) -> PortResult<ExternalId> {
+    let known = match check.id {
+        Some(id) => update(api, check, id.as_str()).await?,
+        None => None,
+    };
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    if let Some(found) = find(api, check).await?
+        && let Some(id) = update(api, check, &found.to_string()).await?
+    {
+        return Ok(id);
+    }
+    let mut body = fields(check);
+    body.insert("head_sha".into(), json!(check.sha));
+    let path = path::repo(check.repo, "/check-runs");
+    let answer = api.send(Who::on(check.repo), Method::POST, path, Some(Value::Object(body))).await?;
+    let made: Run = answer.json(&format!("a check run of {}", check.repo))?;
+    external(made.id)
+}
+
+/// The id again, or `None` when there is no such check run.
+async fn update(api: &Api, check: &CheckRun<'_>, id: &str) -> PortResult<Option<ExternalId>> {
+    let path = path::repo(check.repo, &format!("/check-runs/{}", encode(id)));
+    let answer = api.send(Who::on(check.repo), Method::PATCH, path, Some(Value::Object(fields(check)))).await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    let updated: Run = answer.json(&format!("check run {id} of {}", check.repo))?;
+    external(updated.id).map(Some)
+}
+
+/// GitHub does not filter by `external_id`: by name and app, then by our own eyes.
+async fn find(api: &Api, check: &CheckRun<'_>) -> PortResult<Option<u64>> {
+    let query = format!("check_name={}&app_id={}&filter=all&per_page=100", encode(check.name), api.app_id);
+    let first = path::repo(check.repo, &format!("/commits/{}/check-runs?{query}", check.sha));
+    let what = format!("the check runs of {} of {}", check.sha.short(), check.repo);
+    let mut found = None;
+    api.pages(Who::on(check.repo), first, &what, |page: RunPage| {
+        let ours = |run: &Run| run.external_id.as_deref() == Some(check.key);
+        found = page.check_runs.into_iter().filter(ours).map(|run| run.id).chain(found).max();
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(found)
+}
+
+fn fields(check: &CheckRun<'_>) -> Map<String, Value> {
+    let (status, conclusion) = match check.state {
+        CheckState::Queued => ("queued", None),
+        CheckState::InProgress => ("in_progress", None),
+        CheckState::Success => ("completed", Some("success")),
+        CheckState::Failure => ("completed", Some("failure")),
+        CheckState::Neutral => ("completed", Some("neutral")),
+        CheckState::Cancelled => ("completed", Some("cancelled")),
+        CheckState::Skipped => ("completed", Some("skipped")),
+        CheckState::ActionRequired => ("completed", Some("action_required")),
+    };
+    let mut body = Map::new();
+    body.insert("name".into(), json!(check.name));
+    body.insert("external_id".into(), json!(check.key));
+    body.insert("status".into(), json!(status));
+    body.insert("output".into(), json!({ "title": check.title, "summary": check.summary }));
+    // A conclusion completes the run, and null is not accepted: it is there or it is not.
+    if let Some(conclusion) = conclusion {
+        body.insert("conclusion".into(), json!(conclusion));
+    }
+    if let Some(url) = check.details_url {
+        body.insert("details_url".into(), json!(url));
+    }
+    body
+}

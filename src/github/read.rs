@@ -1,0 +1,278 @@
+//! Looking at repositories, branches, files and pull requests.
+
+use std::ops::ControlFlow;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::answer::Answer;
+use super::api::{Api, Who};
+use super::cache::Freshness;
+use super::path::{self, encode, encode_segments};
+use super::transport::{Ask, RAW};
+use crate::model::{
+    Actor, ActorKind, Branch, Changed, CommitSha, HeadRef, Permission, PullNumber, PullRequest, PullRequestState,
+    RepoName, UserId,
+};
+use crate::port::{PortError, PortResult};
+
+/// GitHub's comparison names at most so many files.
+///
+/// Source: GitHub Docs, "Compare two commits".
+const MOST_FILES: usize = 300;
+
+#[derive(Deserialize)]
+pub(super) struct User {
+    id: u64,
+    pub(super) login: String,
+    #[serde(rename = "type", default)]
+    pub(super) kind: String,
+}
+
+impl User {
+    fn actor(self) -> Actor {
+        let kind = if self.kind == "Bot" { ActorKind::Bot } else { ActorKind::Person };
+        Actor { id: UserId(self.id), login: self.login, kind }
+    }
+}
+
+#[derive(Deserialize)]
+struct NamedRepo {
+    full_name: String,
+}
+
+#[derive(Deserialize)]
+struct Pull {
+    number: u64,
+    title: String,
+    state: String,
+    #[serde(default)]
+    draft: bool,
+    merged_at: Option<String>,
+    user: Option<User>,
+    #[serde(default)]
+    labels: Vec<Label>,
+    head: Side,
+    base: Side,
+}
+
+#[derive(Deserialize)]
+struct Label {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    #[serde(rename = "ref")]
+    reference: String,
+    sha: String,
+    repo: Option<NamedRepo>,
+}
+
+impl Pull {
+    fn checked(self, repo: &RepoName) -> PortResult<PullRequest> {
+        let bad = |error| PortError::bug(format!("reading a pull request of {repo}"), error);
+        let state = match (&*self.state, self.merged_at, self.draft) {
+            ("open", _, false) => PullRequestState::Open,
+            ("open", _, true) => PullRequestState::Draft,
+            (_, Some(_), _) => PullRequestState::Merged,
+            (_, None, _) => PullRequestState::Closed,
+        };
+        let head_repo = self.head.repo.map(|head| RepoName::new(head.full_name)).transpose().map_err(bad)?;
+        // GitHub shows the work of removed accounts under the name of its ghost.
+        let ghost = || Actor { id: UserId(0), login: "ghost".into(), kind: ActorKind::Person };
+        Ok(PullRequest {
+            repo: repo.clone(),
+            number: PullNumber(self.number),
+            title: self.title,
+            author: self.user.map_or_else(ghost, User::actor),
+            head: HeadRef {
+                repo: head_repo,
+                branch: Branch(self.head.reference),
+                sha: CommitSha::new(self.head.sha).map_err(bad)?,
+            },
+            base: Branch(self.base.reference),
+            state,
+            labels: self.labels.into_iter().map(|label| label.name).collect(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RepoPage {
+    repositories: Vec<NamedRepo>,
+}
+
+/// The repositories of every installation that is not suspended.
+pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoName>> {
+    let mut installations: Vec<super::token::Installation> = Vec::new();
+    api.pages(Who::App, "/app/installations?per_page=100".into(), "the app's installations", |mut page: Vec<_>| {
+        installations.append(&mut page);
+        ControlFlow::Continue(())
+    })
+    .await?;
+    let mut names = Vec::new();
+    for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
+        let token = api.listing_token(installation.id).await?;
+        let first = "/installation/repositories?per_page=100".to_owned();
+        api.pages(Who::Listing(&token), first, "an installation's repositories", |page: RepoPage| {
+            names.extend(page.repositories.into_iter().map(|repo| repo.full_name));
+            ControlFlow::Continue(())
+        })
+        .await?;
+    }
+    let mut repos: Vec<_> = names
+        .into_iter()
+        .map(RepoName::new)
+        .collect::<Result<_, _>>()
+        .map_err(|error| PortError::bug("reading the names of repositories", error))?;
+    repos.sort_unstable();
+    repos.dedup();
+    Ok(repos)
+}
+
+pub(super) async fn default_branch(api: &Api, repo: &RepoName) -> PortResult<Branch> {
+    #[derive(Deserialize)]
+    struct Repo {
+        default_branch: String,
+    }
+    let ask = Ask::get(path::repo(repo, ""));
+    let found: Repo = api.get(Who::on(repo), ask, Freshness::Conditional).await?.json(&format!("repository {repo}"))?;
+    Ok(Branch(found.default_branch))
+}
+
+pub(super) async fn branch_head(api: &Api, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {
+    #[derive(Deserialize)]
+    struct Reference {
+        #[serde(rename = "ref")]
+        name: String,
+        object: Object,
+    }
+    #[derive(Deserialize)]
+    struct Object {
+        sha: String,
+    }
+    // git itself allows no branch with an empty part or "..".
+    let Some(encoded) = encode_segments(&branch.0) else { return Ok(None) };
+    let ask = Ask::get(path::repo(repo, &format!("/git/ref/heads/{encoded}")));
+    let answer = api.get(Who::on(repo), ask, Freshness::Conditional).await?;
+    // 409: a repository without a commit.
+    if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::CONFLICT) {
+        return Ok(None);
+    }
+    let what = format!("branch {} of {repo}", branch.0);
+    let found: Reference = answer.json(&what)?;
+    if found.name.strip_prefix("refs/heads/") != Some(&branch.0) {
+        return Ok(None);
+    }
+    CommitSha::new(found.object.sha).map(Some).map_err(|error| PortError::bug(format!("reading {what}"), error))
+}
+
+pub(super) async fn pull_request(api: &Api, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest> {
+    let ask = Ask::get(path::repo(repo, &format!("/pulls/{number}")));
+    let answer = api.get(Who::on(repo), ask, Freshness::Conditional).await?;
+    let pull: Pull = answer.json(&format!("pull request {number} of {repo}"))?;
+    pull.checked(repo)
+}
+
+pub(super) async fn open_pull_requests(api: &Api, repo: &RepoName) -> PortResult<Vec<PullRequest>> {
+    let mut pulls: Vec<Pull> = Vec::new();
+    let first = path::repo(repo, "/pulls?state=open&per_page=100");
+    api.pages(Who::on(repo), first, &format!("the pull requests of {repo}"), |mut page: Vec<Pull>| {
+        pulls.append(&mut page);
+        ControlFlow::Continue(())
+    })
+    .await?;
+    pulls.into_iter().map(|pull| pull.checked(repo)).collect()
+}
+
+pub(super) async fn file_at(api: &Api, repo: &RepoName, sha: &CommitSha, file: &str) -> PortResult<Option<Vec<u8>>> {
+    let Some(encoded) = encode_segments(file) else { return Ok(None) };
+    let mut ask = Ask::get(path::repo(repo, &format!("/contents/{encoded}?ref={sha}")));
+    ask.accept = RAW;
+    let answer = api.get(Who::on(repo), ask, Freshness::Immutable).await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        // "No commit found for the ref": not the file is missing but the commit.
+        let no_commit = answer.complaint().to_ascii_lowercase().contains("no commit");
+        let what = || format!("commit {} of {repo}", sha.short());
+        return if no_commit { Err(PortError::NotFound { what: what() }) } else { Ok(None) };
+    }
+    let answer = answer.ok(&format!("{file} at {} of {repo}", sha.short()))?;
+    Ok(content(&answer))
+}
+
+/// The file's own bytes; `None` for a folder, which GitHub lists as JSON whatever was asked for.
+fn content(answer: &Answer) -> Option<Vec<u8>> {
+    let is_raw = answer.header("content-type").is_some_and(|kind| kind.contains("raw"));
+    let is_list = || serde_json::from_slice::<Vec<serde_json::Value>>(&answer.body).is_ok();
+    (is_raw || !is_list()).then(|| answer.body.to_vec())
+}
+
+/// The files that differ. GitHub compares with the merge base, which is the older commit only when
+/// the newer one descends from it: otherwise everything counts as changed.
+pub(super) async fn changed_files(
+    api: &Api,
+    repo: &RepoName,
+    base: &CommitSha,
+    head: &CommitSha,
+) -> PortResult<Changed> {
+    #[derive(Deserialize)]
+    struct Comparison {
+        status: String,
+        files: Option<Vec<File>>,
+    }
+    #[derive(Deserialize)]
+    struct File {
+        filename: String,
+        previous_filename: Option<String>,
+    }
+    if base == head {
+        return Ok(Changed::Files(Vec::new()));
+    }
+    // The files are all on the first page; the commits, which we do not need, are one a page.
+    let ask = Ask::get(path::repo(repo, &format!("/compare/{base}...{head}?per_page=1&page=1")));
+    let answer = api.get(Who::on(repo), ask, Freshness::Immutable).await?;
+    if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY) {
+        return Ok(Changed::Everything);
+    }
+    let comparison: Comparison = answer.json(&format!("the difference of two commits of {repo}"))?;
+    let descends = matches!(&*comparison.status, "ahead" | "identical");
+    match comparison.files {
+        Some(files) if descends && files.len() < MOST_FILES => Ok(Changed::Files(
+            files.into_iter().flat_map(|file| [Some(file.filename), file.previous_filename]).flatten().collect(),
+        )),
+        _ => Ok(Changed::Everything),
+    }
+}
+
+/// What an account may do: by login, because GitHub asks for that, and believed only when the
+/// login still belongs to the numeric id.
+pub(super) async fn permission(api: &Api, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {
+    #[derive(Deserialize)]
+    struct Answered {
+        permission: String,
+        role_name: Option<String>,
+        user: Option<User>,
+    }
+    let ask = Ask::get(path::repo(repo, &format!("/collaborators/{}/permission", encode(login))));
+    let answer = api.get(Who::on(repo), ask, Freshness::Always).await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        return Ok(Permission::None);
+    }
+    let found: Answered = answer.json(&format!("what {login} may do in {repo}"))?;
+    if found.user.is_none_or(|user| user.id != id.0) {
+        return Ok(Permission::None);
+    }
+    let by_name = |name: &str| match name {
+        "admin" => Some(Permission::Admin),
+        "maintain" => Some(Permission::Maintain),
+        "write" => Some(Permission::Write),
+        "triage" => Some(Permission::Triage),
+        "read" => Some(Permission::Read),
+        "none" => Some(Permission::None),
+        _ => None,
+    };
+    // A role of the organisation's own making is judged by the base permission it builds on.
+    let role = found.role_name.as_deref().and_then(by_name);
+    Ok(role.or_else(|| by_name(&found.permission)).unwrap_or(Permission::None))
+}

@@ -1,0 +1,168 @@
+//! Installation tokens: one repository, named permissions, one hour.
+//!
+//! Source: GitHub Docs, "Create an installation access token for an app".
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::model::{RepoName, Timestamp};
+use crate::port::{PortError, PortResult};
+
+/// A token is not used in its last five minutes: a long page of calls must not outlive it.
+const MARGIN_MILLIS: i64 = 5 * 60_000;
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Scope {
+    /// Everything but the removal of environments.
+    Work,
+    /// The removal of an environment, which wants more than all the rest together.
+    Environments,
+}
+
+type Permissions = BTreeMap<String, String>;
+
+impl Scope {
+    fn wanted(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Work => &[
+                ("metadata", "read"),
+                ("contents", "read"),
+                ("pull_requests", "write"),
+                ("issues", "write"),
+                ("checks", "write"),
+                ("deployments", "write"),
+            ],
+            Self::Environments => &[("metadata", "read"), ("administration", "write"), ("environments", "write")],
+        }
+    }
+
+    /// What to ask for: what we want, as far as the installation has it. GitHub refuses a token
+    /// that asks for more, and a missing permission must cost one surface, not all.
+    pub(super) fn permissions(self, repo: &RepoName, granted: &Permissions) -> PortResult<Permissions> {
+        let ask: Permissions = self
+            .wanted()
+            .iter()
+            .filter_map(|(name, level)| {
+                let granted = granted.get(*name)?;
+                let level = if *level == "write" && granted == "read" { "read" } else { level };
+                Some(((*name).to_owned(), level.to_owned()))
+            })
+            .collect();
+        let may_write = |name: &str| ask.get(name).is_some_and(|level| level == "write");
+        match self {
+            Self::Environments if !may_write("administration") && !may_write("environments") => {
+                Err(PortError::Denied {
+                    reason: format!(
+                        "the app may not remove environments of {repo}: grant it the permission \
+                         \"Administration: read and write\", or remove them by hand"
+                    ),
+                })
+            }
+            Self::Work | Self::Environments => Ok(ask),
+        }
+    }
+}
+
+/// `GET /repos/{owner}/{repo}/installation`, or one of `GET /app/installations`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Installation {
+    pub(super) id: u64,
+    #[serde(default)]
+    pub(super) permissions: Permissions,
+    pub(super) suspended_at: Option<String>,
+}
+
+/// `POST /app/installations/{installation_id}/access_tokens`
+#[derive(Deserialize)]
+pub(super) struct Minted {
+    #[serde(deserialize_with = "secret")]
+    pub(super) token: SecretString,
+    pub(super) expires_at: String,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
+}
+
+/// A token in use.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) value: SecretString,
+    pub(super) installation: u64,
+    pub(super) expires_at: Timestamp,
+    /// Tells a refused token from the one that has replaced it since.
+    pub(super) serial: u64,
+}
+
+impl Token {
+    pub(super) fn is_good(&self, now: Timestamp) -> bool {
+        now.after_millis(MARGIN_MILLIS) < self.expires_at
+    }
+}
+
+/// One place for the token of a repository and scope. Whoever holds it is the only one to mint.
+pub(super) type Slot = Arc<AsyncMutex<Option<Token>>>;
+
+/// The tokens in use.
+#[derive(Default)]
+pub(super) struct Tokens {
+    slots: Mutex<HashMap<(RepoName, Scope), Slot>>,
+}
+
+impl Tokens {
+    /// So many places are kept before expired ones are thrown out.
+    const MANY: usize = 4096;
+
+    pub(super) fn slot(&self, repo: &RepoName, scope: Scope, now: Timestamp) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= Self::MANY {
+            slots.retain(|_, slot| {
+                slot.try_lock().map_or(true, |token| token.as_ref().is_some_and(|token| token.is_good(now)))
+            });
+        }
+        slots.entry((repo.clone(), scope)).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(permissions: &[(&str, &str)]) -> Permissions {
+        permissions.iter().map(|(name, level)| ((*name).into(), (*level).into())).collect()
+    }
+
+    fn shop() -> RepoName {
+        RepoName::new("acme/shop").expect("a repository's name")
+    }
+
+    #[test]
+    fn a_token_asks_for_what_is_wanted_and_granted() {
+        let all = granted(&[
+            ("metadata", "read"),
+            ("contents", "write"),
+            ("checks", "read"),
+            ("issues", "write"),
+            ("administration", "write"),
+            ("secrets", "write"),
+        ]);
+        let work = Scope::Work.permissions(&shop(), &all).expect("enough");
+        let expected = [("metadata", "read"), ("contents", "read"), ("checks", "read"), ("issues", "write")];
+        assert_eq!(work, granted(&expected));
+        let environments = Scope::Environments.permissions(&shop(), &all).expect("enough");
+        assert_eq!(environments, granted(&[("metadata", "read"), ("administration", "write")]));
+    }
+
+    #[test]
+    fn without_the_permission_to_remove_environments_nothing_is_asked() {
+        for lacking in [granted(&[("metadata", "read")]), granted(&[("administration", "read")])] {
+            let refusal = Scope::Environments.permissions(&shop(), &lacking);
+            assert!(matches!(refusal, Err(PortError::Denied { .. })), "{refusal:?}");
+        }
+    }
+}
