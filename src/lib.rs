@@ -15,9 +15,11 @@
 //!
 //! Floors 0 and 1 are pure: no I/O, no async, no clock, no randomness.
 
+pub mod build;
 pub mod config;
 pub mod decide;
 pub mod github;
+pub mod local;
 pub mod model;
 pub mod port;
 pub mod sandbox;

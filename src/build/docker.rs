@@ -1,0 +1,153 @@
+//! The Docker command line: short questions, and which builder answers behind it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use crate::model::FailureKind;
+use crate::port::{PortError, PortResult};
+
+/// How long the engine may take over a question.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const HOW_TO_GET_ONE: &str = "Start a Docker engine on the server and give the server's user access to it (on Debian and \
+     Ubuntu: `apt-get install docker.io`), or point `DOCKER_HOST` at one. Without an engine a service can run as a \
+     process: give it `local.command`.";
+
+/// Which builder the command line has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tools {
+    /// `BuildKit`. `docker`, the driver inside the engine, cannot write a cache to a registry:
+    /// <https://docs.docker.com/build/cache/backends/>.
+    Buildx(CacheExport),
+    /// The engine's first builder.
+    Legacy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CacheExport {
+    Possible,
+    Impossible,
+}
+
+/// What a short command came to.
+struct Answer {
+    success: bool,
+    stdout: String,
+    stderr: String,
+}
+
+/// The command line with its environment.
+#[derive(Debug, Clone)]
+pub(super) struct Docker {
+    program: PathBuf,
+    env: Vec<(String, String)>,
+    tools: Arc<OnceCell<Tools>>,
+}
+
+impl Docker {
+    pub(super) fn new(program: PathBuf, env: Vec<(String, String)>) -> Self {
+        Self { program, env, tools: Arc::default() }
+    }
+
+    /// A command with nothing in its environment but the settings.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The id of an image, `sha256:...`, if the engine has it.
+    pub(super) async fn image_id(&self, reference: &str) -> PortResult<Option<String>> {
+        let answer = self.ask(&["image", "inspect", "--format", "{{.Id}}", reference]).await?;
+        if answer.success {
+            return Ok(Some(answer.stdout.trim().to_owned()));
+        }
+        if answer.stderr.to_lowercase().contains("no such image") { Ok(None) } else { Err(fault(&answer.stderr)) }
+    }
+
+    /// Takes a name from an image, and the image with its last name. Absent is success.
+    pub(super) async fn remove_image(&self, reference: &str) -> PortResult<()> {
+        let answer = self.ask(&["image", "rm", reference]).await?;
+        if answer.success || answer.stderr.to_lowercase().contains("no such image") {
+            return Ok(());
+        }
+        Err(fault(&answer.stderr))
+    }
+
+    /// Which builder there is; asked once.
+    pub(super) async fn tools(&self) -> PortResult<Tools> {
+        self.tools.get_or_try_init(|| self.find_tools()).await.copied()
+    }
+
+    async fn find_tools(&self) -> PortResult<Tools> {
+        if !self.ask(&["buildx", "version"]).await?.success {
+            return Ok(Tools::Legacy);
+        }
+        let builder = self.ask(&["buildx", "inspect"]).await?;
+        let driver = builder.stdout.lines().find_map(|line| line.strip_prefix("Driver:")).map(str::trim);
+        match driver {
+            Some("docker") => Ok(Tools::Buildx(CacheExport::Impossible)),
+            Some(_) => Ok(Tools::Buildx(CacheExport::Possible)),
+            None => Err(fault(&builder.stderr)),
+        }
+    }
+
+    async fn ask(&self, args: &[&str]) -> PortResult<Answer> {
+        let mut command = self.command();
+        command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+        match tokio::time::timeout(PATIENCE, command.output()).await {
+            Ok(Ok(output)) => Ok(Answer {
+                success: output.status.success(),
+                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }),
+            Ok(Err(error)) => Err(self.not_started(&error)),
+            Err(_) => {
+                Err(PortError::retry(format!("the Docker engine did not answer within {} s", PATIENCE.as_secs())))
+            }
+        }
+    }
+
+    /// What it means that the command line could not be started.
+    pub(super) fn not_started(&self, error: &std::io::Error) -> PortError {
+        match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => PortError::failed(
+                FailureKind::Environment,
+                format!("The Docker command line `{}` cannot be run on the server: {error}", self.program.display()),
+                HOW_TO_GET_ONE,
+            ),
+            _ => PortError::retry(format!("the Docker command line could not be started: {error}")),
+        }
+    }
+}
+
+/// Whether a text of the command line says that no engine answers.
+pub(super) fn is_engine_missing(text: &str) -> bool {
+    let signs = [
+        "Cannot connect to the Docker daemon",
+        "Is the docker daemon running",
+        "error during connect",
+        "permission denied while trying to connect",
+        "failed to connect to the docker API",
+    ];
+    signs.iter().any(|sign| text.contains(sign))
+}
+
+/// No engine answers.
+pub(super) fn engine_missing(text: &str) -> PortError {
+    let line = text.lines().rev().find(|line| is_engine_missing(line)).unwrap_or(text).trim();
+    PortError::failed(FailureKind::Environment, format!("No Docker engine answers the server: {line}"), HOW_TO_GET_ONE)
+}
+
+fn fault(stderr: &str) -> PortError {
+    if is_engine_missing(stderr) {
+        return engine_missing(stderr);
+    }
+    let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+    PortError::retry(format!("the Docker engine answered: {}", line.trim()))
+}

@@ -1,0 +1,140 @@
+//! Command lines, and what is read out of a build's words.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::*;
+use crate::model::Platform;
+
+fn work() -> ImageWork {
+    ImageWork {
+        docker: Docker::new("docker".into(), Vec::new()),
+        registry: Some("registry.example/team".into()),
+        records: PathBuf::new(),
+        log: PathBuf::new(),
+        stage: StageId { repo: "acme/shop".parse().expect("a name"), name: "pr-1".parse().expect("a name") },
+        service: "web".parse().expect("a name"),
+        spec: ImageSpec {
+            context: "web".into(),
+            dockerfile: "Dockerfile".into(),
+            target: Some("app".into()),
+            platform: Some(Platform::LinuxArm64),
+            args: BTreeMap::from([("TOKEN".to_owned(), "hush".to_owned())]),
+        },
+        source: PathBuf::new(),
+    }
+}
+
+fn arguments(tools: Tools) -> String {
+    let recipe = Recipe {
+        reference: "greenroom/acme-shop/pr-1-web:0123456789abcdef".into(),
+        context: Path::new("/src/web").into(),
+        dockerfile: Path::new("/src/web/Dockerfile").into(),
+    };
+    work().arguments(&recipe, tools).join("\n")
+}
+
+#[test]
+fn the_first_builder_is_told_what_it_understands() {
+    insta::assert_snapshot!(arguments(Tools::Legacy), @r"
+    build
+    --force-rm
+    --tag=greenroom/acme-shop/pr-1-web:0123456789abcdef
+    --file=/src/web/Dockerfile
+    --label=greenroom.repo=acme/shop
+    --label=greenroom.stage=pr-1
+    --label=greenroom.service=web
+    --target=app
+    --platform=linux/arm64
+    --build-arg=TOKEN
+    /src/web
+    ");
+}
+
+#[test]
+fn buildx_keeps_its_cache_in_the_registry_where_it_can() {
+    insta::assert_snapshot!(arguments(Tools::Buildx(CacheExport::Possible)), @r"
+    buildx
+    build
+    --progress=plain
+    --provenance=false
+    --load
+    --tag=greenroom/acme-shop/pr-1-web:0123456789abcdef
+    --file=/src/web/Dockerfile
+    --label=greenroom.repo=acme/shop
+    --label=greenroom.stage=pr-1
+    --label=greenroom.service=web
+    --target=app
+    --platform=linux/arm64
+    --build-arg=TOKEN
+    --cache-from=type=registry,ref=registry.example/team/greenroom/acme-shop/cache:pr-1-web
+    --cache-to=type=registry,ref=registry.example/team/greenroom/acme-shop/cache:pr-1-web,mode=max,ignore-error=true
+    /src/web
+    ");
+    let within = arguments(Tools::Buildx(CacheExport::Impossible));
+    assert!(within.contains("--cache-from") && !within.contains("--cache-to"), "{within}");
+}
+
+#[test]
+fn no_value_of_an_argument_stands_on_the_command_line() {
+    for tools in [Tools::Legacy, Tools::Buildx(CacheExport::Possible)] {
+        assert!(!arguments(tools).contains("hush"));
+    }
+}
+
+#[test]
+fn the_step_is_read_from_either_builder() {
+    for (line, step) in [
+        ("Step 3/7 : RUN make", Some("3/7")),
+        ("#9 [web 3/7] RUN make", Some("3/7")),
+        ("#9 [3/12] COPY . .", Some("3/12")),
+        ("#9 [internal] load build context", None),
+        ("#9 0.123 [1/2] of their own", Some("1/2")),
+        ("Step by step", None),
+        ("Step a/b : x", None),
+        ("# comment [x", None),
+        ("", None),
+    ] {
+        assert_eq!(step_of(line), step, "{line}");
+    }
+}
+
+fn explained(lines: &[&str]) -> PortError {
+    work().explain(Some(1), lines.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_failing_step_is_the_commits_fault_whatever_it_printed() {
+    for last in [
+        "The command '/bin/sh -c npm ci' returned a non-zero code: 7",
+        "ERROR: failed to solve: process \"/bin/sh -c npm ci\" did not complete successfully: exit code: 7",
+    ] {
+        match explained(&["npm ERR! network i/o timeout", last]) {
+            PortError::Failed(failure) => {
+                assert_eq!((failure.kind, failure.exit_code), (FailureKind::Build, Some(7)));
+                assert_eq!(failure.summary, "The image of `web` could not be built: a step ended with exit code 7");
+                assert_eq!(failure.log.len(), 2);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn faults_are_told_apart() {
+    let kind = |line: &str| match explained(&["Step 1/2 : FROM busybox", line]) {
+        PortError::Failed(failure) => format!("{:?}", failure.kind),
+        PortError::Retry { .. } => "Retry".to_owned(),
+        other => format!("{other:?}"),
+    };
+    for (line, expected) in [
+        ("Get \"https://registry.example/v2/\": net/http: TLS handshake timeout", "Retry"),
+        ("toomanyrequests: You have reached your pull rate limit", "Retry"),
+        ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "Environment"),
+        ("write /var/lib/x: no space left on device", "Environment"),
+        ("the --mount option requires BuildKit", "Environment"),
+        ("pull access denied for nothing, repository does not exist", "Build"),
+    ] {
+        assert_eq!(kind(line), expected, "{line}");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a build prints: kept in a file, its end in memory.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// How many lines a failure shows.
+const TAIL: usize = 30;
+/// A build that prints without end must not fill the disk.
+const MOST_BYTES: usize = 16 << 20;
+/// How much of a file's end is read for its last lines.
+const READ_BACK: u64 = 1 << 20;
+
+/// The log of one build under way.
+pub(super) struct BuildLog {
+    file: File,
+    left: usize,
+    tail: VecDeque<String>,
+}
+
+impl BuildLog {
+    /// Takes the place of the log before.
+    pub(super) fn begin(path: &Path) -> io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        Ok(Self { file: File::create(path)?, left: MOST_BYTES, tail: VecDeque::with_capacity(TAIL + 1) })
+    }
+
+    /// Keeps a line. What the disk will not take is missing from the file, not from the tail.
+    pub(super) fn line(&mut self, line: &str) {
+        self.tail.push_back(line.to_owned());
+        if self.tail.len() > TAIL {
+            self.tail.pop_front();
+        }
+        if self.left == 0 {
+            return;
+        }
+        self.left = self.left.saturating_sub(line.len() + 1);
+        let text = if self.left == 0 { "... (more was printed than is kept)" } else { line };
+        if let Err(error) = self.file.write_all(text.as_bytes()).and_then(|()| self.file.write_all(b"\n")) {
+            tracing::warn!(%error, "a build's log is not kept further");
+            self.left = 0;
+        }
+    }
+
+    /// The last lines, oldest first.
+    pub(super) fn into_tail(self) -> Vec<String> {
+        self.tail.into()
+    }
+}
+
+/// The last lines of a log, oldest first; none where there is no log.
+pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let start = file.metadata()?.len().saturating_sub(READ_BACK);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(READ_BACK).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    // The first line was probably cut.
+    let mut lines: Vec<&str> = text.lines().skip(usize::from(start > 0)).collect();
+    lines.drain(..lines.len().saturating_sub(count));
+    Ok(lines.into_iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_at_hand_and_the_file_has_the_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("logs/web.log");
+        assert_eq!(last_lines(&path, 5).expect("no log"), Vec::<String>::new());
+        let mut log = BuildLog::begin(&path).expect("a log");
+        (1..=100).for_each(|n| log.line(&format!("line {n}")));
+        let tail = log.into_tail();
+        assert_eq!((tail.len(), tail[0].as_str(), tail[29].as_str()), (30, "line 71", "line 100"));
+        assert_eq!(last_lines(&path, 2).expect("a log"), ["line 99", "line 100"]);
+        assert_eq!(last_lines(&path, 1000).expect("a log").len(), 100);
+        BuildLog::begin(&path).expect("a new log").line("anew");
+        assert_eq!(last_lines(&path, 9).expect("a log"), ["anew"]);
+    }
+
+    #[test]
+    fn an_endless_log_ends_in_the_file_but_not_in_the_tail() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("web.log");
+        let mut log = BuildLog::begin(&path).expect("a log");
+        let row = "x".repeat(4096);
+        (0..5000).for_each(|_| log.line(&row));
+        log.line("the very last");
+        assert_eq!(log.into_tail().last().map(String::as_str), Some("the very last"));
+        assert!(fs::metadata(&path).expect("a file").len() <= MOST_BYTES as u64 + 64);
+        let lines = last_lines(&path, 1).expect("a log");
+        assert!(lines[0].contains("more was printed"), "{lines:?}");
+        assert!(last_lines(&path, 10_000).expect("a log").len() < 400, "only the end is read");
+    }
+}

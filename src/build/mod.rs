@@ -1,0 +1,177 @@
+//! Sources and images on this host: [`DockerBuilder`].
+//!
+//! # Guarantees
+//!
+//! - A source is there completely or not at all, and its archive cannot write elsewhere
+//!   ([`UnpackLimits`] caps it).
+//! - Every call is short: building happens in the background, one job for each stage, service and
+//!   commit, and a limited number of them at once.
+//! - An image is named by its content: the same context, Dockerfile and arguments are built once.
+//! - A cancelled or forgotten build leaves no process: the whole process group ends, also that of a
+//!   server that was killed, at the next start.
+//! - Nothing secret is on a command line, and nothing of a commit runs on this host itself: only
+//!   the Docker command line does, with an environment made of the settings.
+
+mod content;
+mod docker;
+mod dockerignore;
+mod folders;
+mod image;
+mod jobs;
+mod log;
+mod process;
+mod recipe;
+mod source;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceSpec, StageId};
+use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, TarballStream};
+
+use docker::Docker;
+use folders::Folders;
+use image::ImageWork;
+use jobs::{JobKey, Jobs};
+use source::{blocking, disk_error};
+pub use unpack::UnpackLimits;
+
+/// Where and with what images are built.
+#[derive(Debug, Clone)]
+pub struct BuildSettings {
+    /// A folder of the builder's own; made if absent.
+    pub data_dir: PathBuf,
+    /// The Docker command line: `docker`, or its path.
+    pub docker: PathBuf,
+    /// The whole environment of the Docker command line: `PATH`, `HOME`, `DOCKER_HOST`, ...
+    pub docker_env: Vec<(String, String)>,
+    /// The host and path prefix of a registry to keep the build cache in, without a scheme.
+    pub registry: Option<String>,
+    pub limits: UnpackLimits,
+    /// How many images are built at once; the number of processors is a good value.
+    pub concurrency: NonZeroUsize,
+}
+
+/// Builds with the Docker command line of this host. Dropped, it cancels what it was at.
+pub struct DockerBuilder {
+    folders: Folders,
+    docker: Docker,
+    registry: Option<String>,
+    limits: UnpackLimits,
+    jobs: Arc<Jobs>,
+}
+
+impl DockerBuilder {
+    /// Opens the data folder, and ends the builds that a killed server left there. Nothing is asked
+    /// of Docker yet: without an engine, processes still work.
+    pub fn new(settings: BuildSettings) -> PortResult<Self> {
+        let BuildSettings { data_dir, docker, docker_env, registry, limits, concurrency } = settings;
+        let disk = |error| disk_error("the data folder", &error);
+        let folders = Folders::open(&data_dir).map_err(disk)?;
+        process::end_orphans(&folders.running()).map_err(disk)?;
+        let docker = Docker::new(docker, docker_env);
+        Ok(Self { folders, docker, registry, limits, jobs: Arc::new(Jobs::new(concurrency.get())) })
+    }
+}
+
+impl Drop for DockerBuilder {
+    fn drop(&mut self) {
+        self.jobs.cancel_all();
+    }
+}
+
+#[async_trait]
+impl Builder for DockerBuilder {
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>> {
+        let tree = self.folders.tree(stage, sha);
+        if !tree.is_dir() {
+            return Ok(None);
+        }
+        text(&tree).map(Some)
+    }
+
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<String> {
+        if let Some(there) = self.source(stage, sha).await? {
+            return Ok(there);
+        }
+        text(&source::arrive(&self.folders, self.limits, stage, sha, tarball).await?)
+    }
+
+    async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
+        let source = PathBuf::from(job.source);
+        if !source.is_dir() {
+            return Err(PortError::NotFound { what: format!("the unpacked source of {}", job.sha.short()) });
+        }
+        let key = JobKey { stage: job.stage.clone(), service: job.service.name.clone(), sha: job.sha.clone() };
+        let runtime = &job.service.runtime;
+        match runtime {
+            Runtime::Process { .. } => {
+                let reference = job.source.to_owned();
+                let work = blocking(move || {
+                    let digest = source::digest_of(&source).map_err(|error| disk_error("the source", &error))?;
+                    Ok(Output::Built(Artifact { reference, digest }))
+                });
+                self.jobs.ensure(key, runtime, |_| work).await
+            }
+            Runtime::Image(spec) => {
+                let work = ImageWork {
+                    docker: self.docker.clone(),
+                    registry: self.registry.clone(),
+                    records: self.folders.running(),
+                    log: self.folders.log(job.stage, &job.service.name),
+                    stage: job.stage.clone(),
+                    service: job.service.name.clone(),
+                    spec: spec.clone(),
+                    source,
+                };
+                let jobs = Arc::clone(&self.jobs);
+                self.jobs.ensure(key, runtime, |job| work.run(job, jobs)).await
+            }
+        }
+    }
+
+    async fn cancel(&self, stage: &StageId) -> PortResult<()> {
+        self.jobs.cancel(stage).await;
+        Ok(())
+    }
+
+    async fn tidy(&self, stage: &StageId) -> PortResult<()> {
+        self.cancel(stage).await?;
+        let (folders, stage) = (self.folders.clone(), stage.clone());
+        blocking(move || folders.remove_sources(&stage).map_err(|error| disk_error("the stage's sources", &error)))
+            .await
+    }
+
+    async fn forget(&self, stage: &StageId) -> PortResult<()> {
+        self.cancel(stage).await?;
+        let (folders, stage) = (self.folders.clone(), stage.clone());
+        blocking(move || folders.remove_stage(&stage).map_err(|error| disk_error("the stage's folder", &error))).await
+    }
+
+    async fn log(&self, stage: &StageId, service: &ServiceSpec, lines: usize) -> PortResult<Vec<String>> {
+        let path = self.folders.log(stage, &service.name);
+        blocking(move || log::last_lines(&path, lines).map_err(|error| disk_error("the build log", &error))).await
+    }
+
+    async fn remove(&self, artifact: &Artifact) -> PortResult<()> {
+        // A process's artifact is its source, which `tidy` removes.
+        if recipe::is_ours(&artifact.reference) { self.docker.remove_image(&artifact.reference).await } else { Ok(()) }
+    }
+}
+
+fn text(path: &Path) -> PortResult<String> {
+    match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(PortError::failed(
+            FailureKind::Environment,
+            format!("The data folder's path is not readable as text: {}", path.display()),
+            "Give the server a data folder whose path is UTF-8.",
+        )),
+    }
+}

@@ -1,0 +1,149 @@
+//! What an image is made of: checked, hashed and named before anything is built.
+//!
+//! # Guarantees
+//!
+//! - Context and Dockerfile lie inside the source, links followed.
+//! - Two recipes have the same name only if engine and user would get the same image from them:
+//!   the name ends in a hash over context (without what `.dockerignore` leaves out), Dockerfile,
+//!   arguments, target, platform and the place that it is for.
+//! - A build argument never becomes a setting of the Docker command line itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::content::{Fields, file_hash, tree_hash};
+use super::docker::Tools;
+use super::dockerignore::DockerIgnore;
+use super::source::disk_error;
+use crate::model::{FailureKind, ImageSpec, ServiceName, StageId};
+use crate::port::{PortError, PortResult};
+
+/// A checked recipe.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Recipe {
+    /// `greenroom/<owner>-<name>/<stage>-<service>:<16 digits>`
+    pub(super) reference: String,
+    pub(super) context: PathBuf,
+    pub(super) dockerfile: PathBuf,
+}
+
+/// Checks, reads and names what an image is built from. Blocks while it reads the context.
+pub(super) fn read(
+    stage: &StageId,
+    service: &ServiceName,
+    spec: &ImageSpec,
+    source: &Path,
+    tools: Tools,
+) -> PortResult<Recipe> {
+    for name in spec.args.keys() {
+        check_argument(name)?;
+    }
+    let source = source.canonicalize().map_err(|error| disk_error("the source", &error))?;
+    let context = inside(&source, &spec.context, "build.context")?;
+    if !context.is_dir() {
+        return Err(unusable(format!("The build context `{}` is not a folder", spec.context), "build.context"));
+    }
+    let dockerfile = inside(&source, &format!("{}/{}", spec.context, spec.dockerfile), "build.dockerfile")?;
+    if !dockerfile.is_file() {
+        return Err(unusable(format!("`{}` is not a file", spec.dockerfile), "build.dockerfile"));
+    }
+    let ignore = ignore_rules(&context, &dockerfile, tools);
+    let read = || {
+        let tree = tree_hash(&context, |path| !ignore.excludes(path))?;
+        Ok((tree, file_hash(&dockerfile)?))
+    };
+    let (tree, dockerfile_hash) = read().map_err(|error: std::io::Error| disk_error("the build context", &error))?;
+    let mut fields = Fields::default();
+    for field in [stage.repo.as_str(), stage.name.as_str(), service.as_str(), &tree] {
+        fields.add(field.as_bytes());
+    }
+    fields.add(&dockerfile_hash);
+    // By name too: an instruction may copy the Dockerfile from where it lies.
+    fields.add(spec.dockerfile.as_bytes());
+    fields.add(spec.target.as_deref().unwrap_or_default().as_bytes());
+    fields.add(spec.platform.map_or("", crate::model::Platform::as_str).as_bytes());
+    for (name, value) in &spec.args {
+        fields.add(name.as_bytes());
+        fields.add(value.as_bytes());
+    }
+    let hash = fields.finish();
+    let reference = format!("{}:{}", repository(stage, service), &hash[..16]);
+    Ok(Recipe { reference, context, dockerfile })
+}
+
+/// `greenroom/<owner>-<name>/<stage>-<service>`
+fn repository(stage: &StageId, service: &ServiceName) -> String {
+    format!("{}/{}-{service}", repo_prefix(stage), stage.name)
+}
+
+/// `greenroom/<owner>-<name>`, with every run of separators as one `-`, because Docker refuses most
+/// of those that GitHub admits: <https://pkg.go.dev/github.com/distribution/reference>.
+pub(super) fn repo_prefix(stage: &StageId) -> String {
+    let words: Vec<&str> =
+        stage.repo.as_str().split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let name = words.join("-");
+    format!("greenroom/{}", if name.is_empty() { "repository" } else { &name })
+}
+
+/// Whether a reference was made here.
+pub(super) fn is_ours(reference: &str) -> bool {
+    reference.starts_with("greenroom/")
+}
+
+/// A path of the configuration, inside the source even after following links.
+fn inside(source: &Path, path: &str, key: &str) -> PortResult<PathBuf> {
+    // `join` would let an absolute path replace the source.
+    let relative = path.trim_start_matches('/');
+    match source.join(relative).canonicalize() {
+        Ok(found) if found.starts_with(source) => Ok(found),
+        Ok(_) => Err(unusable(format!("`{path}` lies outside the repository"), key)),
+        Err(_) => Err(unusable(format!("`{path}` is not in the commit"), key)),
+    }
+}
+
+fn unusable(summary: String, key: &str) -> PortError {
+    PortError::failed(
+        FailureKind::Build,
+        summary,
+        format!("Commit it, or correct `{key}` of the service in `.github/greenroom.yml`."),
+    )
+}
+
+/// `BuildKit` prefers a file named after the Dockerfile: Docker's documentation, "Build context",
+/// section "Filename and location". A file that cannot be read leaves nothing out.
+fn ignore_rules(context: &Path, dockerfile: &Path, tools: Tools) -> DockerIgnore {
+    let mut own = dockerfile.as_os_str().to_owned();
+    own.push(".dockerignore");
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let text = match tools {
+        Tools::Buildx(_) => read(Path::new(&own)).or_else(|| read(&context.join(".dockerignore"))),
+        Tools::Legacy => read(&context.join(".dockerignore")),
+    };
+    DockerIgnore::parse(&text.unwrap_or_default())
+}
+
+/// Refuses names that would mean something to the Docker command line, in whose environment the
+/// values travel: one of them could send the build to another engine or load other code.
+fn check_argument(name: &str) -> PortResult<()> {
+    const EXACT: [&str; 9] =
+        ["PATH", "HOME", "TMPDIR", "SHELL", "GODEBUG", "GOTRACEBACK", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"];
+    const PREFIXES: [&str; 10] =
+        ["DOCKER", "BUILDX_", "BUILDKIT_", "COMPOSE_", "LD_", "DYLD_", "SSL_", "SSH_", "XDG_", "OTEL_"];
+    let upper = name.to_ascii_uppercase();
+    let shaped = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+    let (summary, advice) = if !shaped {
+        (format!("`{name}` is not a name for a build argument"), "Use letters, digits and `_`.")
+    } else if EXACT.contains(&upper.as_str()) || upper == "NO_PROXY" || PREFIXES.iter().any(|p| upper.starts_with(p)) {
+        (
+            format!("The build argument `{name}` would be a setting of the Docker command line on the server"),
+            "Choose another name in `build.args` and in the Dockerfile.",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(PortError::failed(FailureKind::Build, summary, advice))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! When two images have one name, and what is never built.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+
+use super::super::docker::CacheExport;
+use super::*;
+use crate::model::Platform;
+
+const BUILDX: Tools = Tools::Buildx(CacheExport::Impossible);
+
+fn source() -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir_all(root.path().join("web/node_modules")).expect("a folder");
+    for (name, text) in [
+        ("web/Dockerfile", "FROM scratch\n"),
+        ("web/other.Dockerfile", "FROM scratch\n"),
+        ("web/other.Dockerfile.dockerignore", "app.js\n"),
+        ("web/app.js", "1"),
+        ("web/node_modules/x.js", "1"),
+        ("web/.dockerignore", "node_modules\n.dockerignore\nDockerfile\n"),
+        ("README.md", "hello"),
+    ] {
+        fs::write(root.path().join(name), text).expect(name);
+    }
+    root
+}
+
+fn spec() -> ImageSpec {
+    ImageSpec {
+        context: "web".into(),
+        dockerfile: "Dockerfile".into(),
+        target: None,
+        platform: None,
+        args: BTreeMap::from([("API_URL".to_owned(), "http://api".to_owned())]),
+    }
+}
+
+fn stage(repo: &str, name: &str) -> StageId {
+    StageId { repo: repo.parse().expect("a name"), name: name.parse().expect("a name") }
+}
+
+fn named(root: &Path, spec: &ImageSpec) -> String {
+    named_by(root, spec, Tools::Legacy)
+}
+
+fn named_by(root: &Path, spec: &ImageSpec, tools: Tools) -> String {
+    let service = "web".parse().expect("a name");
+    read(&stage("acme/shop", "pr-1"), &service, spec, root, tools).expect("a recipe").reference
+}
+
+#[test]
+fn the_name_stays_while_the_content_does() {
+    let (one, two) = (source(), source());
+    let name = named(one.path(), &spec());
+    let (place, hash) = name.split_once(':').expect("a tag");
+    assert_eq!((place, hash.len()), ("greenroom/acme-shop/pr-1-web", 16));
+    assert_eq!(name, named(two.path(), &spec()));
+    for outside in ["README.md", "web/node_modules/x.js", "web/node_modules/new.js", "web/.dockerignore"] {
+        let path = two.path().join(outside);
+        let text = fs::read_to_string(&path).unwrap_or_default() + "\n";
+        fs::write(path, text).expect(outside);
+        assert_eq!(name, named(two.path(), &spec()), "{outside} is not in the image");
+    }
+}
+
+/// One thing done differently.
+type Change = fn(&mut ImageSpec);
+
+#[test]
+fn the_name_changes_with_everything_that_makes_the_image() {
+    let plain = named(source().path(), &spec());
+    for inside in ["web/app.js", "web/Dockerfile", "web/new.js"] {
+        let root = source();
+        fs::write(root.path().join(inside), "2").expect(inside);
+        assert_ne!(plain, named(root.path(), &spec()), "{inside}");
+    }
+    let changes: [(&str, Change); 6] = [
+        ("target", |spec| spec.target = Some("app".into())),
+        ("platform", |spec| spec.platform = Some(Platform::LinuxArm64)),
+        ("value", |spec| drop(spec.args.insert("API_URL".into(), "http://api2".into()))),
+        ("argument", |spec| drop(spec.args.insert("MORE".into(), String::new()))),
+        ("dockerfile", |spec| spec.dockerfile = "other.Dockerfile".into()),
+        ("context", |spec| (spec.context, spec.dockerfile) = (".".into(), "web/Dockerfile".into())),
+    ];
+    for (what, change) in changes {
+        let mut other = spec();
+        change(&mut other);
+        assert_ne!(plain, named(source().path(), &other), "{what}");
+    }
+}
+
+#[test]
+fn a_dockerfile_has_its_own_ignore_file_where_the_builder_knows_that() {
+    let other = ImageSpec { dockerfile: "other.Dockerfile".into(), ..spec() };
+    let (before, after) = (source(), source());
+    fs::write(after.path().join("web/app.js"), "2").expect("a file");
+    assert_eq!(named_by(before.path(), &other, BUILDX), named_by(after.path(), &other, BUILDX));
+    assert_ne!(named(before.path(), &other), named(after.path(), &other));
+}
+
+#[test]
+fn every_repository_gets_a_valid_name() {
+    for (repo, prefix) in [
+        ("acme/shop", "greenroom/acme-shop"),
+        ("Acme/My_Shop.js", "greenroom/acme-my-shop-js"),
+        ("a--b/-c..d__", "greenroom/a-b-c-d"),
+        ("_/-", "greenroom/repository"),
+    ] {
+        assert_eq!(repo_prefix(&stage(repo, "dev")), prefix);
+    }
+    let service = "web".parse().expect("a name");
+    let root = source();
+    let of = |repo| read(&stage(repo, "dev"), &service, &spec(), root.path(), BUILDX).expect("a recipe").reference;
+    assert_ne!(of("a/b-c"), of("a-b/c"), "one place, two contents");
+}
+
+#[test]
+fn what_lies_outside_or_nowhere_is_refused() {
+    let root = source();
+    symlink("/etc", root.path().join("out")).expect("a link");
+    symlink("/etc/passwd", root.path().join("web/Out.Dockerfile")).expect("a link");
+    for (context, dockerfile, reason) in [
+        ("..", "Dockerfile", "outside"),
+        ("web/../..", "Dockerfile", "outside"),
+        ("out", "Dockerfile", "outside"),
+        ("web", "Out.Dockerfile", "outside"),
+        ("web", "../../x", "not in the commit"),
+        ("/etc", "passwd", "not in the commit"),
+        ("nowhere", "Dockerfile", "not in the commit"),
+        ("README.md", "Dockerfile", "not a folder"),
+        ("web", "Dockerfile2", "not in the commit"),
+        ("web", "node_modules", "not a file"),
+    ] {
+        let spec = ImageSpec { context: context.into(), dockerfile: dockerfile.into(), ..spec() };
+        let service = "web".parse().expect("a name");
+        match read(&stage("acme/shop", "pr-1"), &service, &spec, root.path(), BUILDX) {
+            Err(PortError::Failed(failure)) => {
+                assert_eq!(failure.kind, FailureKind::Build);
+                assert!(failure.summary.contains(reason), "{context} {dockerfile}: {}", failure.summary);
+            }
+            other => panic!("{context} {dockerfile}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_argument_is_no_setting_of_the_command_line() {
+    for good in ["API_URL", "node_version", "_x", "DATABASE_URL", "HOMEPAGE"] {
+        assert!(check_argument(good).is_ok(), "{good}");
+    }
+    for bad in
+        ["DOCKER_HOST", "docker_host", "LD_PRELOAD", "PATH", "HTTPS_PROXY", "no_proxy", "BUILDKIT_HOST", "A=B", ""]
+            .into_iter()
+            .chain(["1A", "--push", "A B"])
+    {
+        assert!(check_argument(bad).is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,189 @@
+//! What exists of a stage on this machine, and removing it.
+//!
+//! Everything is read from the disk, the process list and the Docker engine; nothing is remembered.
+//! The order of the resources is the order of their removal: the files go last, because they are the
+//! evidence for the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::disk::VersionId;
+use super::launch::{log_file, recorded};
+use super::shared::Shared;
+use super::unit::Farewell;
+use super::{docker, log};
+use crate::model::{Observed, ObservedService, Resource, Runtime, ServiceName, StageId};
+use crate::port::{PortError, PortResult, Progress};
+
+const WAIT: Duration = Duration::from_millis(600);
+
+const ROUTE: &str = "route";
+const PROCESS: &str = "process";
+const CONTAINER: &str = "container";
+const IMAGE: &str = "image";
+const FILES: &str = "files";
+
+/// What exists of a stage.
+pub(super) async fn observe(shared: &Arc<Shared>, stage: &StageId) -> PortResult<Observed> {
+    let mut services = BTreeMap::new();
+    let (mut routes, mut programs, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    for service in shared.disk.services(stage)? {
+        let route = shared.disk.read_route(stage, &service)?;
+        if let Some(host) = route.as_ref().and_then(|route| route.host.clone()) {
+            routes.push(resource(ROUTE, host, Some(&service)));
+        }
+        let mut seen = ObservedService { serving: None, others: Vec::new() };
+        for id in shared.disk.versions(stage, &service)? {
+            programs.extend(processes(shared, &id).into_iter().map(|name| resource(PROCESS, name, Some(&service))));
+            let healthy = shared.unit(&id)?.is_some_and(|unit| unit.is_healthy());
+            if healthy && route.as_ref().is_some_and(|route| route.version == id.version) {
+                seen.serving = Some(id.version);
+            } else {
+                seen.others.push(id.version);
+            }
+        }
+        files.push(resource(FILES, format!("{}/{service}", stage.name), Some(&service)));
+        services.insert(service, seen);
+    }
+    let mut images = Vec::new();
+    match docker_things(shared, stage).await {
+        Ok((containers, found)) => {
+            programs.extend(containers);
+            images = found;
+        }
+        // Where no container of the stage ever ran, an engine that is not there has none.
+        Err(error) if shared.disk.has_containers(stage)? => return Err(error),
+        Err(error) => tracing::debug!(%error, "no containers are looked for"),
+    }
+    let resources = [routes, programs, images, files].concat();
+    Ok(Observed { services, resources })
+}
+
+async fn docker_things(shared: &Shared, stage: &StageId) -> PortResult<(Vec<Resource>, Vec<Resource>)> {
+    let containers = docker::containers(shared, stage).await?;
+    let of = |(name, service): (String, String)| resource(CONTAINER, name, ServiceName::new(service).ok().as_ref());
+    let containers = containers.into_iter().map(of).collect();
+    let images = docker::images(shared, stage).await?;
+    Ok((containers, images.into_iter().map(|image| resource(IMAGE, image, None)).collect()))
+}
+
+/// The living processes of a version, by name.
+fn processes(shared: &Shared, id: &VersionId) -> Vec<String> {
+    let Ok(Some(record)) = shared.disk.read_version(id) else { return Vec::new() };
+    let roles = (0..record.ports.len()).map(|copy| copy.to_string()).chain(["migrate".to_owned()]);
+    roles
+        .filter(|role| recorded(shared, id, role).is_some_and(super::process::ProcessId::is_alive))
+        .map(|role| process_name(id, &role))
+        .collect()
+}
+
+fn process_name(id: &VersionId, role: &str) -> String {
+    format!("{}/{}/{}/{role}", id.stage.name, id.service, id.version)
+}
+
+fn resource(kind: &str, id: String, service: Option<&ServiceName>) -> Resource {
+    Resource { kind: kind.to_owned(), id, service: service.cloned() }
+}
+
+/// Removes one thing of a stage.
+pub(super) async fn remove(shared: &Arc<Shared>, stage: &StageId, resource: &Resource) -> PortResult<Progress<()>> {
+    match (resource.kind.as_str(), &resource.service) {
+        (ROUTE, Some(service)) => {
+            shared.routes.remove(stage, service);
+            shared.disk.remove_route(stage, service)?;
+            Ok(Progress::Done(()))
+        }
+        (PROCESS, Some(service)) => {
+            let named = |id: &VersionId| resource.id.starts_with(&process_name(id, ""));
+            end_versions(shared, stage, service, named).await
+        }
+        (CONTAINER, Some(service)) => {
+            let ended = end_versions(shared, stage, service, |id| resource.id.contains(&id.version.0)).await?;
+            if let Progress::Done(()) = ended {
+                docker::remove_container(shared, &resource.id).await?;
+            }
+            Ok(ended)
+        }
+        (CONTAINER, None) => docker::remove_container(shared, &resource.id).await.map(Progress::Done),
+        (IMAGE, _) => docker::remove_image(shared, &resource.id).await.map(Progress::Done),
+        (FILES, Some(service)) => {
+            let ended = end_versions(shared, stage, service, |_| true).await?;
+            if let Progress::Done(()) = ended {
+                shared.routes.remove(stage, service);
+                let (inner, stage, service) = (Arc::clone(shared), stage.clone(), service.clone());
+                tokio::task::spawn_blocking(move || {
+                    inner.disk.remove_service(&stage, &service)?;
+                    inner.disk.prune_stage(&stage)
+                })
+                .await
+                .map_err(|error| PortError::bug("removing a service's files", error))??;
+            }
+            Ok(ended)
+        }
+        _ => Err(PortError::Bug { context: format!("this machine knows no {resource}"), source: None }),
+    }
+}
+
+/// Ends the versions of a service that are meant, with their files.
+async fn end_versions(
+    shared: &Arc<Shared>,
+    stage: &StageId,
+    service: &ServiceName,
+    meant: impl Fn(&VersionId) -> bool,
+) -> PortResult<Progress<()>> {
+    let mut units = Vec::new();
+    for id in shared.disk.versions(stage, service)?.into_iter().filter(meant) {
+        units.extend(shared.unit(&id)?);
+    }
+    let ends = units.iter().map(|unit| unit.retired(shared, Farewell::Now, WAIT));
+    let gone = futures_util::future::try_join_all(ends).await?;
+    if gone.iter().all(|gone| *gone) {
+        return Ok(Progress::Done(()));
+    }
+    Ok(Progress::Pending { again_millis: 250, note: format!("waiting for `{service}` to end") })
+}
+
+/// Every stage of which anything exists here.
+pub(super) async fn stages(shared: &Shared) -> PortResult<Vec<StageId>> {
+    let mut stages: BTreeSet<StageId> = shared.disk.stages()?.into_iter().collect();
+    match docker::stages(shared).await {
+        Ok(found) => stages.extend(found),
+        Err(error) => tracing::debug!(%error, "no containers are looked for"),
+    }
+    Ok(stages.into_iter().collect())
+}
+
+/// The last lines of the serving version; of the newest one where none serves.
+pub(super) async fn logs(
+    shared: &Shared,
+    stage: &StageId,
+    service: &ServiceName,
+    lines: usize,
+) -> PortResult<Vec<String>> {
+    let serving = shared.disk.read_route(stage, service)?.map(|route| route.version);
+    let mut versions = Vec::new();
+    for id in shared.disk.versions(stage, service)? {
+        if let Some(record) = shared.disk.read_version(&id)? {
+            versions.push((Some(&id.version) == serving.as_ref(), record.made_at, id, record));
+        }
+    }
+    let newest = versions.into_iter().max_by_key(|(serves, made_at, _, _)| (*serves, *made_at));
+    let Some((_, _, id, record)) = newest else {
+        return Err(PortError::NotFound { what: format!("a version of `{service}` in {stage}") });
+    };
+    let copies = record.ports.len();
+    let mut last = Vec::new();
+    for copy in 0..copies {
+        let printed = match record.spec.runtime {
+            Runtime::Process { .. } => {
+                let path = log_file(shared, &id, &copy.to_string());
+                log::tail(&path, lines, &shared.secret_values(&record.spec))
+            }
+            Runtime::Image(_) => docker::version_log(shared, &id, &record.spec, copy, lines).await,
+        };
+        let tell_apart = |line: String| if copies == 1 { line } else { format!("[{copy}] {line}") };
+        last.extend(printed.into_iter().map(tell_apart));
+    }
+    Ok(last)
+}

@@ -1,0 +1,120 @@
+//! Looking at the stages of this machine from beside the server that runs them.
+//!
+//! Guarantees: nothing is changed, locked, started or written; what the server does meanwhile may
+//! or may not be seen.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::disk::{Disk, Fate, VersionId, VersionRecord};
+use super::launch::recorded;
+use super::proxy::Routes;
+use super::settings::{Allowed, LocalSettings};
+use super::shared::Shared;
+use super::unit::CopyState;
+use super::{docker, door, inventory, shared};
+use crate::model::{Addressing, Observed, Output, Resource, Runtime, ServiceName, StageId};
+use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout};
+
+/// A [`Cloud`] that can only be looked at.
+pub struct LocalObserver {
+    shared: Arc<Shared>,
+    allow: Vec<Allowed>,
+}
+
+impl LocalObserver {
+    /// Looks at the data folder of these settings; one that is not there holds no stage.
+    pub fn new(settings: LocalSettings) -> Self {
+        let folder: PathBuf = std::fs::canonicalize(&settings.data_dir).unwrap_or(settings.data_dir);
+        let home = shared::home_of(&folder);
+        let address = settings.proxy_listen;
+        let shared = Shared {
+            disk: Disk::new(&folder),
+            path: settings.path,
+            server_env: settings.server_env,
+            clock: settings.clock,
+            docker: docker::Docker::new(settings.docker),
+            routes: Arc::new(Routes::default()),
+            door: door(address),
+            port_shown: settings.proxy_port_shown.unwrap_or(address.port()),
+            units: Mutex::new(BTreeMap::new()),
+            next_port: Mutex::new(Shared::first_port(&home)),
+            halt: CancellationToken::new(),
+            home,
+        };
+        Self { shared: Arc::new(shared), allow: settings.allow }
+    }
+
+    /// Tells the inventory which copies are well: the server would know by its probes, from outside
+    /// it is what was healthy once and still runs.
+    async fn see(&self, stage: &StageId) -> PortResult<()> {
+        let containers = if self.shared.disk.has_containers(stage)? {
+            docker::containers(&self.shared, stage).await?.into_iter().map(|(name, _)| name).collect()
+        } else {
+            Vec::new()
+        };
+        for service in self.shared.disk.services(stage)? {
+            for id in self.shared.disk.versions(stage, &service)? {
+                let Some(unit) = self.shared.unit(&id)? else { continue };
+                let record = unit.record();
+                for copy in (0..unit.copies()).filter(|copy| self.runs(&id, &record, *copy, &containers)) {
+                    unit.set(copy, CopyState::Healthy);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn runs(&self, id: &VersionId, record: &VersionRecord, copy: usize, containers: &[String]) -> bool {
+        let lives = match record.spec.runtime {
+            Runtime::Process { .. } => {
+                recorded(&self.shared, id, &copy.to_string()).is_some_and(super::process::ProcessId::is_alive)
+            }
+            Runtime::Image(_) => containers.iter().any(|name| name.contains(&id.version.0)),
+        };
+        record.fate == Fate::Proven && lives
+    }
+}
+
+fn denied<T>() -> PortResult<T> {
+    Err(PortError::Denied { reason: "a plan changes nothing".into() })
+}
+
+#[async_trait]
+impl Cloud for LocalObserver {
+    fn addressing(&self) -> Addressing {
+        self.shared.addressing()
+    }
+
+    async fn admits(&self, stage: &StageId) -> PortResult<()> {
+        if self.allow.iter().any(|allowed| allowed.covers(&stage.repo)) {
+            return Ok(());
+        }
+        Err(PortError::Denied { reason: format!("the code of `{}` may not run on this machine", stage.repo) })
+    }
+
+    async fn observe(&self, stage: &StageId) -> PortResult<Observed> {
+        self.see(stage).await?;
+        inventory::observe(&self.shared, stage).await
+    }
+
+    async fn ensure(&self, _: Phase, _: &Rollout<'_>) -> PortResult<Progress<Output>> {
+        denied()
+    }
+
+    async fn remove(&self, _: &StageId, _: &Resource) -> PortResult<Progress<()>> {
+        denied()
+    }
+
+    async fn stages(&self) -> PortResult<Vec<StageId>> {
+        inventory::stages(&self.shared).await
+    }
+
+    async fn logs(&self, stage: &StageId, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
+        inventory::logs(&self.shared, stage, service, lines).await
+    }
+}

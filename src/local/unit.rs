@@ -1,0 +1,209 @@
+//! One version of a service in memory: its record, its copies' states, and its end.
+//!
+//! Guarantees: once a version retires, nothing of it is started; its retirement waits for a start
+//! that is under way, so that nothing comes to life behind its back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::disk::{Fate, VersionId, VersionRecord};
+use super::proxy::Upstream;
+use super::shared::Shared;
+use super::{docker, process};
+use crate::model::{Failure, Output, Runtime};
+use crate::port::{PortError, PortResult};
+
+/// What one copy is at.
+#[derive(Debug, Clone)]
+pub(super) enum CopyState {
+    /// Not healthy yet; what the last probe saw.
+    Coming {
+        saw: String,
+    },
+    Healthy,
+    /// It was healthy once, ended, and is being started again for the `restarts`th time in a row.
+    Down {
+        restarts: u32,
+        failure: Failure,
+    },
+    /// It ended before it was healthy, and stays so.
+    Failed {
+        failure: Failure,
+    },
+    /// It could not be started for a reason that may pass.
+    Stuck {
+        reason: String,
+    },
+}
+
+/// How a version ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// Requests in flight may finish first.
+    Drain,
+    /// The stage goes: nobody waits for an answer.
+    Now,
+}
+
+/// Background work whose result is asked for again and again.
+type Job<T> = tokio::sync::Mutex<Option<JoinHandle<PortResult<T>>>>;
+
+pub(super) struct Unit {
+    pub(super) id: VersionId,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) states: watch::Sender<Vec<CopyState>>,
+    /// Stops the tasks that keep the copies running.
+    pub(super) halt: CancellationToken,
+    /// Held while something is started.
+    pub(super) launching: Arc<tokio::sync::Mutex<()>>,
+    pub(super) kept: AtomicBool,
+    pub(super) migration: Job<()>,
+    pub(super) check: Job<Output>,
+    retirement: Job<()>,
+    record: Mutex<VersionRecord>,
+}
+
+impl Unit {
+    pub(super) fn new(id: VersionId, record: VersionRecord, halt: &CancellationToken) -> Self {
+        let copies = record.ports.len();
+        let coming = CopyState::Coming { saw: "not started yet".to_owned() };
+        Self {
+            upstream: Arc::new(Upstream::new(&id.version.0, copies)),
+            states: watch::Sender::new(vec![coming; copies]),
+            halt: halt.child_token(),
+            launching: Arc::default(),
+            kept: AtomicBool::new(false),
+            migration: Job::default(),
+            check: Job::default(),
+            retirement: Job::default(),
+            record: Mutex::new(record),
+            id,
+        }
+    }
+
+    pub(super) fn record(&self) -> VersionRecord {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the record, on disk first.
+    pub(super) fn amend(&self, shared: &Shared, change: impl FnOnce(&mut VersionRecord)) -> PortResult<()> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = record.clone();
+        change(&mut next);
+        shared.disk.write_version(&self.id, &next)?;
+        *record = next;
+        Ok(())
+    }
+
+    pub(super) fn is_retiring(&self) -> bool {
+        self.record().fate == Fate::Retiring
+    }
+
+    pub(super) fn set(&self, copy: usize, state: CopyState) {
+        self.states.send_modify(|states| states[copy] = state);
+    }
+
+    /// Takes note that a copy is healthy; with the last one the version is proven.
+    pub(super) fn set_healthy(&self, shared: &Shared, copy: usize) {
+        self.set(copy, CopyState::Healthy);
+        if self.healthy_copies() == self.copies() && self.record().fate == Fate::Unproven {
+            let proven = self.amend(shared, |record| {
+                if record.fate == Fate::Unproven {
+                    record.fate = Fate::Proven;
+                }
+            });
+            if let Err(error) = proven {
+                tracing::warn!(version = %self.id.version, %error, "cannot note that a version is healthy");
+            }
+        }
+    }
+
+    pub(super) fn copies(&self) -> usize {
+        self.states.borrow().len()
+    }
+
+    pub(super) fn healthy_copies(&self) -> usize {
+        self.states.borrow().iter().filter(|state| matches!(state, CopyState::Healthy)).count()
+    }
+
+    pub(super) fn is_healthy(&self) -> bool {
+        self.healthy_copies() == self.copies()
+    }
+
+    /// Waits up to `wait` for the version to be gone, beginning its end if nobody has.
+    pub(super) async fn retired(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        how: Farewell,
+        wait: Duration,
+    ) -> PortResult<bool> {
+        let begin = || tokio::spawn(retire(Arc::clone(self), Arc::clone(shared), how));
+        Ok(poll(&self.retirement, wait, begin).await?.is_some())
+    }
+}
+
+/// The job's result if it is there within `wait`; begins the job if none is under way. A result is
+/// handed out once: the next call begins anew.
+pub(super) async fn poll<T: Send + 'static>(
+    job: &Job<T>,
+    wait: Duration,
+    begin: impl FnOnce() -> JoinHandle<PortResult<T>>,
+) -> PortResult<Option<T>> {
+    let mut job = job.lock().await;
+    let handle = job.get_or_insert_with(begin);
+    match tokio::time::timeout(wait, handle).await {
+        Err(_) => Ok(None),
+        Ok(ended) => {
+            *job = None;
+            let result = ended.map_err(|error| PortError::bug("a task of the local target ended early", error))?;
+            result.map(Some)
+        }
+    }
+}
+
+/// Ends every program of a version and removes its files.
+async fn retire(unit: Arc<Unit>, shared: Arc<Shared>, how: Farewell) -> PortResult<()> {
+    if !unit.is_retiring() {
+        unit.amend(&shared, |record| record.fate = Fate::Retiring)?;
+    }
+    unit.halt.cancel();
+    let _nothing_starts = unit.launching.lock().await;
+    let record = unit.record();
+    let drain = record.spec.drain.duration();
+    if how == Farewell::Drain && tokio::time::timeout(drain, unit.upstream.quiet()).await.is_err() {
+        tracing::info!(stage = %unit.id.stage, service = %unit.id.service, "requests outlast the drain time");
+    }
+    match record.spec.runtime {
+        Runtime::Process { .. } => {
+            let roles = (0..unit.copies()).map(|copy| copy.to_string()).chain(["migrate".to_owned()]);
+            let stops = roles.map(|role| {
+                let marker = shared.marker(&unit.id, &role);
+                let known = super::launch::recorded(&shared, &unit.id, &role);
+                async move { process::stop(&marker, known, drain).await }
+            });
+            futures_util::future::join_all(stops).await;
+        }
+        Runtime::Image(_) => docker::stop_version(&shared, &unit.id, drain).await?,
+    }
+    for copy in 0..unit.copies() {
+        unit.upstream.set(copy, None);
+    }
+    let (disk, id) = (Arc::clone(&shared), unit.id.clone());
+    tokio::task::spawn_blocking(move || disk.disk.remove_version(&id))
+        .await
+        .map_err(|error| PortError::bug("removing a version's files", error))??;
+    shared.forget(&unit.id);
+    Ok(())
+}
+
+impl Unit {
+    /// True for the first caller: there is one keeper for each copy.
+    pub(super) fn claim_keeping(&self) -> bool {
+        !self.kept.swap(true, Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,410 @@
+//! One machine with a local target on it: the world of the tests, and its verbs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
+use greenroom::model::{
+    Artifact, Generation, Health, Observed, Output, Runtime, Scale, Seconds, SecretRef, ServiceName, ServiceSpec, Size,
+    StageSpec, Timestamp, VersionKey,
+};
+use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::program;
+
+/// Longer than anything here takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(crate) struct Machine {
+    data: TempDir,
+    source: TempDir,
+    pub(crate) cloud: Arc<LocalCloud>,
+    listen: SocketAddr,
+}
+
+/// A rollout of one service.
+#[derive(Clone)]
+pub(crate) struct Step {
+    pub(crate) spec: StageSpec,
+    pub(crate) version: VersionKey,
+    artifact: Artifact,
+    generation: Generation,
+}
+
+struct StillClock;
+
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000)
+    }
+}
+
+impl Step {
+    pub(crate) fn service(&self) -> &ServiceSpec {
+        &self.spec.services[0]
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.spec.services[0].env.insert(name.into(), value.into());
+        self
+    }
+
+    pub(crate) fn secret(mut self, name: &str, variable: &str) -> Self {
+        self.spec.services[0].secrets.insert(name.into(), SecretRef::ServerEnv(variable.into()));
+        self
+    }
+
+    /// The same for a stage of another repository.
+    pub(crate) fn of(mut self, repo: &str) -> Self {
+        self.spec.stage.repo = repo.parse().expect("a repository");
+        self
+    }
+
+    pub(crate) fn next_generation(&self) -> Self {
+        Self { generation: self.generation.next(), ..self.clone() }
+    }
+
+    fn rollout(&self) -> Rollout<'_> {
+        Rollout {
+            stage: &self.spec,
+            service: self.service(),
+            artifact: &self.artifact,
+            version: &self.version,
+            generation: self.generation,
+        }
+    }
+}
+
+fn settings(data: &Path, listen: SocketAddr) -> LocalSettings {
+    LocalSettings {
+        data_dir: data.to_path_buf(),
+        proxy_listen: listen,
+        proxy_port_shown: None,
+        allow: vec!["acme/shop".parse().expect("allowed"), "acme/twin".parse().expect("allowed")],
+        clock: Arc::new(StillClock),
+        path: "/usr/bin:/bin".into(),
+        server_env: Arc::new(|name| (name != "ABSENT").then(|| "hunter2".into())),
+        // No engine: processes need none.
+        docker: DockerSettings { program: "docker-is-not-installed".into(), env: BTreeMap::new() },
+    }
+}
+
+fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
+    let stage = greenroom::model::StageId {
+        repo: "acme/shop".parse().expect("a repository"),
+        name: "pr-1".parse().expect("a stage"),
+    };
+    let service = ServiceSpec {
+        name: "web".parse().expect("a service"),
+        runtime: Runtime::Process { command: program::command() },
+        port: Some(3000),
+        host: Some("pr-1.localhost".into()),
+        url: Some(format!("http://pr-1.localhost:{port}")),
+        size: Size { cpu: 256, memory: 512 },
+        scale: Scale { min: 1, max: 1, cpu: None, memory: None },
+        health: Health {
+            path: "/health".into(),
+            status: 200,
+            interval: Seconds(1),
+            timeout: Seconds(5),
+            healthy: 2,
+            unhealthy: 2,
+            grace: Seconds(1),
+        },
+        env: BTreeMap::from([("NAME".into(), name.into()), ("MACHINE".into(), data.display().to_string())]),
+        secrets: BTreeMap::new(),
+        migrate: None,
+        needs: vec![],
+        paths: vec![],
+        // Nothing here waits for its end: requests end, and programs go when asked to.
+        drain: Seconds(3600),
+    };
+    Step {
+        spec: StageSpec {
+            stage,
+            sha: "0123456789012345678901234567890123456789".parse().expect("a commit"),
+            pull: None,
+            kind: greenroom::model::StageKind::Ephemeral,
+            services: vec![service],
+            expires: None,
+            digest: "digest".into(),
+        },
+        version: VersionKey(name.into()),
+        artifact: Artifact { reference: source.display().to_string(), digest: format!("sha256:{name}") },
+        generation: Generation(1),
+    }
+}
+
+impl Machine {
+    pub(crate) async fn new() -> Self {
+        let (data, source) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        std::fs::write(source.path().join("README.md"), "the source of a small app").expect("a file");
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let cloud = LocalCloud::start(settings(data.path(), any)).await.expect("a local target starts");
+        let listen = cloud.proxy_address();
+        Self { data, source, cloud, listen }
+    }
+
+    pub(crate) fn settings(&self) -> LocalSettings {
+        settings(self.data.path(), "127.0.0.1:0".parse().expect("an address"))
+    }
+
+    pub(crate) fn source(&self) -> &Path {
+        self.source.path()
+    }
+
+    /// A version of the program that answers its own name.
+    pub(crate) fn web(&self, name: &str) -> Step {
+        web(self.data.path(), self.source.path(), self.listen.port(), name)
+    }
+
+    /// With the port, as a browser sends it.
+    pub(crate) fn host(&self) -> String {
+        format!("pr-1.localhost:{}", self.listen.port())
+    }
+
+    pub(crate) async fn ensure(&self, phase: Phase, step: &Step) -> PortResult<Progress<Output>> {
+        let begun = Instant::now();
+        let progress = self.cloud.ensure(phase, &step.rollout()).await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{phase:?} is a short call even on a busy machine");
+        progress
+    }
+
+    /// Asks for a phase until it holds or has failed.
+    pub(crate) async fn settle(&self, phase: Phase, step: &Step) -> PortResult<Output> {
+        settle(&self.cloud, phase, step).await
+    }
+
+    pub(crate) async fn go_live(&self, step: &Step) {
+        for phase in [Phase::Migrate, Phase::Start, Phase::Shift, Phase::Check, Phase::Retire] {
+            let settled = self.settle(phase, step).await;
+            assert!(settled.is_ok(), "{phase:?} of {}: {settled:?}", step.version);
+        }
+    }
+
+    pub(crate) async fn observe(&self) -> Observed {
+        self.cloud.observe(&self.web("any").spec.stage).await.expect("a stage can be observed")
+    }
+
+    pub(crate) async fn serving(&self) -> Option<VersionKey> {
+        let web: ServiceName = "web".parse().expect("a service");
+        self.observe().await.services.get(&web).and_then(|seen| seen.serving.clone())
+    }
+
+    /// Asks through the proxy; a connection that breaks counts as status 0.
+    pub(crate) async fn ask(&self, path: &str) -> (u16, String) {
+        get(self.listen, &self.host(), path).await.unwrap_or_default()
+    }
+
+    /// How many programs of this machine run, by reading the process list.
+    pub(crate) fn programs(&self) -> usize {
+        self.pids().len()
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        let mark = format!("MACHINE={}\0", self.data.path().display());
+        let processes = std::fs::read_dir("/proc").expect("a process list").flatten();
+        let marked = processes.filter(|process| lives_with(&process.path(), mark.as_bytes()));
+        marked.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// Every file and folder of any stage.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let stages = std::fs::read_dir(self.data.path().join("stages"));
+        stages.map_or(Vec::new(), |entries| entries.flatten().map(|entry| entry.path().display().to_string()).collect())
+    }
+
+    /// The server stops, or is killed: no part of it tidies up.
+    pub(crate) async fn stop_server(&mut self) {
+        self.cloud.shutdown().await;
+        let elsewhere = TempDir::new().expect("a folder");
+        let any = "127.0.0.1:0".parse().expect("an address");
+        self.cloud = LocalCloud::start(settings(elsewhere.path(), any)).await.expect("a placeholder");
+    }
+
+    /// A new server on the same machine.
+    pub(crate) async fn restart(&mut self) {
+        self.stop_server().await;
+        self.cloud = LocalCloud::start(settings(self.data.path(), self.listen)).await.expect("it starts again");
+    }
+
+    /// A server in a process of its own that rolls a version out and stays.
+    pub(crate) fn spawn_server(&self, version: &str) -> tokio::process::Child {
+        let command = program::restart_as("machine::server");
+        tokio::process::Command::new(&command[0])
+            .args(&command[1..])
+            .env("SERVER_DATA", self.data.path())
+            .env("SERVER_SOURCE", self.source.path())
+            .env("SERVER_LISTEN", self.listen.to_string())
+            .env("SERVER_VERSION", version)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("this binary runs once more")
+    }
+
+    /// Removes everything in the order given, and sees that nothing is left.
+    pub(crate) async fn tear_down(&self) {
+        let stage = self.web("any").spec.stage;
+        for resource in self.observe().await.resources {
+            until(&format!("{resource} goes"), async || {
+                let progress = self.cloud.remove(&stage, &resource).await.expect("it can be removed");
+                matches!(progress, Progress::Done(()))
+            })
+            .await;
+        }
+        assert_eq!(self.observe().await, Observed::default());
+        assert_eq!(self.cloud.stages().await.expect("stages can be listed"), []);
+        assert_eq!((self.programs(), self.files()), (0, vec![]));
+        assert_eq!(self.ask("/").await.0, 404);
+    }
+
+    /// Clients that ask without a pause until told to stop.
+    pub(crate) fn load(&self, clients: usize) -> Load {
+        let stop = CancellationToken::new();
+        let tasks = (0..clients).map(|_| tokio::spawn(client(self.listen, self.host(), stop.clone()))).collect();
+        Load { stop, tasks }
+    }
+}
+
+impl Drop for Machine {
+    /// A test that fails leaves no program behind.
+    fn drop(&mut self) {
+        for pid in self.pids().into_iter().filter_map(rustix::process::Pid::from_raw) {
+            // One that ended by itself meanwhile is as good.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the server that another test kills"]
+#[expect(clippy::disallowed_methods, reason = "a program reads its settings from its environment")]
+async fn server() {
+    let value = |name| std::env::var(name).expect("the test that starts it says what to do");
+    let (data, source) = (PathBuf::from(value("SERVER_DATA")), PathBuf::from(value("SERVER_SOURCE")));
+    let listen: SocketAddr = value("SERVER_LISTEN").parse().unwrap();
+    let cloud = LocalCloud::start(settings(&data, listen)).await.unwrap();
+    let step = web(&data, &source, listen.port(), &value("SERVER_VERSION"));
+    for phase in [Phase::Start, Phase::Shift, Phase::Check, Phase::Retire] {
+        settle(&cloud, phase, &step).await.unwrap();
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn settle(cloud: &LocalCloud, phase: Phase, step: &Step) -> PortResult<Output> {
+    let begun = Instant::now();
+    loop {
+        let wait = match cloud.ensure(phase, &step.rollout()).await {
+            Ok(Progress::Done(output)) => return Ok(output),
+            Ok(Progress::Pending { again_millis, .. }) => again_millis,
+            Err(PortError::Retry { .. }) if begun.elapsed() < PATIENCE => 100,
+            Err(error) => return Err(error),
+        };
+        assert!(begun.elapsed() < PATIENCE, "{phase:?} of {} takes too long", step.version);
+        tokio::time::sleep(Duration::from_millis(u64::try_from(wait).expect("not in the past"))).await;
+    }
+}
+
+/// What a load of requests came to.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) answers: BTreeMap<String, u64>,
+    pub(crate) failures: Vec<String>,
+}
+
+pub(crate) struct Load {
+    stop: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<Report>>,
+}
+
+impl Load {
+    pub(crate) async fn stop(self) -> Report {
+        self.stop.cancel();
+        let mut whole = Report::default();
+        for task in self.tasks {
+            let part = task.await.expect("a client ends well");
+            whole.failures.extend(part.failures);
+            for (name, count) in part.answers {
+                *whole.answers.entry(name).or_default() += count;
+            }
+        }
+        whole
+    }
+}
+
+async fn client(address: SocketAddr, host: String, stop: CancellationToken) -> Report {
+    let mut report = Report::default();
+    while !stop.is_cancelled() {
+        match get(address, &host, "/").await {
+            Ok((200, name)) => *report.answers.entry(name).or_default() += 1,
+            other => report.failures.push(format!("{other:?}")),
+        }
+    }
+    report
+}
+
+pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<(u16, String), String> {
+    send(address, host, path, Method::GET, "").await
+}
+
+pub(crate) async fn post(address: SocketAddr, host: &str, path: &str, body: &str) -> Result<(u16, String), String> {
+    send(address, host, path, Method::POST, body).await
+}
+
+async fn send(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    method: Method,
+    body: &str,
+) -> Result<(u16, String), String> {
+    let words = |error: hyper::Error| format!("{error:?}");
+    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
+    let driven = tokio::spawn(connection);
+    let request = Request::builder().method(method).uri(path).header("host", host);
+    // What a client claims about itself is not believed.
+    let request = request.header("x-forwarded-for", "203.0.113.9").body(Full::<Bytes>::from(body.to_owned()));
+    let response = sender.send_request(request.expect("a request")).await.map_err(words)?;
+    let status = response.status().as_u16();
+    let bytes = response.into_body().collect().await.map_err(words)?.to_bytes();
+    driven.abort();
+    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Waits for a condition, and says which one never came true.
+pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Kills a process and waits until it is gone.
+pub(crate) async fn kill(pid: i32) {
+    let id = rustix::process::Pid::from_raw(pid).expect("a process");
+    rustix::process::kill_process(id, rustix::process::Signal::KILL).expect("it can be killed");
+    let path = PathBuf::from(format!("/proc/{pid}"));
+    until("the process is gone", async || !lives_with(&path, b"")).await;
+}
+
+/// Whether a process lives and has the mark in its environment.
+fn lives_with(process: &Path, mark: &[u8]) -> bool {
+    let Ok(stat) = std::fs::read_to_string(process.join("stat")) else { return false };
+    let zombie = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    let environ = std::fs::read(process.join("environ")).unwrap_or_default();
+    !zombie && (mark.is_empty() || environ.windows(mark.len()).any(|window| window == mark))
+}
