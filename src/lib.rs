@@ -18,11 +18,13 @@
 pub mod build;
 pub mod config;
 pub mod decide;
+pub mod engine;
 pub mod github;
 pub mod local;
 pub mod model;
 pub mod port;
 pub mod sandbox;
+pub mod server;
 pub mod store;
 pub mod view;
 pub mod wire;

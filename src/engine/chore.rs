@@ -1,0 +1,111 @@
+//! Healing: what webhooks did not bring is found by looking.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::Engine;
+use crate::model::{Chore, DeliveryId, Event, Lane, RepoName, Timestamp, Wake};
+use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, PortResult, Receipt};
+
+/// GitHub keeps deliveries for three days; older ones cannot be sent again.
+const DELIVERIES_MILLIS: i64 = 3 * 86_400_000;
+/// Handled deliveries are remembered for longer than that, so that none is handled twice.
+const REMEMBERED_MILLIS: i64 = 7 * 86_400_000;
+/// A delivery that failed this often will not go through by trying.
+const TRIES: usize = 5;
+/// News of the installation that one run answers.
+const NEWS: u32 = 1000;
+/// Redeliveries asked for in one run.
+const HEALED_AT_ONCE: usize = 100;
+
+impl Engine {
+    /// One run of a periodic duty.
+    pub(super) async fn chore(&self, held: &Held, chore: Chore) -> PortResult<Wake> {
+        let now = self.ports.clock.now();
+        match chore {
+            Chore::Deliveries => self.heal_deliveries(now).await?,
+            Chore::Reconcile => {
+                // News of the installation come in here: they say no more than "look".
+                let news = self.ports.store.inbox(held, NEWS).await?;
+                let repos = self.ports.forge.repositories().await?;
+                self.ask_to_reconcile(repos, now).await?;
+                if !news.is_empty() {
+                    let done = news.iter().map(|row| row.seq).collect();
+                    self.ports.store.apply_intake(held, IntakeWrite { done, ..IntakeWrite::default() }).await?;
+                }
+            }
+            Chore::Sweep => {
+                let stages = self.ports.cloud.stages().await?;
+                self.ask_to_reconcile(stages.into_iter().map(|stage| stage.repo), now).await?;
+                let forgotten = self.ports.store.prune(now.after_millis(-REMEMBERED_MILLIS)).await?;
+                tracing::debug!(forgotten, "forgot {forgotten} handled deliveries");
+            }
+        }
+        Ok(Wake::At(now.after(chore.period())))
+    }
+
+    async fn heal_deliveries(&self, now: Timestamp) -> PortResult<()> {
+        let reports = self.ports.forge.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await?;
+        for lost in lost_deliveries(reports).into_iter().take(HEALED_AT_ONCE) {
+            tracing::info!(delivery = %lost.guid, "delivery {} never arrived; asking GitHub to send it again", lost.guid);
+            self.ports.forge.redeliver(lost.id).await?;
+            self.metrics.healed.inc();
+        }
+        Ok(())
+    }
+
+    /// Puts a look at each repository into its inbox: the same way in as any event.
+    async fn ask_to_reconcile(&self, repos: impl IntoIterator<Item = RepoName>, now: Timestamp) -> PortResult<()> {
+        let mut repos: Vec<RepoName> = repos.into_iter().collect();
+        repos.sort();
+        repos.dedup();
+        for repo in repos {
+            let id = format!("reconcile-{}-{}", hex::encode(&Sha256::digest(repo.as_str())[..8]), now.0);
+            let Ok(id) = DeliveryId::new(id) else { continue };
+            let delivery = NewDelivery {
+                body_hash: Sha256::digest(id.as_str()).into(),
+                id,
+                lane: Lane::Repo(repo.clone()),
+                content: InboxContent::Event(Box::new(Event::Reconcile { repo })),
+                at: now,
+            };
+            let _: Receipt = self.ports.store.receive(delivery).await?;
+        }
+        self.bell.notify_waiters();
+        Ok(())
+    }
+}
+
+/// The newest attempt of each delivery of which no attempt arrived.
+fn lost_deliveries(reports: Vec<DeliveryReport>) -> Vec<DeliveryReport> {
+    let mut by_guid: BTreeMap<String, Vec<DeliveryReport>> = BTreeMap::new();
+    for report in reports {
+        by_guid.entry(report.guid.clone()).or_default().push(report);
+    }
+    let mut lost: Vec<DeliveryReport> = by_guid
+        .into_values()
+        .filter(|attempts| attempts.len() < TRIES && !attempts.iter().any(|attempt| attempt.arrived))
+        .filter_map(|attempts| attempts.into_iter().max_by_key(|attempt| attempt.at))
+        .collect();
+    lost.sort_by_key(|report| (report.at, report.id));
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(id: u64, guid: &str, arrived: bool) -> DeliveryReport {
+        DeliveryReport { id, guid: guid.into(), arrived, at: Timestamp(i64::try_from(id).unwrap()) }
+    }
+
+    #[test]
+    fn only_what_never_arrived_is_sent_again_and_not_for_ever() {
+        let mut reports =
+            vec![report(1, "a", false), report(2, "a", true), report(3, "b", false), report(4, "b", false)];
+        reports.extend((10..15).map(|id| report(id, "hopeless", false)));
+        let lost: Vec<u64> = lost_deliveries(reports).into_iter().map(|report| report.id).collect();
+        assert_eq!(lost, [4]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Driving a deploy: step by step, a line in the log before each effect and one after.
+//!
+//! A process may die between any two lines: the next one reads the log and goes on, and a step that
+//! had been asked for is asked for again, which does no harm.
+
+use super::Engine;
+use crate::decide::{Next, Standing, next};
+use crate::model::{
+    Artifact, Deploy, Failure, FailureKind, Output, Plan, ServiceName, StageRecord, Step, StepEvent, StepEventKind,
+    StepKey, StepLog, StepState, Timestamp,
+};
+use crate::port::{Held, PortError, PortResult};
+
+/// The lease is renewed when less than this is left of it.
+const RENEW_BELOW_MILLIS: i64 = 40_000;
+
+/// A deploy at work, with its log as it stands in memory and what of it is not yet stored.
+pub(super) struct Run {
+    pub(super) deploy: Deploy,
+    pub(super) log: StepLog,
+    unsaved: Vec<StepEvent>,
+}
+
+impl Run {
+    /// A deploy as it was stored.
+    pub(super) fn new(deploy: Deploy, log: StepLog) -> Self {
+        Self { deploy, log, unsaved: Vec::new() }
+    }
+}
+
+/// Where driving a deploy led.
+pub(super) enum Drive {
+    /// Nothing to do before then.
+    Until(Timestamp),
+    Finished(Standing),
+    /// The stage got a newer goal meanwhile.
+    NewGoal,
+}
+
+impl Engine {
+    /// Carries out steps until there is nothing to do now.
+    pub(super) async fn drive(&self, held: &mut Held, record: &StageRecord, run: &mut Run) -> PortResult<Drive> {
+        loop {
+            let now = self.ports.clock.now();
+            let plan = run.deploy.plan.clone();
+            match next(&plan, &run.log, now) {
+                Next::Run { step, attempt } => {
+                    let ended = self.take(held, run, step, attempt).await?;
+                    if ended && self.has_newer_goal(record).await? {
+                        self.flush(held, run).await?;
+                        return Ok(Drive::NewGoal);
+                    }
+                }
+                Next::Overdue { step } => self.overdue(held, run, step).await?,
+                Next::Wait(at) => {
+                    self.flush(held, run).await?;
+                    return Ok(Drive::Until(at));
+                }
+                Next::Finished(standing) => return Ok(Drive::Finished(standing)),
+            }
+        }
+    }
+
+    async fn has_newer_goal(&self, record: &StageRecord) -> PortResult<bool> {
+        let newest = self.ports.store.stage(&record.id).await?;
+        Ok(newest.is_some_and(|newest| newest.generation != record.generation))
+    }
+
+    /// One step: intent, effect, result. Answers whether the step ended.
+    pub(super) async fn take(&self, held: &mut Held, run: &mut Run, step: &Step, attempt: u32) -> PortResult<bool> {
+        if matches!(run.log.state(&step.key), StepState::Untouched) {
+            self.note(held, run, &step.key, StepEventKind::Started)?;
+        }
+        // The intent is on disk before the effect; results ride along with the next intent.
+        self.flush(held, run).await?;
+        self.keep_lease(held).await?;
+        let kind = self.effect(run, step, attempt).await?;
+        let ended = matches!(kind, StepEventKind::Done(_) | StepEventKind::Failed(_));
+        if let StepEventKind::Failed(failure) = &kind {
+            tracing::info!(deploy = run.deploy.id.0, step = %step.key, "step {} of {} failed: {}", step.key, run.deploy.plan.stage, failure.summary);
+            self.ports.builder.cancel(&run.deploy.plan.stage).await?;
+        }
+        if ended {
+            let result = if matches!(kind, StepEventKind::Done(_)) { "done" } else { "failed" };
+            self.metrics.steps.with_label_values(&[result]).inc();
+        }
+        if says_something_new(&run.log, &step.key, &kind) {
+            self.note(held, run, &step.key, kind)?;
+        } else if let StepEventKind::Pending { again, .. } = kind {
+            run.log.postpone(&step.key, again);
+        }
+        Ok(ended)
+    }
+
+    pub(super) async fn overdue(&self, held: &mut Held, run: &mut Run, step: &Step) -> PortResult<()> {
+        let said = match run.log.state(&step.key) {
+            StepState::Running { note: Some(note), .. } => format!(" It last said: {note}."),
+            _ => String::new(),
+        };
+        let summary = format!("`{}` was not done within {}.{said}", step.key, step.deadline);
+        let failure = Failure::new(FailureKind::Deadline, summary, "Push again once the cause is mended.");
+        self.ports.builder.cancel(&run.deploy.plan.stage).await?;
+        self.note(held, run, &step.key, StepEventKind::Failed(failure))?;
+        self.flush(held, run).await
+    }
+
+    /// Puts a line into the log in memory; [`Self::flush`] stores it.
+    fn note(&self, held: &Held, run: &mut Run, step: &StepKey, kind: StepEventKind) -> PortResult<()> {
+        let event = StepEvent {
+            seq: run.log.next_seq(),
+            step: step.clone(),
+            fence: held.fence(),
+            at: self.ports.clock.now(),
+            kind,
+        };
+        run.log.push(event.clone()).map_err(|error| PortError::bug("writing the step log", error))?;
+        run.unsaved.push(event);
+        Ok(())
+    }
+
+    pub(super) async fn flush(&self, held: &Held, run: &mut Run) -> PortResult<()> {
+        if run.unsaved.is_empty() {
+            return Ok(());
+        }
+        let events = std::mem::take(&mut run.unsaved);
+        self.ports.store.append(held, run.deploy.id, events).await
+    }
+
+    pub(super) async fn keep_lease(&self, held: &mut Held) -> PortResult<()> {
+        let now = self.ports.clock.now();
+        if held.lease_until().since(now) >= RENEW_BELOW_MILLIS {
+            return Ok(());
+        }
+        self.ports.store.renew(held, now.after_millis(super::LEASE_MILLIS)).await
+    }
+
+    pub(super) async fn cancel_running(&self, held: &Held, run: &mut Run) -> PortResult<()> {
+        let running: Vec<StepKey> = run
+            .deploy
+            .plan
+            .steps
+            .iter()
+            .filter(|step| matches!(run.log.state(&step.key), StepState::Running { .. }))
+            .map(|step| step.key.clone())
+            .collect();
+        for step in &running {
+            self.note(held, run, step, StepEventKind::Cancelled)?;
+        }
+        self.flush(held, run).await
+    }
+}
+
+/// A step that is asked again and again leaves a line only when it says something else.
+fn says_something_new(log: &StepLog, step: &StepKey, kind: &StepEventKind) -> bool {
+    match (log.state(step), kind) {
+        (StepState::Running { note: Some(before), attempt: 0, .. }, StepEventKind::Pending { note, .. }) => {
+            before != note
+        }
+        _ => true,
+    }
+}
+
+/// What the deploy's build step made of a service.
+pub(super) fn artifact_of<'a>(plan: &Plan, log: &'a StepLog, service: &ServiceName) -> Option<&'a Artifact> {
+    let build = StepKey(format!("build:{service}"));
+    debug_assert!(plan.steps.iter().all(|step| step.key != build || step.action.service() == Some(service)));
+    log.output(&build).and_then(Output::artifact)
+}

@@ -1,0 +1,152 @@
+//! The one match over actions: a step becomes calls to the ports, and their answer a line of the
+//! log. Nothing is decided here.
+
+use super::drive::{Run, artifact_of};
+use super::{CALL_LIMIT, Engine, chain};
+use crate::decide::{backoff_millis, version_key};
+use crate::model::{
+    Action, Failure, FailureKind, Output, ServiceName, StageSpec, Step, StepEventKind, StepKey, Wanted,
+};
+use crate::port::{BuildJob, Phase, PortError, PortResult, Progress, Rollout};
+
+/// A passing fault that lasts for this many tries is no longer passing.
+const TRIES: u32 = 12;
+
+impl Engine {
+    /// Carries out a step and says what to write. Only a lost lane is an error here.
+    pub(super) async fn effect(&self, run: &Run, step: &Step, attempt: u32) -> PortResult<StepEventKind> {
+        let limited = tokio::time::timeout(CALL_LIMIT, self.act(run, step)).await;
+        let result =
+            limited.unwrap_or_else(|_| Err(PortError::retry(format!("no answer within {} s", CALL_LIMIT.as_secs()))));
+        let now = self.ports.clock.now();
+        Ok(match result {
+            Ok(Progress::Done(output)) => StepEventKind::Done(output),
+            Ok(Progress::Pending { again_millis, note }) => {
+                StepEventKind::Pending { again: now.after_millis(again_millis.max(1)), note }
+            }
+            Err(PortError::Stale) => return Err(PortError::Stale),
+            Err(PortError::Retry { reason, after_millis }) if attempt + 1 < TRIES => {
+                let attempt = attempt + 1;
+                let key = format!("{}#{}", run.deploy.plan.stage, step.key);
+                let again = now.after_millis(backoff_millis(&key, attempt, after_millis));
+                StepEventKind::Waiting { again, reason, attempt }
+            }
+            Err(error) => StepEventKind::Failed(failure_of(error, step)),
+        })
+    }
+
+    async fn act(&self, run: &Run, step: &Step) -> PortResult<Progress<Output>> {
+        match &step.action {
+            Action::Fetch => self.fetch(spec_of(run)?).await,
+            Action::Build { service } => self.build(run, service).await,
+            Action::Migrate { service } => self.roll(run, service, Phase::Migrate).await,
+            Action::Start { service } => self.roll(run, service, Phase::Start).await,
+            Action::Shift { service } => self.roll(run, service, Phase::Shift).await,
+            Action::Check { service } => self.roll(run, service, Phase::Check).await,
+            Action::Retire { service } => self.roll(run, service, Phase::Retire).await,
+            Action::Tidy => {
+                match run.deploy.plan.wanted {
+                    Wanted::Live(_) => self.ports.builder.tidy(&run.deploy.plan.stage).await?,
+                    Wanted::Gone(_) => self.ports.builder.forget(&run.deploy.plan.stage).await?,
+                }
+                Ok(Progress::Done(Output::Nothing))
+            }
+            Action::Remove { resource } => match self.ports.cloud.remove(&run.deploy.plan.stage, resource).await? {
+                Progress::Done(()) => Ok(Progress::Done(Output::Nothing)),
+                Progress::Pending { again_millis, note } => Ok(Progress::Pending { again_millis, note }),
+            },
+            Action::Prove { planned } => self.prove(run, *planned).await,
+        }
+    }
+
+    async fn fetch(&self, spec: &StageSpec) -> PortResult<Progress<Output>> {
+        self.ports.cloud.admits(&spec.stage).await?;
+        let path = match self.ports.builder.source(&spec.stage, &spec.sha).await? {
+            Some(path) => path,
+            None => {
+                let tarball = self.ports.forge.tarball(&spec.stage.repo, &spec.sha).await?;
+                self.ports.builder.unpack(&spec.stage, &spec.sha, tarball).await?
+            }
+        };
+        Ok(Progress::Done(Output::Source { path }))
+    }
+
+    async fn build(&self, run: &Run, service: &ServiceName) -> PortResult<Progress<Output>> {
+        let spec = spec_of(run)?;
+        let service = service_of(spec, service)?;
+        let fetched = run.log.output(&StepKey("fetch".into()));
+        let Some(Output::Source { path }) = fetched else { return Err(missing("the source", &spec.stage)) };
+        let job = BuildJob { stage: &spec.stage, sha: &spec.sha, service, source: path };
+        self.ports.builder.ensure(&job).await
+    }
+
+    async fn roll(&self, run: &Run, service: &ServiceName, phase: Phase) -> PortResult<Progress<Output>> {
+        let spec = spec_of(run)?;
+        let service = service_of(spec, service)?;
+        let Some(artifact) = artifact_of(&run.deploy.plan, &run.log, &service.name) else {
+            // A failed build leaves nothing to roll out, and nothing to retire.
+            return if phase == Phase::Retire {
+                Ok(Progress::Done(Output::Nothing))
+            } else {
+                Err(missing("the artifact", &spec.stage))
+            };
+        };
+        let version = version_key(service, artifact);
+        let generation = run.deploy.plan.generation;
+        let rollout = Rollout { stage: spec, service, artifact, version: &version, generation };
+        self.ports.cloud.ensure(phase, &rollout).await
+    }
+
+    async fn prove(&self, run: &Run, planned: u32) -> PortResult<Progress<Output>> {
+        let left = self.ports.cloud.observe(&run.deploy.plan.stage).await?.resources;
+        if left.is_empty() {
+            return Ok(Progress::Done(Output::Left { removed: planned, left }));
+        }
+        let names: Vec<String> = left.iter().take(10).map(ToString::to_string).collect();
+        let summary = format!("{} of {planned} left: {}", left.len(), names.join(", "));
+        Err(PortError::failed(FailureKind::Environment, summary, "Greenroom tries again in five minutes."))
+    }
+}
+
+fn spec_of(run: &Run) -> PortResult<&StageSpec> {
+    match &run.deploy.plan.wanted {
+        Wanted::Live(spec) => Ok(spec),
+        Wanted::Gone(_) => Err(missing("a goal to deploy", &run.deploy.plan.stage)),
+    }
+}
+
+fn service_of<'a>(spec: &'a StageSpec, name: &ServiceName) -> PortResult<&'a crate::model::ServiceSpec> {
+    spec.service(name).ok_or_else(|| missing("the service", &spec.stage))
+}
+
+fn missing(what: &str, stage: &crate::model::StageId) -> PortError {
+    PortError::Bug { context: format!("{what} of {stage} is missing from the plan or its log"), source: None }
+}
+
+fn failure_of(error: PortError, step: &Step) -> Failure {
+    match error {
+        PortError::Failed(failure) => *failure,
+        PortError::Denied { reason } => {
+            Failure::new(FailureKind::Environment, reason, "Grant what is missing, then push again or redeploy.")
+        }
+        PortError::NotFound { what } => Failure::new(
+            FailureKind::Source,
+            format!("{what} does not exist"),
+            "Push again if it was removed by mistake.",
+        ),
+        PortError::Retry { reason, .. } => Failure::new(
+            FailureKind::GaveUp,
+            format!("gave up after {TRIES} tries: {reason}"),
+            "It is on the other side. Deploy again once that is back.",
+        ),
+        error @ (PortError::Stale | PortError::Bug { .. }) => {
+            let cause = chain(&error);
+            tracing::error!(step = %step.key, error = %cause, "step {} hit a bug: {cause}", step.key);
+            Failure::new(
+                FailureKind::Bug,
+                format!("Greenroom itself failed: {error}"),
+                "This is a fault in Greenroom: its server's log says more.",
+            )
+        }
+    }
+}

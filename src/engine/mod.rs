@@ -1,0 +1,170 @@
+//! The engine: claims lanes, one activation at a time, and brings what it finds to its goal.
+//!
+//! # Guarantees
+//!
+//! - Event, timer and restart come in by one way: a lane is due. An activation reads the world and
+//!   is given nothing else.
+//! - Every write carries the lane's fence. A process that lost its lane stops at its next write.
+//! - An activation never waits for long work: it notes when to ask again and gives the lane back.
+//! - A fault in one lane (an error, a panic) delays that lane alone.
+
+mod chore;
+mod drive;
+mod effect;
+mod intake;
+mod loader;
+mod metrics;
+mod preview;
+mod report;
+mod ruling;
+mod run;
+mod stage;
+mod surfaces;
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio::sync::Notify;
+
+use crate::model::{Lane, Wake};
+use crate::port::{Builder, Claimed, Clock, Cloud, Forge, Held, PortError, PortResult, Store};
+
+pub use loader::CONFIG_PATH;
+pub use metrics::EngineMetrics;
+pub use preview::Preview;
+pub use report::stage_view;
+
+/// How long a claimed lane is ours; a killed process delays its lanes by this much at most.
+const LEASE_MILLIS: i64 = 60_000;
+/// A port call may take this long; it must end well before the lease does.
+const CALL_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// The ports that the engine works through.
+#[derive(Clone)]
+pub struct Ports {
+    pub store: Arc<dyn Store>,
+    pub forge: Arc<dyn Forge>,
+    pub cloud: Arc<dyn Cloud>,
+    pub builder: Arc<dyn Builder>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What the operator may turn.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Activations at once.
+    pub workers: usize,
+    /// How long a deploy runs before progress is shown on GitHub beyond its first comment, and the
+    /// shortest time between two such edits, in milliseconds.
+    pub progress_millis: i64,
+    /// Slash-commands offered in comments.
+    pub commands: Vec<String>,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { workers: 64, progress_millis: 5_000, commands: Vec::new() }
+    }
+}
+
+/// The engine of one process; several may share one database.
+pub struct Engine {
+    ports: Ports,
+    settings: EngineSettings,
+    bell: Arc<Notify>,
+    projects: loader::ProjectCache,
+    metrics: EngineMetrics,
+}
+
+impl Engine {
+    /// An engine over these ports. `bell` is rung by whoever makes lanes due in this process, to
+    /// save the wait for the next poll.
+    pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
+        Self { ports, settings, bell, projects: loader::ProjectCache::default(), metrics: EngineMetrics::default() }
+    }
+
+    /// What the engine counts.
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.metrics
+    }
+
+    /// Claims one due lane, brings it on, and gives it back. `false` when no lane was due.
+    pub async fn tick(&self) -> PortResult<bool> {
+        let now = self.ports.clock.now();
+        let Some(claimed) = self.ports.store.claim(now, LEASE_MILLIS).await? else { return Ok(false) };
+        self.work(claimed).await?;
+        Ok(true)
+    }
+
+    /// One activation, from claim to release.
+    async fn work(&self, claimed: Claimed) -> PortResult<()> {
+        let Claimed { mut held, attempts } = claimed;
+        let lane = held.lane().clone();
+        // A panic is that lane's fault alone; what it holds is read anew by the next activation.
+        let activation = AssertUnwindSafe(self.activate(&mut held, attempts)).catch_unwind().await;
+        let result = activation.unwrap_or_else(|panic| {
+            self.metrics.lane_panics.inc();
+            Err(PortError::Bug { context: format!("it panicked: {}", said(panic.as_ref())), source: None })
+        });
+        let (wake, attempts) = match result {
+            Ok(wake) => (wake, 0),
+            Err(PortError::Stale) => {
+                tracing::warn!(%lane, "another process holds lane {lane} by now; its work goes on there");
+                return Ok(());
+            }
+            Err(error) => {
+                let attempts = attempts.saturating_add(1);
+                self.metrics.lane_faults.inc();
+                (Wake::At(self.after_fault(&lane, attempts, &error)), attempts)
+            }
+        };
+        match self.ports.store.release(held, wake, attempts).await {
+            Ok(()) | Err(PortError::Stale) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn activate(&self, held: &mut Held, attempts: u32) -> PortResult<Wake> {
+        match held.lane().clone() {
+            Lane::Repo(repo) => self.drain(held, &repo, attempts).await,
+            Lane::Stage(stage) => self.bring_on(held, &stage).await,
+            Lane::Chore(chore) => self.chore(held, chore).await,
+        }
+    }
+
+    /// When to try a lane again after an error. Logged here and nowhere else.
+    fn after_fault(&self, lane: &Lane, attempts: u32, error: &PortError) -> crate::model::Timestamp {
+        let asked = match error {
+            PortError::Retry { after_millis, .. } => *after_millis,
+            _ => None,
+        };
+        let wait = crate::decide::backoff_millis(&lane.to_string(), attempts, asked);
+        let cause = chain(error);
+        if matches!(error, PortError::Bug { .. }) {
+            tracing::error!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} stopped: {cause}");
+        } else {
+            tracing::warn!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} is tried again: {cause}");
+        }
+        self.ports.clock.now().after_millis(wait)
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
+}
+
+/// An error with its causes, as one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

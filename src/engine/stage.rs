@@ -1,0 +1,276 @@
+//! The stage lane: one activation brings a stage one stretch nearer to its goal.
+//!
+//! 1. A running deploy that serves the newest goal goes on. One that a newer goal took over is
+//!    closed as soon as nothing runs that must not be interrupted.
+//! 2. Otherwise the goal is ruled on, what exists is observed, and a plan is made and saved. No
+//!    step in it means that the stage is where it should be.
+//! 3. Then, step by step: a line in the log, one effect, a line in the log, until there is nothing
+//!    to do before a later time, or the plan is at its end.
+//! 4. What changed is shown.
+//!
+//! A process may die between any two lines: the next one reads the log and goes on, and a step that
+//! had been asked for is asked for again, which does no harm.
+
+use super::Engine;
+use super::drive::{Drive, Run, artifact_of};
+use super::ruling::Ruling;
+use crate::decide::{Next, Standing, finish_uninterruptible};
+use crate::model::{
+    Artifact, Deploy, Lane, NewDeploy, Outcome, Output, Release, Seconds, ServiceName, StageId, StageRecord, StageSpec,
+    StageStatus, Timestamp, Wake, Wanted,
+};
+use crate::port::{Held, PortResult};
+use std::collections::BTreeMap;
+
+/// A live stage is compared with what exists this often.
+const DRIFT: Seconds = Seconds(3600);
+/// A stage that cannot be removed is tried again after this.
+const BLOCKED: Seconds = Seconds(300);
+/// A stage without a place asks again after this, should nobody have rung it when a place fell free.
+const FULL: Seconds = Seconds(600);
+impl Engine {
+    /// One activation of a stage's lane.
+    pub(super) async fn bring_on(&self, held: &mut Held, id: &StageId) -> PortResult<Wake> {
+        self.metrics.activations.inc();
+        loop {
+            let Some(mut record) = self.ports.store.stage(id).await? else { return Ok(Wake::OnBell) };
+            let wake = match self.running(id).await? {
+                Some(mut run) => self.go_on(held, &mut record, &mut run).await?,
+                None => {
+                    let ruling = self.rule_on(&record).await?;
+                    self.begin(held, &mut record, ruling).await?
+                }
+            };
+            if let Some(wake) = wake {
+                let shown = self.report(held, id).await?;
+                return Ok(wake.or(shown));
+            }
+        }
+    }
+
+    async fn running(&self, id: &StageId) -> PortResult<Option<Run>> {
+        let newest = self.ports.store.deploys(id, 1).await?.into_iter().next();
+        let Some(deploy) = newest.filter(|deploy| deploy.ended.is_none()) else { return Ok(None) };
+        let log = self.ports.store.log(deploy.id).await?;
+        Ok(Some(Run::new(deploy, log)))
+    }
+
+    /// Goes on with a running deploy, or closes it for a newer goal. `None`: start over.
+    async fn go_on(&self, held: &mut Held, record: &mut StageRecord, run: &mut Run) -> PortResult<Option<Wake>> {
+        let serves = StageStatus::Deploying { generation: record.generation };
+        if record.status != serves {
+            let still_wanted = match self.rule_on(record).await? {
+                Ruling::Want(wanted) => same_goal(&wanted, &run.deploy.plan.wanted),
+                Ruling::Keep => true,
+                Ruling::Misconfigured { .. } | Ruling::AwaitApproval(_) | Ruling::Full { .. } => false,
+            };
+            if !still_wanted {
+                return self.supersede(held, record, run).await;
+            }
+            record.status = serves;
+            self.ports.store.save_status(held, record).await?;
+        }
+        self.drive_on(held, record, run).await
+    }
+
+    async fn drive_on(&self, held: &mut Held, record: &mut StageRecord, run: &mut Run) -> PortResult<Option<Wake>> {
+        match self.drive(held, record, run).await? {
+            Drive::NewGoal => Ok(None),
+            Drive::Until(at) => Ok(Some(Wake::At(at))),
+            Drive::Finished(standing) => self.close(held, record, run, standing).await.map(Some),
+        }
+    }
+
+    /// Rules are in; makes the plan, or notes why there is none. `None`: the goal moved meanwhile.
+    async fn begin(&self, held: &mut Held, record: &mut StageRecord, ruling: Ruling) -> PortResult<Option<Wake>> {
+        let (status, wake) = match ruling {
+            Ruling::Want(wanted) => return self.plan_and_drive(held, record, wanted).await,
+            Ruling::Keep => return Ok(Some(Wake::At(self.ports.clock.now().after(DRIFT)))),
+            Ruling::Misconfigured { sha, problems } => (StageStatus::Misconfigured { sha, problems }, Wake::OnBell),
+            Ruling::AwaitApproval(sha) => (StageStatus::AwaitingApproval { sha }, Wake::OnBell),
+            Ruling::Full { max, holders } => {
+                (StageStatus::Full { max, holders }, Wake::At(self.ports.clock.now().after(FULL)))
+            }
+        };
+        self.set_status(held, record, status).await?;
+        Ok(Some(wake))
+    }
+
+    async fn plan_and_drive(
+        &self,
+        held: &mut Held,
+        record: &mut StageRecord,
+        wanted: Wanted,
+    ) -> PortResult<Option<Wake>> {
+        if let Some(wake) = self.stays_failed(record, &wanted).await? {
+            return Ok(Some(wake));
+        }
+        let Some(plan) = self.draft(record, &wanted).await? else { return Ok(Some(Wake::OnBell)) };
+        let now = self.ports.clock.now();
+        if let (true, Wanted::Live(spec)) = (plan.steps.is_empty(), &wanted) {
+            record.expires_at = spec.expires.map(|span| record.touched_at.after(span));
+            self.set_status(held, record, StageStatus::Live { sha: spec.sha.clone() }).await?;
+            return Ok(Some(self.after_live(record)));
+        }
+        let deploy = self.ports.store.open_deploy(held, NewDeploy { plan, started_at: now }).await?;
+        let generation = record.generation;
+        self.set_status(held, record, StageStatus::Deploying { generation }).await?;
+        let log = self.ports.store.log(deploy.id).await?;
+        let mut run = Run::new(deploy, log);
+        self.report(held, &record.id).await?;
+        self.drive_on(held, record, &mut run).await
+    }
+
+    /// A goal that failed is not tried again by itself; setting it anew is what tries it again.
+    async fn stays_failed(&self, record: &mut StageRecord, wanted: &Wanted) -> PortResult<Option<Wake>> {
+        let newest = self.ports.store.deploys(&record.id, 1).await?.into_iter().next();
+        let Some(Deploy { plan, ended: Some((at, Outcome::Failed)), .. }) = newest else { return Ok(None) };
+        if at < record.touched_at || !same_goal(wanted, &plan.wanted) {
+            return Ok(None);
+        }
+        match wanted {
+            Wanted::Live(_) => Ok(Some(self.after_live(record))),
+            Wanted::Gone(_) => {
+                let again = at.after(BLOCKED);
+                Ok((again > self.ports.clock.now()).then_some(Wake::At(again)))
+            }
+        }
+    }
+
+    /// Closes a deploy for a newer goal once nothing holds it back. `None`: closed, start over.
+    async fn supersede(&self, held: &mut Held, record: &mut StageRecord, run: &mut Run) -> PortResult<Option<Wake>> {
+        let plan = run.deploy.plan.clone();
+        self.ports.builder.cancel(&plan.stage).await?;
+        loop {
+            match finish_uninterruptible(&plan, &run.log, self.ports.clock.now()) {
+                None | Some(Next::Finished(_)) => break,
+                Some(Next::Run { step, attempt }) => {
+                    self.take(held, run, step, attempt).await?;
+                }
+                Some(Next::Overdue { step }) => self.overdue(held, run, step).await?,
+                Some(Next::Wait(at)) => {
+                    self.flush(held, run).await?;
+                    return Ok(Some(Wake::At(at)));
+                }
+            }
+        }
+        self.cancel_running(held, run).await?;
+        let outcome = Outcome::Superseded { by: record.generation };
+        record.status = StageStatus::New;
+        self.finish(held, record, run, outcome, None).await?;
+        Ok(None)
+    }
+
+    /// The plan is at its end: writes how it stands.
+    async fn close(
+        &self,
+        held: &Held,
+        record: &mut StageRecord,
+        run: &mut Run,
+        standing: Standing,
+    ) -> PortResult<Wake> {
+        self.cancel_running(held, run).await?;
+        let now = self.ports.clock.now();
+        let plan = run.deploy.plan.clone();
+        match (&plan.wanted, standing) {
+            (Wanted::Live(spec), Standing::Succeeded) => {
+                let before = self.ports.store.releases(&record.id, 1).await?.into_iter().next();
+                let release = release_of(run, spec, before.as_ref(), now);
+                record.status = StageStatus::Live { sha: spec.sha.clone() };
+                record.expires_at = spec.expires.map(|span| record.touched_at.after(span));
+                self.finish(held, record, run, Outcome::Live, Some(release)).await?;
+                Ok(self.after_live(record))
+            }
+            (Wanted::Live(spec), Standing::Failed) => {
+                record.status = StageStatus::Failed { sha: spec.sha.clone() };
+                record.expires_at = spec.expires.map(|span| record.touched_at.after(span));
+                self.finish(held, record, run, Outcome::Failed, None).await?;
+                Ok(self.after_live(record))
+            }
+            (Wanted::Gone(_), Standing::Succeeded) => {
+                let removed = match Standing::left(&plan, &run.log) {
+                    Some(Output::Left { removed, .. }) => *removed,
+                    _ => 0,
+                };
+                record.status = StageStatus::Gone { removed };
+                record.expires_at = None;
+                self.finish(held, record, run, Outcome::Gone { removed }, None).await?;
+                self.call_waiting(record).await?;
+                Ok(Wake::OnBell)
+            }
+            (Wanted::Gone(_), Standing::Failed) => {
+                record.status = StageStatus::RemovalBlocked;
+                self.finish(held, record, run, Outcome::Failed, None).await?;
+                Ok(Wake::At(now.after(BLOCKED)))
+            }
+        }
+    }
+
+    async fn finish(
+        &self,
+        held: &Held,
+        record: &StageRecord,
+        run: &mut Run,
+        outcome: Outcome,
+        release: Option<Release>,
+    ) -> PortResult<()> {
+        let name = match outcome {
+            Outcome::Live => "live",
+            Outcome::Failed => "failed",
+            Outcome::Superseded { .. } => "superseded",
+            Outcome::Gone { .. } => "gone",
+        };
+        self.metrics.outcomes.with_label_values(&[name]).inc();
+        tracing::info!(stage = %record.id, deploy = run.deploy.id.0, generation = run.deploy.plan.generation.0, outcome = name, "deploy {} of {} ended {name}", run.deploy.id, record.id);
+        self.ports.store.close_deploy(held, run.deploy.id, outcome, self.ports.clock.now(), record, release).await
+    }
+
+    /// A place fell free: those who wait for one look again.
+    async fn call_waiting(&self, record: &StageRecord) -> PortResult<()> {
+        let now = self.ports.clock.now();
+        for stage in self.ports.store.stages(Some(&record.id.repo)).await? {
+            if matches!(stage.status, StageStatus::Full { .. }) {
+                self.ports.store.ring(&Lane::Stage(stage.id), now).await?;
+            }
+        }
+        self.bell.notify_waiters();
+        Ok(())
+    }
+
+    async fn set_status(&self, held: &Held, record: &mut StageRecord, status: StageStatus) -> PortResult<()> {
+        record.status = status;
+        self.ports.store.save_status(held, record).await
+    }
+
+    /// Looks again for drift, and when the stage expires.
+    fn after_live(&self, record: &StageRecord) -> Wake {
+        let drift = Wake::At(self.ports.clock.now().after(DRIFT));
+        record.expires_at.map_or(drift, |at| drift.or(Wake::At(at)))
+    }
+}
+
+/// Whether two goals are the same in everything but their generation.
+fn same_goal(one: &Wanted, other: &Wanted) -> bool {
+    match (one, other) {
+        (Wanted::Live(one), Wanted::Live(other)) => one.sha == other.sha && one.digest == other.digest,
+        (Wanted::Gone(_), Wanted::Gone(_)) => true,
+        _ => false,
+    }
+}
+
+fn release_of(run: &Run, spec: &StageSpec, before: Option<&Release>, now: Timestamp) -> Release {
+    let kept: BTreeMap<ServiceName, Artifact> = before.map(|release| release.artifacts.clone()).unwrap_or_default();
+    let made = spec.services.iter().filter_map(|service| {
+        let artifact = artifact_of(&run.deploy.plan, &run.log, &service.name).or_else(|| kept.get(&service.name))?;
+        Some((service.name.clone(), artifact.clone()))
+    });
+    Release {
+        stage: run.deploy.plan.stage.clone(),
+        deploy: run.deploy.id,
+        generation: run.deploy.plan.generation,
+        sha: spec.sha.clone(),
+        digest: spec.digest.clone(),
+        artifacts: made.collect(),
+        at: now,
+    }
+}

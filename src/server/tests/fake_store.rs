@@ -1,0 +1,136 @@
+//! A store of which only what the door calls works: `receive`, `ping`, `counts`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex as Gate, Notify, OwnedMutexGuard};
+
+use crate::model::{
+    Deploy, DeployId, Lane, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord, StepEvent, StepLog, Timestamp,
+    Wake,
+};
+use crate::port::{
+    AuditEntry, Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, Store,
+    StoreCounts, SurfaceRecord,
+};
+
+#[derive(Default)]
+pub(super) struct FakeStore {
+    pub(super) received: Mutex<Vec<NewDelivery>>,
+    pub(super) broken: AtomicBool,
+    /// Told when a delivery has come as far as the gate.
+    pub(super) reached: Notify,
+    gate: Arc<Gate<()>>,
+}
+
+impl FakeStore {
+    /// Deliveries wait inside the store until the guard is dropped.
+    pub(super) async fn close_gate(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.gate).lock_owned().await
+    }
+
+    fn whole(&self) -> PortResult<()> {
+        if self.broken.load(Ordering::SeqCst) { Err(PortError::retry("the disk is full")) } else { Ok(()) }
+    }
+}
+
+fn unused<T>() -> PortResult<T> {
+    Err(PortError::Bug { context: "the door never calls this".into(), source: None })
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn receive(&self, delivery: NewDelivery) -> PortResult<Receipt> {
+        self.reached.notify_one();
+        let _open = self.gate.lock().await;
+        self.whole()?;
+        let mut received = self.received.lock().expect("no test panics inside");
+        if received.iter().any(|known| known.id == delivery.id) {
+            return Ok(Receipt::Duplicate);
+        }
+        received.push(delivery);
+        Ok(Receipt::Accepted)
+    }
+    async fn prune(&self, _: Timestamp) -> PortResult<u64> {
+        unused()
+    }
+
+    async fn ping(&self) -> PortResult<()> {
+        self.whole()
+    }
+    async fn counts(&self, now: Timestamp) -> PortResult<StoreCounts> {
+        self.whole()?;
+        let waiting = self.received.lock().expect("no test panics inside").len();
+        let inbox_waiting = i64::try_from(waiting).expect("few");
+        Ok(StoreCounts { inbox_waiting, inbox_oldest: Some(now.after_millis(-4_500)), stages: 3, ..Default::default() })
+    }
+    async fn ring(&self, _: &Lane, _: Timestamp) -> PortResult<()> {
+        unused()
+    }
+    async fn claim(&self, _: Timestamp, _: i64) -> PortResult<Option<Claimed>> {
+        unused()
+    }
+    async fn renew(&self, _: &mut Held, _: Timestamp) -> PortResult<()> {
+        unused()
+    }
+    async fn release(&self, _: Held, _: Wake, _: u32) -> PortResult<()> {
+        unused()
+    }
+    async fn lane_state(&self, _: &Lane, _: Timestamp) -> PortResult<LaneState> {
+        unused()
+    }
+    async fn next_due(&self) -> PortResult<Option<Timestamp>> {
+        unused()
+    }
+    async fn inbox(&self, _: &Held, _: u32) -> PortResult<Vec<InboxRow>> {
+        unused()
+    }
+    async fn apply_intake(&self, _: &Held, _: IntakeWrite) -> PortResult<()> {
+        unused()
+    }
+    async fn stage(&self, _: &StageId) -> PortResult<Option<StageRecord>> {
+        unused()
+    }
+    async fn stages(&self, _: Option<&RepoName>) -> PortResult<Vec<StageRecord>> {
+        unused()
+    }
+    async fn save_status(&self, _: &Held, _: &StageRecord) -> PortResult<()> {
+        unused()
+    }
+    async fn open_deploy(&self, _: &Held, _: NewDeploy) -> PortResult<Deploy> {
+        unused()
+    }
+    async fn deploys(&self, _: &StageId, _: u32) -> PortResult<Vec<Deploy>> {
+        unused()
+    }
+    async fn close_deploy(
+        &self,
+        _: &Held,
+        _: DeployId,
+        _: Outcome,
+        _: Timestamp,
+        _: &StageRecord,
+        _: Option<Release>,
+    ) -> PortResult<()> {
+        unused()
+    }
+    async fn append(&self, _: &Held, _: DeployId, _: Vec<StepEvent>) -> PortResult<()> {
+        unused()
+    }
+    async fn log(&self, _: DeployId) -> PortResult<StepLog> {
+        unused()
+    }
+    async fn releases(&self, _: &StageId, _: u32) -> PortResult<Vec<Release>> {
+        unused()
+    }
+    async fn surfaces(&self, _: &StageId) -> PortResult<Vec<SurfaceRecord>> {
+        unused()
+    }
+    async fn save_surfaces(&self, _: &Held, _: &StageId, _: Vec<SurfaceRecord>) -> PortResult<()> {
+        unused()
+    }
+    async fn audit(&self, _: Option<&RepoName>, _: u32) -> PortResult<Vec<AuditEntry>> {
+        unused()
+    }
+}

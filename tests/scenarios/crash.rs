@@ -1,0 +1,156 @@
+//! The crash matrix: for every effect of every scenario, the process dies before it, dies after it,
+//! or does it twice. The world ends the same.
+
+use greenroom::model::{CommitSha, PullNumber};
+use greenroom::port::Phase;
+use greenroom::sandbox::{FileChange, Mishap};
+
+use crate::fuse::{Fuse, Point};
+use crate::postgres;
+use crate::world::{CONFIG, Database, World, exited};
+
+/// The stories. Each is told in two parts: what was before, and what the fuse is lit for.
+#[derive(Debug, Clone, Copy)]
+enum Story {
+    Opens,
+    Pushes,
+    PushesWhatFails,
+    CutsIn,
+    Closes,
+    Reopens,
+    PushesToProd,
+}
+
+impl Story {
+    /// Answers the commit that is live when the fuse is lit, where there is one.
+    async fn before(self, w: &World) -> Option<CommitSha> {
+        let mut first = None;
+        if !matches!(self, Self::Opens | Self::PushesToProd) {
+            first = Some(w.open("topic", "2").1);
+            w.settle().await;
+        }
+        if matches!(self, Self::Reopens) {
+            w.github.close_pull(&w.repo, PullNumber(1)).expect("it closes");
+            w.settle().await;
+        }
+        first
+    }
+
+    /// Answers the commit that should be live at the end, where there is one of its own.
+    async fn happens(self, w: &World) -> Option<CommitSha> {
+        let head = match self {
+            Self::Opens => Some(w.open("topic", "2").1),
+            Self::Pushes => Some(w.push("topic", "3")),
+            Self::PushesWhatFails => {
+                let sha =
+                    w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Break it").expect("a commit");
+                w.cloud.mishap(Phase::Start, "worker", Some(&sha), Mishap::Fail(exited(3, "no")));
+                w.github.push_to(&w.repo, "topic", &sha).expect("a push");
+                Some(sha)
+            }
+            Self::CutsIn => {
+                let sha = w.push("topic", "3");
+                w.builder.mishap("web", Some(&sha), Mishap::Slow(100_000));
+                w.github.deliveries_settled().await;
+                for _ in 0..20 {
+                    // The fuse may blow here already; what the tick says then is of no interest.
+                    let _ = w.engine.tick().await;
+                    w.clock.advance(500);
+                }
+                Some(w.push("topic", "4"))
+            }
+            Self::Closes => {
+                w.github.close_pull(&w.repo, PullNumber(1)).expect("it closes");
+                None
+            }
+            Self::Reopens => {
+                w.github.reopen_pull(&w.repo, PullNumber(1)).expect("it opens");
+                None
+            }
+            Self::PushesToProd => Some(w.push("main", "5")),
+        };
+        w.github.deliveries_settled().await;
+        head
+    }
+
+    fn pulls(self) -> &'static [PullNumber] {
+        if matches!(self, Self::PushesToProd) { &[] } else { &[PullNumber(1)] }
+    }
+}
+
+/// Tells a story with a fuse lit; answers the world at its end and how many effects there were.
+async fn told(story: Story, database: &Database, repo: &str, fuse: &std::sync::Arc<Fuse>) -> (String, usize) {
+    let mut w = World::on(database, repo, CONFIG).await;
+    let first = story.before(&w).await;
+    w.burn(fuse);
+    let head = story.happens(&w).await;
+    // As long as the process lives, it works; once it died, a new one starts when the lease is over.
+    let mut idle = 0;
+    while !fuse.is_blown() && idle < 40 {
+        match w.engine.tick().await {
+            Ok(true) => idle = 0,
+            _ => {
+                idle += 1;
+                w.clock.advance(1_000);
+            }
+        }
+    }
+    w.restart();
+    w.clock.advance(61_000);
+    w.settle().await;
+    w.after(61_000).await;
+    w.assert_nothing_doubled(&format!("{story:?} {fuse:?}"));
+    let mut end = w.final_world(story.pulls()).await;
+    // Their names depend on the repository's, and on the time at which they were made.
+    for (sha, name) in [(first, "FIRST"), (head, "HEAD")] {
+        if let Some(sha) = sha {
+            end = end.replace(sha.as_str(), name).replace(sha.short(), name);
+        }
+    }
+    let mut lines: Vec<&str> = end.lines().collect();
+    lines.sort_unstable();
+    (lines.join("\n"), fuse.seen())
+}
+
+async fn matrix(story: Story, database: &Database) {
+    let mut runs = 0;
+    let mut repo = || {
+        runs += 1;
+        format!("acme/{}-{runs}", format!("{story:?}").to_lowercase())
+    };
+    let (expected, effects) = told(story, database, &repo(), &Fuse::counter()).await;
+    assert!(effects > 10, "{story:?} has {effects} effects");
+    for at in 1..=effects {
+        for point in [Point::Before, Point::After, Point::Twice] {
+            let (end, _) = told(story, database, &repo(), &Fuse::new(at, point)).await;
+            assert_eq!(end, expected, "{story:?}, {point:?} effect {at} of {effects}");
+        }
+    }
+}
+
+/// One test a story and database, so that they run beside each other.
+macro_rules! stories {
+    ($($name:ident: $story:expr;)*) => {
+        mod on_sqlite {
+            use super::*;
+            $(#[tokio::test] async fn $name() { matrix($story, &Database::Sqlite).await; })*
+        }
+
+        mod on_postgres {
+            use super::*;
+            $(#[tokio::test] async fn $name() {
+                matrix($story, &Database::Postgres(postgres::fresh_database().await)).await;
+            })*
+        }
+    };
+}
+
+stories! {
+    a_pull_request_opens: Story::Opens;
+    a_push_is_rolled_out: Story::Pushes;
+    a_push_that_fails_is_told: Story::PushesWhatFails;
+    a_push_cuts_into_a_build: Story::CutsIn;
+    a_pull_request_closes: Story::Closes;
+    a_pull_request_reopens: Story::Reopens;
+    a_push_to_prod_is_rolled_out: Story::PushesToProd;
+}

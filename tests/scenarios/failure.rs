@@ -1,0 +1,186 @@
+//! What goes wrong, and what people are told.
+
+use greenroom::model::{Failure, FailureKind, StageStatus};
+use greenroom::port::Phase;
+use greenroom::sandbox::{Fault, FileChange, Matcher, Mishap, Times};
+use http::Method;
+
+use crate::world::{CONFIG, World, exited};
+
+#[tokio::test]
+async fn a_program_that_ends_fails_the_deploy_with_its_exit_code_and_the_old_version_serves_on() {
+    let w = World::new().await;
+    let (pull, good) = w.open("topic", "2");
+    w.settle().await;
+    let broken = w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Break it").expect("a commit");
+    w.cloud.mishap(Phase::Start, "web", Some(&broken), Mishap::Fail(exited(3, "no such table: users")));
+    w.github.push_to(&w.repo, "topic", &broken).expect("a push");
+    w.settle().await;
+
+    assert_eq!(w.serving("pr-1", "web"), Some(good.clone()));
+    assert_eq!(
+        w.cloud.world(),
+        [format!("pr-1/web serves {}", good.short()), format!("pr-1/worker serves {}", good.short())],
+        "nothing half made is left beside it"
+    );
+    let comment = w.comment(pull);
+    assert!(w.headline(pull).contains("failed") && w.headline(pull).contains(broken.short()), "{comment}");
+    for told in ["exit code 3", "no such table: users", "Mend it and push again", good.short()] {
+        assert!(comment.contains(told), "{told:?} is missing from {comment}");
+    }
+    assert_eq!(w.checks(&broken), ["greenroom / pr-1: failure"]);
+    assert_eq!(w.builder.sources(), Vec::<String>::new());
+
+    let mended = w.push("topic", "4");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(mended.clone()));
+    assert!(w.headline(pull).contains("live"), "{}", w.headline(pull));
+}
+
+#[tokio::test]
+async fn a_failing_build_and_a_failing_migration_change_nothing_that_runs() {
+    for phase in ["build", "migrate"] {
+        let w = World::new().await;
+        let (pull, good) = w.open("topic", "2");
+        w.settle().await;
+        let broken = w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Break it").expect("a commit");
+        let failure = Failure { exit_code: Some(1), ..Failure::new(FailureKind::Build, "it went wrong", "Mend it.") };
+        match phase {
+            "build" => w.builder.mishap("web", Some(&broken), Mishap::Fail(failure)),
+            _ => w.cloud.mishap(Phase::Migrate, "web", Some(&broken), Mishap::Fail(failure)),
+        }
+        w.github.push_to(&w.repo, "topic", &broken).expect("a push");
+        w.settle().await;
+        assert_eq!(
+            (w.serving("pr-1", "web"), w.serving("pr-1", "worker")),
+            (Some(good.clone()), Some(good)),
+            "{phase}"
+        );
+        assert!(!w.cloud.journal().iter().any(|line| line == &format!("shift pr-1/web {}", broken.short())), "{phase}");
+        assert!(w.comment(pull).contains("it went wrong"), "{phase}: {}", w.comment(pull));
+        assert!(matches!(w.stage("pr-1").await.status, StageStatus::Failed { .. }), "{phase}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_not_tried_again_until_somebody_asks() {
+    let w = World::new().await;
+    w.cloud.mishap(Phase::Start, "web", None, Mishap::Fail(exited(3, "no")));
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    let tried = w.builder.journal().len();
+    w.github.label(&w.repo, pull, "help").expect("a label");
+    w.settle().await;
+    w.after(3 * 3_600_000).await;
+    assert_eq!(w.builder.journal().len(), tried, "{:#?}", w.builder.journal());
+    w.cloud.mishap(Phase::Start, "web", None, Mishap::Slow(0));
+    w.github.close_pull(&w.repo, pull).expect("closed");
+    w.github.reopen_pull(&w.repo, pull).expect("opened");
+    w.settle().await;
+    assert!(w.headline(pull).contains("live"), "{}", w.headline(pull));
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_told_with_line_and_column_and_what_runs_stays() {
+    let w = World::new().await;
+    let (pull, good) = w.open("topic", "2");
+    w.settle().await;
+    let wrong = CONFIG.replace("port: 8080", "prot: 8080").replace("kind: ecs\n", "kind: ecs\n    size: { cpu: 7 }\n");
+    let sha = w.write("topic", ".github/greenroom.yml", &wrong);
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(good));
+    let comment = w.comment(pull);
+    for told in ["prot", "port", "cpu", ".github/greenroom.yml:10:11"] {
+        assert!(comment.contains(told), "{told:?} is missing from {comment}");
+    }
+    assert_eq!(w.checks(&sha), ["greenroom / pr-1: failure"]);
+    assert_eq!(w.deployments().len(), 1, "nothing was deployed of it");
+    assert!(w.deployments()[0].ends_with(": success"), "what runs is still told as running: {:?}", w.deployments());
+    let right = w.write("topic", ".github/greenroom.yml", CONFIG);
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(right));
+}
+
+#[tokio::test]
+async fn github_stumbling_delays_and_the_comment_says_what_it_waits_for() {
+    let w = World::new().await;
+    w.github.fail(Matcher::any().path("/tarball"), Fault::status(502), Times::Next(3));
+    let (pull, sha) = w.open("topic", "2");
+    w.github.deliveries_settled().await;
+    let mut said = Vec::new();
+    for _ in 0..400 {
+        if !w.engine.tick().await.expect("the database answers") {
+            w.clock.advance(500);
+        }
+        if let Some(comment) = w.github.comments(&w.repo, pull).first() {
+            said.push(comment.body.clone());
+        }
+    }
+    w.settle().await;
+    assert!(said.iter().any(|body| body.contains("502")), "nobody was told: {:#?}", said.last());
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+    assert!(!w.comment(pull).contains("502"), "what is over is not told any more: {}", w.comment(pull));
+}
+
+#[tokio::test]
+async fn throttling_and_lost_answers_double_nothing() {
+    let w = World::new().await;
+    w.github.fail(Matcher::method(Method::POST).path("/comments"), Fault::LostAnswer { status: 502 }, Times::Next(1));
+    w.github.fail(Matcher::method(Method::POST).path("/check-runs"), Fault::LostAnswer { status: 500 }, Times::Next(1));
+    w.github.fail(
+        Matcher::method(Method::POST).path("/deployments"),
+        Fault::LostAnswer { status: 503 },
+        Times::Next(2),
+    );
+    w.github.fail(Matcher::method(Method::PATCH).path("/comments"), Fault::secondary_limit(403, 20), Times::Next(1));
+    let (pull, sha) = w.open("topic", "2");
+    w.settle().await;
+    assert!(w.headline(pull).contains("live"), "{}", w.headline(pull));
+    assert_eq!(w.checks(&sha), ["greenroom / pr-1: success"]);
+    assert_eq!(w.deployments(), [format!("pr-1 {}: success", sha.short())]);
+}
+
+#[tokio::test]
+async fn a_surface_that_github_refuses_fails_no_deploy() {
+    for path in ["/check-runs", "/deployments", "/comments"] {
+        let w = World::new().await;
+        w.github.fail(Matcher::method(Method::POST).path(path), Fault::status(403), Times::Always);
+        let (_, sha) = w.open("topic", "2");
+        w.settle().await;
+        assert_eq!(w.serving("pr-1", "web"), Some(sha), "{path}");
+        assert!(matches!(w.stage("pr-1").await.status, StageStatus::Live { .. }), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_is_named_and_tried_again() {
+    let w = World::new().await;
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    w.cloud.refuse_removal("version");
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.settle().await;
+    assert_eq!(w.stage("pr-1").await.status, StageStatus::RemovalBlocked);
+    assert!(w.comment(pull).contains("version web/"), "{}", w.comment(pull));
+    w.cloud.allow_removal();
+    w.after(300_000).await;
+    assert_eq!(w.cloud.world(), Vec::<String>::new());
+    assert!(w.comment(pull).contains("0 of"), "{}", w.comment(pull));
+}
+
+#[tokio::test]
+async fn while_the_policy_is_broken_nothing_is_deployed_and_what_closes_goes_all_the_same() {
+    let w = World::new().await;
+    let (pull, good) = w.open("topic", "2");
+    w.settle().await;
+    w.write("main", ".github/greenroom.yml", "version: 1\napp: shop\nservces: {}\n");
+    let head = w.push("topic", "3");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(good));
+    assert!(w.headline(pull).contains(head.short()), "{}", w.headline(pull));
+    assert!(w.comment(pull).contains("servces"), "{}", w.comment(pull));
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.settle().await;
+    assert_eq!(w.cloud.world(), Vec::<String>::new());
+    assert_eq!(w.environments(), Vec::<String>::new());
+}

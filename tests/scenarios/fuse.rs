@@ -1,0 +1,317 @@
+//! Stops a process at a chosen point: before its n-th effect, after it, or has that effect happen
+//! twice.
+//!
+//! A process whose fuse has blown gets no further answer from any port, so it can neither finish
+//! what it was at nor tidy up behind itself: that is what `kill -9` does.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use greenroom::engine::Ports;
+use greenroom::model::*;
+use greenroom::port::*;
+
+/// Where it blows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Point {
+    Before,
+    After,
+    /// It does not blow: the effect happens twice.
+    Twice,
+}
+
+#[derive(Debug)]
+struct State {
+    seen: usize,
+    blown: bool,
+}
+
+/// Counts effects and blows at one of them.
+#[derive(Debug)]
+pub(crate) struct Fuse {
+    at: usize,
+    point: Point,
+    state: Mutex<State>,
+}
+
+impl Fuse {
+    pub(crate) fn new(at: usize, point: Point) -> Arc<Self> {
+        Arc::new(Self { at, point, state: Mutex::new(State { seen: 0, blown: false }) })
+    }
+
+    /// Never blows; counts.
+    pub(crate) fn counter() -> Arc<Self> {
+        Self::new(usize::MAX, Point::After)
+    }
+
+    pub(crate) fn seen(&self) -> usize {
+        self.state.lock().expect("unpoisoned").seen
+    }
+
+    pub(crate) fn is_blown(&self) -> bool {
+        self.state.lock().expect("unpoisoned").blown
+    }
+
+    fn alive(&self) -> PortResult<()> {
+        if self.is_blown() { Err(PortError::Stale) } else { Ok(()) }
+    }
+
+    /// Before an effect; answers whether it is the chosen one.
+    fn before(&self) -> PortResult<bool> {
+        let mut state = self.state.lock().expect("unpoisoned");
+        if state.blown {
+            return Err(PortError::Stale);
+        }
+        state.seen += 1;
+        let chosen = state.seen == self.at;
+        if chosen && self.point == Point::Before {
+            state.blown = true;
+            return Err(PortError::Stale);
+        }
+        Ok(chosen)
+    }
+
+    fn after<T>(&self, chosen: bool, result: PortResult<T>) -> PortResult<T> {
+        if chosen && self.point == Point::After {
+            self.state.lock().expect("unpoisoned").blown = true;
+            return Err(PortError::Stale);
+        }
+        result
+    }
+}
+
+/// A port behind a fuse.
+struct Fused<P: ?Sized> {
+    port: Arc<P>,
+    fuse: Arc<Fuse>,
+}
+
+/// The same ports behind one fuse.
+pub(crate) fn fused(ports: &Ports, fuse: &Arc<Fuse>) -> Ports {
+    Ports {
+        store: Arc::new(Fused { port: ports.store.clone(), fuse: fuse.clone() }),
+        forge: Arc::new(Fused { port: ports.forge.clone(), fuse: fuse.clone() }),
+        cloud: Arc::new(Fused { port: ports.cloud.clone(), fuse: fuse.clone() }),
+        builder: Arc::new(Fused { port: ports.builder.clone(), fuse: fuse.clone() }),
+        clock: ports.clock.clone(),
+    }
+}
+
+/// A read: answered while the process lives.
+macro_rules! read {
+    ($self:ident, $call:expr) => {{
+        $self.fuse.alive()?;
+        let result = $call.await;
+        $self.fuse.alive()?;
+        result
+    }};
+}
+
+/// A write that can be asked for twice.
+macro_rules! effect {
+    ($self:ident, $call:expr) => {{
+        let chosen = $self.fuse.before()?;
+        if chosen && $self.fuse.point == Point::Twice {
+            let _ = $call.await;
+        }
+        $self.fuse.after(chosen, $call.await)
+    }};
+}
+
+/// A write to the database: it happens once or not at all, as transactions do.
+macro_rules! write {
+    ($self:ident, $call:expr) => {{
+        let chosen = $self.fuse.before()?;
+        $self.fuse.after(chosen, $call.await)
+    }};
+}
+
+#[async_trait]
+impl Store for Fused<dyn Store> {
+    async fn receive(&self, delivery: NewDelivery) -> PortResult<Receipt> {
+        write!(self, self.port.receive(delivery))
+    }
+    async fn ring(&self, lane: &Lane, at: Timestamp) -> PortResult<()> {
+        write!(self, self.port.ring(lane, at))
+    }
+    async fn claim(&self, now: Timestamp, lease_millis: i64) -> PortResult<Option<Claimed>> {
+        write!(self, self.port.claim(now, lease_millis))
+    }
+    async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()> {
+        write!(self, self.port.renew(held, until))
+    }
+    async fn release(&self, held: Held, next: Wake, attempts: u32) -> PortResult<()> {
+        write!(self, self.port.release(held, next, attempts))
+    }
+    async fn lane_state(&self, lane: &Lane, now: Timestamp) -> PortResult<LaneState> {
+        read!(self, self.port.lane_state(lane, now))
+    }
+    async fn next_due(&self) -> PortResult<Option<Timestamp>> {
+        read!(self, self.port.next_due())
+    }
+    async fn inbox(&self, held: &Held, limit: u32) -> PortResult<Vec<InboxRow>> {
+        read!(self, self.port.inbox(held, limit))
+    }
+    async fn apply_intake(&self, held: &Held, write: IntakeWrite) -> PortResult<()> {
+        write!(self, self.port.apply_intake(held, write))
+    }
+    async fn stage(&self, id: &StageId) -> PortResult<Option<StageRecord>> {
+        read!(self, self.port.stage(id))
+    }
+    async fn stages(&self, repo: Option<&RepoName>) -> PortResult<Vec<StageRecord>> {
+        read!(self, self.port.stages(repo))
+    }
+    async fn save_status(&self, held: &Held, stage: &StageRecord) -> PortResult<()> {
+        write!(self, self.port.save_status(held, stage))
+    }
+    async fn open_deploy(&self, held: &Held, deploy: NewDeploy) -> PortResult<Deploy> {
+        write!(self, self.port.open_deploy(held, deploy))
+    }
+    async fn deploys(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Deploy>> {
+        read!(self, self.port.deploys(stage, limit))
+    }
+    async fn close_deploy(
+        &self,
+        held: &Held,
+        deploy: DeployId,
+        outcome: Outcome,
+        at: Timestamp,
+        stage: &StageRecord,
+        release: Option<Release>,
+    ) -> PortResult<()> {
+        write!(self, self.port.close_deploy(held, deploy, outcome, at, stage, release))
+    }
+    async fn append(&self, held: &Held, deploy: DeployId, events: Vec<StepEvent>) -> PortResult<()> {
+        write!(self, self.port.append(held, deploy, events))
+    }
+    async fn log(&self, deploy: DeployId) -> PortResult<StepLog> {
+        read!(self, self.port.log(deploy))
+    }
+    async fn releases(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Release>> {
+        read!(self, self.port.releases(stage, limit))
+    }
+    async fn surfaces(&self, stage: &StageId) -> PortResult<Vec<SurfaceRecord>> {
+        read!(self, self.port.surfaces(stage))
+    }
+    async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()> {
+        write!(self, self.port.save_surfaces(held, stage, surfaces))
+    }
+    async fn audit(&self, repo: Option<&RepoName>, limit: u32) -> PortResult<Vec<AuditEntry>> {
+        read!(self, self.port.audit(repo, limit))
+    }
+    async fn prune(&self, before: Timestamp) -> PortResult<u64> {
+        write!(self, self.port.prune(before))
+    }
+    async fn counts(&self, now: Timestamp) -> PortResult<StoreCounts> {
+        read!(self, self.port.counts(now))
+    }
+    async fn ping(&self) -> PortResult<()> {
+        read!(self, self.port.ping())
+    }
+}
+
+#[async_trait]
+impl Forge for Fused<dyn Forge> {
+    async fn repositories(&self) -> PortResult<Vec<RepoName>> {
+        read!(self, self.port.repositories())
+    }
+    async fn default_branch(&self, repo: &RepoName) -> PortResult<Branch> {
+        read!(self, self.port.default_branch(repo))
+    }
+    async fn branch_head(&self, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {
+        read!(self, self.port.branch_head(repo, branch))
+    }
+    async fn pull_request(&self, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest> {
+        read!(self, self.port.pull_request(repo, number))
+    }
+    async fn open_pull_requests(&self, repo: &RepoName) -> PortResult<Vec<PullRequest>> {
+        read!(self, self.port.open_pull_requests(repo))
+    }
+    async fn file_at(&self, repo: &RepoName, sha: &CommitSha, path: &str) -> PortResult<Option<Vec<u8>>> {
+        read!(self, self.port.file_at(repo, sha, path))
+    }
+    async fn changed_files(&self, repo: &RepoName, base: &CommitSha, head: &CommitSha) -> PortResult<Changed> {
+        read!(self, self.port.changed_files(repo, base, head))
+    }
+    async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {
+        read!(self, self.port.permission(repo, login, id))
+    }
+    async fn tarball(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<TarballStream> {
+        read!(self, self.port.tarball(repo, sha))
+    }
+    async fn publish_comment(&self, comment: &StickyComment<'_>) -> PortResult<ExternalId> {
+        effect!(self, self.port.publish_comment(comment))
+    }
+    async fn publish_check(&self, check: &CheckRun<'_>) -> PortResult<ExternalId> {
+        effect!(self, self.port.publish_check(check))
+    }
+    async fn ensure_deployment(&self, request: &DeploymentRequest<'_>) -> PortResult<ExternalId> {
+        effect!(self, self.port.ensure_deployment(request))
+    }
+    async fn publish_deployment_status(&self, update: &DeploymentUpdate<'_>) -> PortResult<()> {
+        effect!(self, self.port.publish_deployment_status(update))
+    }
+    async fn remove_environment(&self, repo: &RepoName, environment: &StageName) -> PortResult<()> {
+        effect!(self, self.port.remove_environment(repo, environment))
+    }
+    async fn react(&self, repo: &RepoName, comment: u64, reaction: Reaction) -> PortResult<()> {
+        effect!(self, self.port.react(repo, comment, reaction))
+    }
+    async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {
+        read!(self, self.port.deliveries(since))
+    }
+    async fn redeliver(&self, id: u64) -> PortResult<()> {
+        effect!(self, self.port.redeliver(id))
+    }
+}
+
+#[async_trait]
+impl Cloud for Fused<dyn Cloud> {
+    fn addressing(&self) -> Addressing {
+        self.port.addressing()
+    }
+    async fn admits(&self, stage: &StageId) -> PortResult<()> {
+        read!(self, self.port.admits(stage))
+    }
+    async fn observe(&self, stage: &StageId) -> PortResult<Observed> {
+        read!(self, self.port.observe(stage))
+    }
+    async fn ensure(&self, phase: Phase, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
+        effect!(self, self.port.ensure(phase, rollout))
+    }
+    async fn remove(&self, stage: &StageId, resource: &Resource) -> PortResult<Progress<()>> {
+        effect!(self, self.port.remove(stage, resource))
+    }
+    async fn stages(&self) -> PortResult<Vec<StageId>> {
+        read!(self, self.port.stages())
+    }
+    async fn logs(&self, stage: &StageId, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
+        read!(self, self.port.logs(stage, service, lines))
+    }
+}
+
+#[async_trait]
+impl Builder for Fused<dyn Builder> {
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>> {
+        read!(self, self.port.source(stage, sha))
+    }
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<String> {
+        write!(self, self.port.unpack(stage, sha, tarball))
+    }
+    async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
+        effect!(self, self.port.ensure(job))
+    }
+    async fn cancel(&self, stage: &StageId) -> PortResult<()> {
+        effect!(self, self.port.cancel(stage))
+    }
+    async fn tidy(&self, stage: &StageId) -> PortResult<()> {
+        effect!(self, self.port.tidy(stage))
+    }
+    async fn log(&self, stage: &StageId, service: &ServiceSpec, lines: usize) -> PortResult<Vec<String>> {
+        read!(self, self.port.log(stage, service, lines))
+    }
+    async fn remove(&self, artifact: &Artifact) -> PortResult<()> {
+        effect!(self, self.port.remove(artifact))
+    }
+}

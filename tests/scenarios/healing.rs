@@ -1,0 +1,85 @@
+//! What webhooks did not bring is found by looking.
+
+use greenroom::model::{Chore, Lane};
+use greenroom::sandbox::{DeliveryMode, Fault, Matcher, Times};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn deliveries_that_never_arrived_are_found_and_sent_again() {
+    let w = World::new().await;
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    let (_, sha) = w.open("topic", "2");
+    w.settle().await;
+    assert_eq!(w.cloud.world(), Vec::<String>::new(), "nobody told us");
+    w.github.set_delivery_mode(DeliveryMode::Send);
+    w.ring(Lane::Chore(Chore::Deliveries)).await;
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+    let arrived = w.github.deliveries().iter().filter(|delivery| delivery.redelivery).count();
+    assert!(arrived > 0);
+    w.ring(Lane::Chore(Chore::Deliveries)).await;
+    w.settle().await;
+    let again = w.github.deliveries().iter().filter(|delivery| delivery.redelivery).count();
+    assert_eq!(again, arrived, "what arrived is not sent again");
+}
+
+#[tokio::test]
+async fn a_missed_opening_and_a_missed_closing_are_seen_by_reconciling() {
+    let w = World::new().await;
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    let (pull, sha) = w.open("topic", "2");
+    w.ring(Lane::Chore(Chore::Reconcile)).await;
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.ring(Lane::Chore(Chore::Reconcile)).await;
+    w.settle().await;
+    assert_eq!(w.cloud.world(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_github_that_does_not_answer_is_no_reason_to_delete() {
+    let w = World::new().await;
+    let (_, sha) = w.open("topic", "2");
+    w.settle().await;
+    for fault in [Fault::status(404), Fault::status(403), Fault::status(500)] {
+        w.github.fail(Matcher::any(), fault, Times::Always);
+        w.ring(Lane::Chore(Chore::Reconcile)).await;
+        w.ring(Lane::Chore(Chore::Sweep)).await;
+        w.ring(Lane::Stage(w.stage_id("pr-1"))).await;
+        w.ring(Lane::Repo(w.repo.clone())).await;
+        for _ in 0..200 {
+            w.engine.tick().await.expect("the database answers");
+            w.clock.advance(1_000);
+        }
+        assert_eq!(w.serving("pr-1", "web"), Some(sha.clone()));
+        w.github.heal();
+    }
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+}
+
+#[tokio::test]
+async fn a_stage_that_lost_a_service_is_made_whole_again() {
+    let w = World::new().await;
+    let (_, sha) = w.open("topic", "2");
+    w.settle().await;
+    w.cloud.lose(&w.stage_id("pr-1"), &"web".parse().expect("a name"));
+    w.after(3_600_000).await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+}
+
+#[tokio::test]
+async fn what_came_back_after_a_teardown_is_swept() {
+    let w = World::new().await;
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.settle().await;
+    w.cloud.haunt(&w.stage_id("pr-1"), &"web".parse().expect("a name"));
+    assert_ne!(w.cloud.world(), Vec::<String>::new());
+    w.ring(Lane::Chore(Chore::Sweep)).await;
+    w.settle().await;
+    assert_eq!(w.cloud.world(), Vec::<String>::new());
+}

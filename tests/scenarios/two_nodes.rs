@@ -1,0 +1,37 @@
+//! Two servers on one PostgreSQL.
+
+use crate::fuse::{Fuse, Point};
+use crate::postgres;
+use crate::world::{CONFIG, Database, World};
+
+#[tokio::test]
+async fn one_of_two_servers_dies_in_the_middle_and_the_other_finishes_without_doing_anything_twice() {
+    let url = postgres::fresh_database().await;
+    for at in [3, 9, 15, 21, 27, 33, 39, 45, 51, 57] {
+        let database = Database::Postgres(url.clone());
+        let mut w = World::on(&database, &format!("acme/pair-{at}"), CONFIG).await;
+        let other = w.another_engine();
+        let fuse = Fuse::new(at, Point::After);
+        w.burn(&fuse);
+        let mut heads = Vec::new();
+        for branch in ["one", "two", "three", "four"] {
+            heads.push(w.open(branch, branch).1);
+        }
+        w.github.deliveries_settled().await;
+        while !fuse.is_blown() {
+            // Both work at the same time.
+            let (first, second) = tokio::join!(w.engine.tick(), other.tick());
+            if !matches!((&first, &second), (Ok(true), _) | (_, Ok(true))) {
+                w.clock.advance(1_000);
+            }
+        }
+        w.engine = other;
+        w.clock.advance(61_000);
+        w.settle().await;
+        for (index, head) in heads.iter().enumerate() {
+            let stage = format!("pr-{}", index + 1);
+            assert_eq!(w.serving(&stage, "web").as_ref(), Some(head), "{stage}, dead after effect {at}");
+        }
+        w.assert_nothing_doubled(&format!("dead after effect {at}"));
+    }
+}

@@ -1,0 +1,348 @@
+//! The world of a scenario as one value, and the verbs that change it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use greenroom::engine::{Engine, EngineSettings, Ports};
+use greenroom::github::{GitHub, GitHubSettings};
+use greenroom::model::{
+    CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, ServiceName, StageId, StageName, StageRecord,
+    StageStatus, Timestamp,
+};
+use greenroom::port::{Clock, Store};
+use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxCloud, SandboxSettings, WebhookTarget};
+use greenroom::server::{self, DoorMetrics, DoorState, Limits};
+use greenroom::wire::Secrets;
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::fuse::{Fuse, fused};
+
+/// 2026-11-20 06:00 UTC.
+const START: i64 = 1_795_154_400_000;
+/// What falls due within this much time, a settled world has done.
+const HORIZON_MILLIS: i64 = 120_000;
+/// A scenario that takes more turns than this never settles.
+const TURNS: usize = 20_000;
+
+pub(crate) const SECRET: &str = "a secret of the scenarios";
+
+/// A clock that stands until it is turned.
+pub(crate) struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl HandClock {
+    pub(crate) fn advance(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+/// Which database a scenario runs on.
+#[derive(Debug, Clone)]
+pub(crate) enum Database {
+    Sqlite,
+    /// At this URL, which scenarios may share: each has a repository of its own.
+    Postgres(String),
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) github: Sandbox,
+    pub(crate) cloud: Arc<SandboxCloud>,
+    pub(crate) builder: Arc<SandboxBuilder>,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) repo: RepoName,
+    ports: Ports,
+    door: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+/// The configuration of the scenarios' shop: two services, one with a migration, one a worker.
+pub(crate) const CONFIG: &str = r#"
+version: 1
+app: shop
+stages:
+  prod: { on: { push: main } }
+  "pr-{number}": { on: { pull_request: { drafts: skip, forks: approve } }, expires: 7d, max: 20 }
+services:
+  web:
+    kind: ecs
+    build: {}
+    host: "@"
+    port: 8080
+    health: { path: /health }
+    migrate: { command: ["migrate"] }
+  worker:
+    kind: ecs
+    build: {}
+"#;
+
+impl World {
+    /// A shop called `acme/shop` on a database of its own.
+    pub(crate) async fn new() -> Self {
+        Self::on(&Database::Sqlite, "acme/shop", CONFIG).await
+    }
+
+    /// A shop with another configuration.
+    pub(crate) async fn with_config(config: &str) -> Self {
+        Self::on(&Database::Sqlite, "acme/shop", config).await
+    }
+
+    pub(crate) async fn on(database: &Database, repo: &str, config: &str) -> Self {
+        let clock = Arc::new(HandClock(AtomicI64::new(START)));
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = match database {
+            Database::Sqlite => format!("sqlite://{}", folder.path().join("greenroom.db").display()),
+            Database::Postgres(url) => url.clone(),
+        };
+        let store = greenroom::store::open(&url).await.expect("a database");
+        // Deliveries of scenarios that share a database must not be taken for each other's.
+        let seed = repo.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let settings = SandboxSettings { seed, ..SandboxSettings::new(clock.clone()) };
+        let github = Sandbox::start(settings).await.expect("a sandbox");
+        let repo = github
+            .create_repo(repo, [FileChange::write(".github/greenroom.yml", config), FileChange::write("app", "1")])
+            .expect("a repository");
+        let cloud = Arc::new(SandboxCloud::default());
+        let builder = Arc::new(SandboxBuilder::default());
+        let settings =
+            GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
+        let ports = Ports {
+            store: store.clone(),
+            forge: Arc::new(GitHub::new(&settings).expect("a connection to the sandbox")),
+            cloud: cloud.clone(),
+            builder: builder.clone(),
+            clock: clock.clone(),
+        };
+        let bell = Arc::new(Notify::new());
+        let engine = Arc::new(Engine::new(ports.clone(), EngineSettings::default(), bell.clone()));
+        let (door, address) = open_door(store.clone(), clock.clone(), bell).await;
+        github.set_webhook(WebhookTarget {
+            url: format!("http://{address}/webhook"),
+            secret: SecretString::from(SECRET),
+        });
+        Self { github, cloud, builder, clock, store, engine, repo, ports, door, _folder: folder }
+    }
+
+    /// Replaces the engine by one whose ports give up as the fuse says.
+    pub(crate) fn burn(&mut self, fuse: &Arc<Fuse>) {
+        let ports = fused(&self.ports, fuse);
+        self.engine = Arc::new(Engine::new(ports, EngineSettings::default(), Arc::new(Notify::new())));
+    }
+
+    /// A process that starts after another one died: new engine, same world.
+    pub(crate) fn restart(&mut self) {
+        self.engine = Arc::new(Engine::new(self.ports.clone(), EngineSettings::default(), Arc::new(Notify::new())));
+    }
+
+    /// A second engine over the same world.
+    pub(crate) fn another_engine(&self) -> Arc<Engine> {
+        Arc::new(Engine::new(self.ports.clone(), EngineSettings::default(), Arc::new(Notify::new())))
+    }
+
+    /// Lets everything happen that is due now or soon, turning the clock as far as needed.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..TURNS {
+            self.github.deliveries_settled().await;
+            if self.engine.tick().await.expect("the database answers") {
+                continue;
+            }
+            let now = self.clock.now();
+            match self.store.next_due().await.expect("the database answers") {
+                Some(at) if at <= now => self.clock.advance(1),
+                Some(at) if at.since(now) <= HORIZON_MILLIS => self.clock.advance(at.since(now)),
+                _ => {
+                    // GitHub's times are whole seconds: what happens next happens in another one.
+                    self.clock.advance(1_000);
+                    return;
+                }
+            }
+        }
+        panic!("the world does not settle; journal: {:#?}", self.cloud.journal());
+    }
+
+    /// Turns the clock and lets everything happen that fell due.
+    pub(crate) async fn after(&self, millis: i64) {
+        self.clock.advance(millis);
+        self.settle().await;
+    }
+
+    /// Makes one of the server's duties due.
+    pub(crate) async fn ring(&self, lane: Lane) {
+        self.store.ring(&lane, self.clock.now()).await.expect("the database answers");
+    }
+
+    /// Opens a pull request with one commit, and says which.
+    pub(crate) fn open(&self, branch: &str, content: &str) -> (PullNumber, CommitSha) {
+        let sha = self.push(branch, content);
+        let number = self.github.open_pull(&self.repo, branch, &format!("Change {branch}")).expect("a pull request");
+        (number, sha)
+    }
+
+    /// Pushes a commit that changes the app.
+    pub(crate) fn push(&self, branch: &str, content: &str) -> CommitSha {
+        self.write(branch, "app", content)
+    }
+
+    /// Pushes a commit that changes one file.
+    pub(crate) fn write(&self, branch: &str, path: &str, content: &str) -> CommitSha {
+        self.github
+            .push(&self.repo, branch, [FileChange::write(path, content)], &format!("Write {path}"))
+            .expect("a commit")
+    }
+
+    pub(crate) fn stage_id(&self, name: &str) -> StageId {
+        StageId { repo: self.repo.clone(), name: StageName::new(name).expect("a stage's name") }
+    }
+
+    pub(crate) async fn stage(&self, name: &str) -> StageRecord {
+        let stage = self.store.stage(&self.stage_id(name)).await.expect("the database answers");
+        stage.unwrap_or_else(|| panic!("there is no stage {name}"))
+    }
+
+    /// The commit that a service answers from.
+    pub(crate) fn serving(&self, stage: &str, service: &str) -> Option<CommitSha> {
+        self.cloud.serving(&self.stage_id(stage), &ServiceName::new(service).expect("a name"))
+    }
+
+    /// The only comment of a pull request, without its hidden first line.
+    pub(crate) fn comment(&self, number: PullNumber) -> String {
+        let body = self.raw_comment(number);
+        let (_, shown) = body.split_once('\n').expect("a marker line");
+        shown.trim().to_owned()
+    }
+
+    /// The only comment of a pull request as it was written.
+    pub(crate) fn raw_comment(&self, number: PullNumber) -> String {
+        let mut comments = self.github.comments(&self.repo, number);
+        assert_eq!(comments.len(), 1, "one comment, edited in place: {comments:#?}");
+        comments.remove(0).body
+    }
+
+    /// The comment's first line that a person sees.
+    pub(crate) fn headline(&self, number: PullNumber) -> String {
+        self.comment(number).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Every check run of a commit as `name: conclusion`.
+    pub(crate) fn checks(&self, sha: &CommitSha) -> Vec<String> {
+        let checks = self.github.checks(&self.repo, sha);
+        checks
+            .iter()
+            .map(|check| format!("{}: {}", check.name, check.conclusion.as_ref().unwrap_or(&check.status)))
+            .collect()
+    }
+
+    /// Every deployment as `environment sha: state`.
+    pub(crate) fn deployments(&self) -> Vec<String> {
+        let deployments = self.github.deployments(&self.repo);
+        deployments.iter().map(|made| format!("{} {}: {}", made.environment, made.sha.short(), made.state())).collect()
+    }
+
+    pub(crate) fn environments(&self) -> Vec<String> {
+        self.github.environments(&self.repo).into_iter().map(|environment| environment.name).collect()
+    }
+
+    /// Everything that a crash must not change, as text. Deployments of commits that were passed over
+    /// are left out: whether they were ever shown depends on when the crash was.
+    pub(crate) async fn final_world(&self, numbers: &[PullNumber]) -> String {
+        let mut lines = self.cloud.world();
+        lines.extend(self.builder.sources().iter().map(|source| format!("source left: {source}")));
+        for stage in self.store.stages(Some(&self.repo)).await.expect("the database answers") {
+            lines.push(format!("{} is {}", stage.id.name, status_word(&stage.status)));
+        }
+        for number in numbers {
+            let comments = self.github.comments(&self.repo, *number);
+            lines.push(format!("#{number} has {} comment(s)", comments.len()));
+            lines.extend(comments.iter().filter_map(|comment| state_of(&comment.body)));
+        }
+        let mut deployments = self.deployments();
+        deployments.retain(|line| !line.ends_with("inactive"));
+        deployments.sort();
+        lines.extend(deployments);
+        lines.extend(self.environments().iter().map(|name| format!("environment {name}")));
+        lines.join("\n")
+    }
+
+    /// Nothing was done twice in one life of a stage.
+    pub(crate) fn assert_nothing_doubled(&self, story: &str) {
+        for journal in [self.cloud.journal(), self.builder.journal()] {
+            let journal: Vec<String> =
+                journal.rsplit(|line| line.starts_with("remove")).next().unwrap_or_default().into();
+            for (index, line) in journal.iter().enumerate() {
+                let is_effect = ["migrate", "start", "shift", "build"].iter().any(|verb| line.starts_with(verb));
+                assert!(
+                    !is_effect || !journal[..index].contains(line),
+                    "{story}: {line:?} was done twice: {journal:#?}"
+                );
+            }
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.door.abort();
+    }
+}
+
+async fn open_door(
+    store: Arc<dyn Store>,
+    clock: Arc<HandClock>,
+    bell: Arc<Notify>,
+) -> (JoinHandle<()>, std::net::SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let metrics = DoorMetrics::new(prometheus::Registry::new()).expect("metrics");
+    let state = DoorState {
+        store,
+        clock,
+        secrets: Arc::new(Secrets::new(SecretString::from(SECRET), None).expect("a secret")),
+        bell,
+        metrics: Arc::new(metrics),
+        limits: Limits::default(),
+    };
+    let door = tokio::spawn(async move {
+        server::serve(listener, state, std::future::pending()).await.expect("the door serves");
+    });
+    (door, address)
+}
+
+fn status_word(status: &StageStatus) -> String {
+    match status {
+        StageStatus::Live { sha } => format!("live at {}", sha.short()),
+        StageStatus::Failed { sha } => format!("failed at {}", sha.short()),
+        StageStatus::Gone { .. } => "gone".into(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The state and commit that a comment's hidden line names.
+fn state_of(body: &str) -> Option<String> {
+    let json = body.lines().next()?.split_once('{')?.1.rsplit_once('}')?.0;
+    let value: serde_json::Value = serde_json::from_str(&format!("{{{json}}}")).ok()?;
+    Some(format!("the comment says {} {}", value["state"], value["sha"]))
+}
+
+/// A program that ended by itself.
+pub(crate) fn exited(code: i32, last_line: &str) -> Failure {
+    Failure {
+        exit_code: Some(code),
+        log: vec!["starting".into(), last_line.into()],
+        ..Failure::new(
+            FailureKind::Exited,
+            format!("the program ended with exit code {code}"),
+            "Mend it and push again.",
+        )
+    }
+}
