@@ -15,7 +15,9 @@
 //!
 //! Floors 0 and 1 are pure: no I/O, no async, no clock, no randomness.
 
+pub mod app;
 pub mod build;
+pub mod cli;
 pub mod config;
 pub mod decide;
 pub mod engine;

@@ -1,0 +1,256 @@
+//! The composition root: settings become adapters, adapters become the engine and the door.
+//!
+//! The only module that knows every part, and the only one that reads the environment, the clock
+//! and chance.
+
+mod log;
+mod planner;
+mod settings;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rand::Rng as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::build::{BuildSettings, DockerBuilder, UnpackLimits};
+use crate::engine::{Engine, EngineSettings, Ports};
+use crate::github::{GitHub, GitHubSettings, ProxySettings};
+use crate::local::{Allowed, DockerSettings, LocalCloud, LocalSettings, ServerEnv};
+use crate::model::Timestamp;
+use crate::port::{Clock, Store};
+use crate::server::{self, DoorMetrics, DoorState, Limits};
+use crate::store;
+use crate::wire::Secrets;
+
+pub use log::{start_log, start_log_in};
+pub use planner::planner;
+pub use settings::{
+    LogFormat, SECRETS, SecretVariable, ServerSecrets, ServerSettings, StoreSettings, TargetName, private_key,
+};
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    fn now(&self) -> Timestamp {
+        Timestamp(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+/// A server that is ready to run: everything opened, nothing started.
+pub struct App {
+    engine: Arc<Engine>,
+    local: Arc<LocalCloud>,
+    listener: TcpListener,
+    door: DoorState,
+}
+
+impl App {
+    /// Opens the database, the target and the door.
+    pub async fn open(settings: &ServerSettings, secrets: ServerSecrets) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let forge = connect(settings, secrets.private_key, clock.clone())?;
+        let builder = DockerBuilder::new(BuildSettings {
+            data_dir: settings.data.join("build"),
+            docker: PathBuf::from("docker"),
+            docker_env: docker_env(),
+            registry: settings.registry.clone(),
+            limits: UnpackLimits::default(),
+            concurrency: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        })
+        .context("cannot set up the builder")?;
+        let local = LocalCloud::start(local_settings(settings, clock.clone())?)
+            .await
+            .context("cannot set up the local target")?;
+        // After the lock on the data folder: no other server works on these lanes any more.
+        let store = store::open_for_server(settings.store.database_url.expose_secret()).await;
+        let store = store.context("cannot open the database")?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}: set GREENROOM_LISTEN to a free address", settings.listen))?;
+        let bell = Arc::new(Notify::new());
+        let ports = Ports {
+            store: store.clone(),
+            forge: Arc::new(forge),
+            cloud: local.clone(),
+            builder: Arc::new(builder),
+            clock: clock.clone(),
+        };
+        let engine = Arc::new(Engine::new(ports, EngineSettings::default(), bell.clone()));
+        let metrics = DoorMetrics::new(engine.metrics().registry().clone()).context("cannot register the metrics")?;
+        let webhook = Secrets::new(secrets.webhook, secrets.webhook_previous)?;
+        let door = DoorState {
+            store,
+            clock,
+            secrets: Arc::new(webhook),
+            bell,
+            metrics: Arc::new(metrics),
+            limits: Limits::default(),
+        };
+        Ok(Self { engine, local, listener, door })
+    }
+
+    /// Where webhooks are received.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Where stages answer.
+    pub fn proxy_address(&self) -> SocketAddr {
+        self.local.proxy_address()
+    }
+
+    /// The database, to read what the server does.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.door.store)
+    }
+
+    /// Serves until `stop`. Stages go on running after it.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { engine, local, listener, door } = self;
+        engine.ring_chores().await.context("the database does not take the first ring")?;
+        let work = tokio::spawn(engine.run(stop.clone()));
+        let served = server::serve(listener, door, stop.clone().cancelled_owned()).await;
+        stop.cancel();
+        work.await.context("the engine panicked")?;
+        local.shutdown().await;
+        served.context("the door failed")
+    }
+}
+
+fn connect(settings: &ServerSettings, private_key: SecretString, clock: Arc<dyn Clock>) -> anyhow::Result<GitHub> {
+    let (url, id) = (settings.github_api_url.clone(), settings.github_app_id);
+    let github = GitHubSettings::new(url, id, private_key, clock, chance_seed());
+    GitHub::new(&GitHubSettings { proxy: proxy(), ..github }).context("cannot set up the connection to GitHub")
+}
+
+/// The standard variables of a network that is left by a proxy, in either spelling.
+fn proxy() -> Option<ProxySettings> {
+    let either =
+        |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase())).filter(|text| !text.is_empty());
+    let http = either("HTTP_PROXY").map(SecretString::from);
+    let https = either("HTTPS_PROXY").map(SecretString::from).or_else(|| http.clone());
+    let is_set = http.is_some() || https.is_some();
+    // What listens on this machine is never reached by a proxy elsewhere.
+    let no = format!("{},localhost,127.0.0.1,::1", either("NO_PROXY").unwrap_or_default());
+    is_set.then_some(ProxySettings { http, https, no })
+}
+
+fn local_settings(settings: &ServerSettings, clock: Arc<dyn Clock>) -> anyhow::Result<LocalSettings> {
+    Ok(LocalSettings {
+        data_dir: settings.data.join("local"),
+        proxy_listen: settings.proxy_listen,
+        proxy_port_shown: None,
+        allow: allowed(&settings.local_allow)?,
+        clock,
+        path: variable("PATH").unwrap_or_default(),
+        server_env: server_env(),
+        docker: DockerSettings { program: "docker".into(), env: docker_env().into_iter().collect() },
+    })
+}
+
+/// Opens the database of a server; one that is not there is not made.
+pub async fn open_existing_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
+    let url = settings.database_url.expose_secret();
+    let is_file = url.starts_with("sqlite:") && !url.contains("mode=");
+    let url = match (is_file, url.contains('?')) {
+        (false, _) => url.to_owned(),
+        (true, false) => format!("{url}?mode=rw"),
+        (true, true) => format!("{url}&mode=rw"),
+    };
+    store::open(&url).await.context(
+        "cannot open the server's database: start `greenroom serve` first, or name its database with GREENROOM_DATABASE_URL",
+    )
+}
+
+/// A name that nobody else takes, for a request of the command line.
+pub fn chance_id() -> String {
+    let mut bytes = [0_u8; 16];
+    rand::rng().fill_bytes(&mut bytes);
+    hex::encode(bytes)
+}
+
+/// Opens the database alone, for commands that ask or tell a server something through it.
+pub async fn open_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
+    store::open(settings.database_url.expose_secret()).await.context("cannot open the database")
+}
+
+/// A stop that SIGINT and SIGTERM ask for.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: running steps come to their next line in the log first");
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+/// A secret nobody knows, for the sandbox of the demo.
+pub fn chance_secret() -> SecretString {
+    let mut bytes = [0_u8; 24];
+    rand::rng().fill_bytes(&mut bytes);
+    SecretString::from(hex::encode(bytes))
+}
+
+/// The file of the program that runs.
+pub fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find out which file this program is")
+}
+
+/// A folder for one run, where the system keeps such; it goes when the value does.
+pub fn scratch_folder(prefix: &str) -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir()
+        .context("cannot make a temporary folder: set TMPDIR to a writable one")
+}
+
+/// A number nobody knows, to tell runs apart.
+pub fn chance_seed() -> u64 {
+    rand::rng().next_u64()
+}
+
+fn allowed(list: &[String]) -> anyhow::Result<Vec<Allowed>> {
+    list.iter()
+        .map(|entry| match entry.as_str() {
+            "*" => Ok(Allowed::Every),
+            repo => Ok(Allowed::Repo(repo.parse().context("GREENROOM_LOCAL_ALLOW takes owner/name, or * for all")?)),
+        })
+        .collect()
+}
+
+/// One variable of the environment; the caller knows what its absence means.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What the Docker command line needs, and nothing else of ours.
+fn docker_env() -> Vec<(String, String)> {
+    ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), variable(name)?)))
+        .collect()
+}
+
+/// Secrets for stages that are written `env:NAME`: only variables under this prefix, so that no
+/// configuration reaches the server's own.
+fn server_env() -> ServerEnv {
+    Arc::new(|name| variable(&format!("GREENROOM_SECRET_{name}")).map(SecretString::from))
+}

@@ -1,0 +1,58 @@
+//! An engine that can say what it would do, and can do nothing: for `greenroom plan`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use tokio::sync::Notify;
+
+use super::{ServerSettings, SystemClock, connect, local_settings, open_existing_store};
+use crate::engine::{Engine, EngineSettings, Ports};
+use crate::local::LocalObserver;
+use crate::model::{Artifact, CommitSha, Output, ServiceSpec, StageId};
+use crate::port::{BuildJob, Builder, Clock, PortError, PortResult, Progress, TarballStream};
+
+/// Opens the server's database and target for looking at, beside a server that may be running.
+pub async fn planner(settings: &ServerSettings, private_key: SecretString) -> anyhow::Result<Engine> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ports = Ports {
+        store: open_existing_store(&settings.store).await?,
+        forge: Arc::new(connect(settings, private_key, clock.clone())?),
+        cloud: Arc::new(LocalObserver::new(local_settings(settings, clock.clone())?)),
+        builder: Arc::new(NoBuilder),
+        clock,
+    };
+    Ok(Engine::new(ports, EngineSettings::default(), Arc::new(Notify::new())))
+}
+
+/// Builds nothing.
+struct NoBuilder;
+
+fn denied<T>() -> PortResult<T> {
+    Err(PortError::Denied { reason: "a plan builds nothing".into() })
+}
+
+#[async_trait]
+impl Builder for NoBuilder {
+    async fn source(&self, _: &StageId, _: &CommitSha) -> PortResult<Option<String>> {
+        denied()
+    }
+    async fn unpack(&self, _: &StageId, _: &CommitSha, _: TarballStream) -> PortResult<String> {
+        denied()
+    }
+    async fn ensure(&self, _: &BuildJob<'_>) -> PortResult<Progress<Output>> {
+        denied()
+    }
+    async fn cancel(&self, _: &StageId) -> PortResult<()> {
+        denied()
+    }
+    async fn tidy(&self, _: &StageId) -> PortResult<()> {
+        denied()
+    }
+    async fn log(&self, _: &StageId, _: &ServiceSpec, _: usize) -> PortResult<Vec<String>> {
+        denied()
+    }
+    async fn remove(&self, _: &Artifact) -> PortResult<()> {
+        denied()
+    }
+}

@@ -1,0 +1,150 @@
+//! The server's settings: flags or environment, nothing else. Secrets come by the environment
+//! alone, because a flag can be read in the list of processes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use secrecy::SecretString;
+
+use super::variable;
+
+/// Where the database is.
+#[derive(Debug, Clone, Args)]
+pub struct StoreSettings {
+    /// The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>` for several servers.
+    #[arg(
+        long,
+        env = "GREENROOM_DATABASE_URL",
+        default_value = "sqlite://greenroom.db",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub database_url: SecretString,
+}
+
+/// Where stages run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TargetName {
+    /// On this machine.
+    Local,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What `greenroom serve` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct ServerSettings {
+    /// Where webhooks, health and metrics are served.
+    #[arg(long, env = "GREENROOM_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub store: StoreSettings,
+    /// A folder of the server's own, for sources and stages on this machine.
+    #[arg(long, env = "GREENROOM_DATA", default_value = "greenroom-data", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// GitHub's API, another one for an Enterprise Server.
+    #[arg(long, env = "GREENROOM_GITHUB_API_URL", default_value = "https://api.github.com", value_name = "URL")]
+    pub github_api_url: String,
+    /// The number of the GitHub App.
+    #[arg(long, env = "GREENROOM_GITHUB_APP_ID", value_name = "ID")]
+    pub github_app_id: u64,
+    /// Where stages run.
+    #[arg(long, env = "GREENROOM_TARGET", default_value = "local")]
+    pub target: TargetName,
+    /// A registry for the build cache, without scheme.
+    #[arg(long, env = "GREENROOM_REGISTRY", value_name = "HOST/PATH")]
+    pub registry: Option<String>,
+    /// Where stages on this machine answer.
+    #[arg(long, env = "GREENROOM_PROXY_LISTEN", default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
+    pub proxy_listen: SocketAddr,
+    /// Repositories whose code may run on this machine: owner/name, or * for all.
+    #[arg(long, env = "GREENROOM_LOCAL_ALLOW", value_delimiter = ',', value_name = "REPOSITORY")]
+    pub local_allow: Vec<String>,
+    /// What is logged: error, warn, info, debug, or filters such as greenroom=debug.
+    #[arg(long, env = "GREENROOM_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// How log lines look.
+    #[arg(long, env = "GREENROOM_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// What nobody may see.
+#[derive(Debug)]
+pub struct ServerSecrets {
+    pub webhook: SecretString,
+    /// Still accepted while a new secret is rolled out.
+    pub webhook_previous: Option<SecretString>,
+    /// The App's private key as PEM.
+    pub private_key: SecretString,
+}
+
+/// A variable that holds a secret.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretVariable {
+    pub variable: &'static str,
+    pub required: bool,
+    pub meaning: &'static str,
+}
+
+/// What is read from the environment alone, for the reference.
+pub const SECRETS: [SecretVariable; 4] = [
+    SecretVariable {
+        variable: "GREENROOM_GITHUB_PRIVATE_KEY",
+        required: true,
+        meaning: "The App's private key as PEM, or the path of its file",
+    },
+    SecretVariable { variable: "GREENROOM_WEBHOOK_SECRET", required: true, meaning: "The secret of the App's webhook" },
+    SecretVariable {
+        variable: "GREENROOM_WEBHOOK_SECRET_PREVIOUS",
+        required: false,
+        meaning: "The secret before it, still accepted while a new one is rolled out",
+    },
+    SecretVariable {
+        variable: "GREENROOM_SECRET_<NAME>",
+        required: false,
+        meaning: "What a stage on this machine gets for a secret written `env:<NAME>`",
+    },
+];
+
+/// The App's private key from the environment: as PEM, or from the file that it names.
+pub fn private_key() -> anyhow::Result<SecretString> {
+    let key = variable("GREENROOM_GITHUB_PRIVATE_KEY").context(
+        "GREENROOM_GITHUB_PRIVATE_KEY is not set: give the App's private key as PEM, or the path of its file",
+    )?;
+    let key = if key.contains("-----BEGIN") {
+        key
+    } else {
+        std::fs::read_to_string(&key)
+            .with_context(|| format!("GREENROOM_GITHUB_PRIVATE_KEY names the file {key}, which cannot be read"))?
+    };
+    Ok(key.into())
+}
+
+impl ServerSecrets {
+    /// Reads them from the environment. Without a webhook secret there is no server.
+    pub fn from_environment() -> anyhow::Result<Self> {
+        let Some(webhook) = variable("GREENROOM_WEBHOOK_SECRET").filter(|secret| !secret.trim().is_empty()) else {
+            bail!(
+                "GREENROOM_WEBHOOK_SECRET is not set: without it anybody could send webhooks. \
+                 Set it to the secret in the GitHub App's webhook settings"
+            );
+        };
+        let private_key = private_key()?;
+        Ok(Self {
+            webhook: webhook.into(),
+            webhook_previous: variable("GREENROOM_WEBHOOK_SECRET_PREVIOUS")
+                .filter(|secret| !secret.is_empty())
+                .map(Into::into),
+            private_key,
+        })
+    }
+}

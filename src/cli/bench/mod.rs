@@ -1,0 +1,63 @@
+//! `greenroom bench`: what the door, the engine and an idle server cost on this machine.
+//!
+//! # Guarantees
+//!
+//! - What is measured runs in a process of its own, started from this same program, so that its CPU
+//!   time and its memory are its own. The load comes from this process.
+//! - A figure is printed with the mark that it was meant to reach, met or not. No figure decides
+//!   the exit status: only work that was acknowledged and is not there does.
+//! - Only loopback is used, and everything that was made is removed, but for what was written into
+//!   a database that the caller named.
+
+mod child;
+mod door;
+mod engine;
+mod figures;
+mod idle;
+mod load;
+mod mail;
+mod server;
+
+use clap::{Args, Subcommand};
+
+use super::{ExitStatus, Printer};
+
+/// Measure this program on this machine.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Build with --release before believing a figure, and let nothing else run.
+
+Examples:
+  greenroom bench door --deliveries 200000
+  greenroom bench door --database postgres://greenroom@localhost/bench --json
+  greenroom bench engine --pulls 1000
+  greenroom bench idle")]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Door(door::Door),
+    Engine(engine::EngineBench),
+    Idle(idle::Idle),
+    /// What the other benches measure.
+    #[command(hide = true)]
+    Server,
+}
+
+impl Bench {
+    /// Runs one bench. Not async: the load wants a runtime of another kind than the server.
+    pub(super) fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
+        match self.what {
+            What::Door(door) => door.run(printer),
+            What::Engine(engine) => engine.run(printer),
+            What::Idle(idle) => idle.run(printer),
+            What::Server => server::run(),
+        }
+    }
+}
+
+/// What a measured server cannot do without a process file system.
+const NEEDS_PROC: &str = "the figures of another process are read from /proc, which only Linux has";

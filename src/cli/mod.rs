@@ -1,0 +1,108 @@
+//! The command line: one file per verb, and what the verbs share.
+//!
+//! Results go to standard output, once, as text or as one JSON document. What happens on the way,
+//! and what went wrong, goes to standard error.
+
+mod bench;
+mod check;
+mod demo;
+mod deploy;
+mod destroy;
+mod exit;
+mod follow;
+mod init;
+mod plan;
+mod printer;
+mod progress;
+mod schema;
+mod serve;
+mod stage;
+mod status;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::ExitStatus;
+pub use printer::{OutputFormat, Printer};
+pub use progress::{Progress, ProgressStyle};
+
+/// Every pull request gets a stage of its own, on your own account.
+#[derive(Debug, Parser)]
+#[command(
+    name = "greenroom",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "\
+Exit codes:
+  0  done, and what was asked for holds
+  1  what was deployed failed: its build, its start, its health check
+  2  the command or the configuration is wrong
+  3  something around it is missing, refused or does not answer
+  4  a fault of Greenroom itself
+
+Examples:
+  greenroom init
+  greenroom serve --github-app-id 12345 --local-allow acme/shop
+  greenroom deploy pr-42 --repo acme/shop --pr 42"
+)]
+pub struct Cli {
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Bench(bench::Bench),
+    Check(check::Check),
+    Demo(demo::Demo),
+    #[command(hide = true)]
+    DemoApp(demo::DemoApp),
+    Deploy(Box<deploy::Deploy>),
+    Destroy(Box<destroy::Destroy>),
+    Init(init::Init),
+    Plan(Box<plan::Plan>),
+    Schema(schema::Schema),
+    Serve(Box<serve::Serve>),
+    Status(Box<status::Status>),
+}
+
+impl Cli {
+    /// Carries out the command.
+    pub fn run(self) -> ExitStatus {
+        let format = if self.json { OutputFormat::Json } else { OutputFormat::Human };
+        let mut printer = Printer::standard(format);
+        let result = match self.verb {
+            Verb::Bench(bench) => bench.run(&mut printer),
+            Verb::Check(check) => check.run(&mut printer),
+            Verb::Demo(demo) => run_async(demo.run(&mut printer)),
+            Verb::DemoApp(app) => run_async(app.run()),
+            Verb::Deploy(deploy) => run_async(deploy.run(&mut printer)),
+            Verb::Destroy(destroy) => run_async(destroy.run(&mut printer)),
+            Verb::Init(init) => init.run(&mut printer),
+            Verb::Plan(plan) => run_async(plan.run(&mut printer)),
+            Verb::Schema(schema) => schema.run(&mut printer),
+            Verb::Serve(serve) => run_async(serve.run(&mut printer)),
+            Verb::Status(status) => run_async(status.run(&mut printer)),
+        };
+        result.unwrap_or_else(|error| printer.error(&error))
+    }
+}
+
+fn run_async<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,18 @@
+//! The program itself: what it prints, where, and how it ends.
+//!
+//! Each run gets an environment with nothing in it but what the test gives.
+
+#[path = "cli/bench.rs"]
+mod bench;
+#[path = "cli/files.rs"]
+mod files;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "local/program.rs"]
+mod program;
+#[path = "cli/requests.rs"]
+mod requests;
+#[path = "cli/served.rs"]
+mod served;
+#[path = "cli/server.rs"]
+mod server;

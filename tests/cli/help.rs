@@ -1,0 +1,410 @@
+//! Every verb explains itself.
+
+use insta::assert_snapshot;
+
+use crate::bench::Bench;
+
+async fn help(verb: &str) -> String {
+    let args: Vec<&str> = [verb, "--help"].into_iter().filter(|arg| !arg.is_empty()).collect();
+    let said = Bench::new().run(&args).await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    said.out
+}
+
+#[tokio::test]
+async fn every_verb_has_examples_that_it_understands() {
+    let overview = help("").await;
+    let verbs: Vec<&str> = overview
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(verbs.len() >= 8, "{verbs:?}");
+    for verb in verbs {
+        let text = help(verb).await;
+        let (_, examples) = text.split_once("Examples:\n").unwrap_or_else(|| panic!("`{verb}` has no examples"));
+        for example in examples.lines() {
+            let (_, command) = example.rsplit_once("greenroom ").unwrap_or_else(|| panic!("no command: {example}"));
+            // Behind it: a pipe, or two spaces and a remark.
+            let end = ["|", ">", ")", "  "].iter().filter_map(|end| command.find(end)).min().unwrap_or(command.len());
+            let words = command[..end].split_whitespace().map(str::to_owned);
+            let words: Vec<String> = std::iter::once("greenroom".to_owned()).chain(words).collect();
+            let parsed = <greenroom::cli::Cli as clap::Parser>::try_parse_from(words);
+            if let Err(error) = parsed {
+                let missing = clap::error::ErrorKind::MissingRequiredArgument;
+                assert_eq!(error.kind(), missing, "{example}: {error}");
+                assert!(error.to_string().contains("--github-app-id"), "it may come by the environment: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn help_of_the_program() {
+    assert_snapshot!(help("").await, @"
+    Every pull request gets a stage of its own, on your own account
+
+    Usage: greenroom [OPTIONS] <COMMAND>
+
+    Commands:
+      bench    Measure this program on this machine
+      check    Check a configuration, and say what it means
+      demo     See a pull request get its stage, on this machine, with nothing to set up
+      deploy   Deploy a stage, and follow it to its end
+      destroy  Remove a stage, and follow it until nothing is left
+      init     Write a first configuration from what is found here
+      plan     Show what a deploy would do, without doing it
+      schema   Print the JSON Schema of the configuration
+      serve    Receive webhooks and keep stages true
+      status   List the stages
+
+    Options:
+          --json     Print results as JSON
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Exit codes:
+      0  done, and what was asked for holds
+      1  what was deployed failed: its build, its start, its health check
+      2  the command or the configuration is wrong
+      3  something around it is missing, refused or does not answer
+      4  a fault of Greenroom itself
+
+    Examples:
+      greenroom init
+      greenroom serve --github-app-id 12345 --local-allow acme/shop
+      greenroom deploy pr-42 --repo acme/shop --pr 42
+    ");
+}
+
+#[tokio::test]
+async fn help_of_check() {
+    assert_snapshot!(help("check").await, @"
+    Check a configuration, and say what it means
+
+    Usage: greenroom check [OPTIONS] [FILE]
+
+    Arguments:
+      [FILE]  The file [default: .github/greenroom.yml]
+
+    Options:
+          --json  Print results as JSON
+      -h, --help  Print help
+
+    Every problem is printed as file:line:column: message, and the exit code is 2.
+
+    Examples:
+      greenroom check
+      greenroom check examples/hello/.github/greenroom.yml
+      greenroom --json check | jq .problems
+    ");
+}
+
+#[tokio::test]
+async fn help_of_deploy() {
+    assert_snapshot!(help("deploy").await, @"
+    Deploy a stage, and follow it to its end
+
+    Usage: greenroom deploy [OPTIONS] --repo <OWNER/NAME> <--pr <NUMBER>|--branch <BRANCH>|--sha <COMMIT>> <STAGE>
+
+    Arguments:
+      <STAGE>  The stage's name
+
+    Options:
+          --json                Print results as JSON
+          --repo <OWNER/NAME>   Its repository
+          --pr <NUMBER>         The head of this pull request
+          --branch <BRANCH>     The head of this branch
+          --sha <COMMIT>        This very commit, all 40 digits of it
+          --no-wait             Ask, and do not wait for the end
+          --timeout <SPAN>      Stop waiting after this long; the work goes on [default: 1h]
+          --database-url <URL>  The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>`
+                                for several servers [env: GREENROOM_DATABASE_URL] [default:
+                                sqlite://greenroom.db]
+      -h, --help                Print help
+
+    The request goes through the database to the server that runs on it.
+    Ctrl-C stops following; the deploy goes on.
+
+    Examples:
+      greenroom deploy pr-42 --repo acme/shop --pr 42
+      greenroom deploy staging --repo acme/shop --branch main --no-wait
+      url=$(greenroom deploy prod --repo acme/shop --sha 0123456789abcdef0123456789abcdef01234567)
+    ");
+}
+
+#[tokio::test]
+async fn help_of_destroy() {
+    assert_snapshot!(help("destroy").await, @"
+    Remove a stage, and follow it until nothing is left
+
+    Usage: greenroom destroy [OPTIONS] --repo <OWNER/NAME> <STAGE>
+
+    Arguments:
+      <STAGE>  The stage's name
+
+    Options:
+          --json                Print results as JSON
+          --repo <OWNER/NAME>   Its repository
+          --yes                 Remove a permanent stage too
+          --no-wait             Ask, and do not wait for the end
+          --timeout <SPAN>      Stop waiting after this long; the work goes on [default: 1h]
+          --database-url <URL>  The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>`
+                                for several servers [env: GREENROOM_DATABASE_URL] [default:
+                                sqlite://greenroom.db]
+      -h, --help                Print help
+
+    The request goes through the database to the server that runs on it.
+    A pull request's stage comes back with the next push to it.
+
+    Examples:
+      greenroom destroy pr-42 --repo acme/shop
+      greenroom destroy staging --repo acme/shop --yes
+    ");
+}
+
+#[tokio::test]
+async fn help_of_init() {
+    assert_snapshot!(help("init").await, @"
+    Write a first configuration from what is found here
+
+    Usage: greenroom init [OPTIONS]
+
+    Options:
+          --app <NAME>  The app's name, if it is not the folder's
+          --json        Print results as JSON
+          --force       Replace a file that is there
+      -h, --help        Print help
+
+    Looks for Dockerfiles, a compose file, a Procfile or a start script, in this folder and below.
+
+    Examples:
+      greenroom init
+      greenroom init --app shop --force
+    ");
+}
+
+#[tokio::test]
+async fn help_of_plan() {
+    assert_snapshot!(help("plan").await, @"
+    Show what a deploy would do, without doing it
+
+    Usage: greenroom plan [OPTIONS] --repo <OWNER/NAME> --github-app-id <ID> <STAGE>
+
+    Arguments:
+      <STAGE>
+              The stage's name
+
+    Options:
+          --json
+              Print results as JSON
+
+          --repo <OWNER/NAME>
+              Its repository
+
+          --pr <NUMBER>
+              The head of this pull request
+
+          --branch <BRANCH>
+              The head of this branch
+
+          --sha <COMMIT>
+              This very commit, all 40 digits of it
+
+          --destroy
+              What `greenroom destroy` would do
+
+          --database-url <URL>
+              The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>` for several servers
+              
+              [env: GREENROOM_DATABASE_URL]
+              [default: sqlite://greenroom.db]
+
+          --data <FOLDER>
+              A folder of the server's own, for sources and stages on this machine
+              
+              [env: GREENROOM_DATA=]
+              [default: greenroom-data]
+
+          --github-api-url <URL>
+              GitHub's API, another one for an Enterprise Server
+              
+              [env: GREENROOM_GITHUB_API_URL=]
+              [default: https://api.github.com]
+
+          --github-app-id <ID>
+              The number of the GitHub App
+              
+              [env: GREENROOM_GITHUB_APP_ID=]
+
+          --target <TARGET>
+              Where stages run
+
+              Possible values:
+              - local: On this machine
+              
+              [env: GREENROOM_TARGET=]
+              [default: local]
+
+          --proxy-listen <ADDRESS>
+              Where stages on this machine answer
+              
+              [env: GREENROOM_PROXY_LISTEN=]
+              [default: 127.0.0.1:8088]
+
+          --local-allow <REPOSITORY>
+              Repositories whose code may run on this machine: owner/name, or * for all
+              
+              [env: GREENROOM_LOCAL_ALLOW=]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Reads the server's database, GitHub and the target, and changes nothing. It takes the settings of
+    `greenroom serve`, and GREENROOM_GITHUB_PRIVATE_KEY from the environment. Without --pr, --branch or
+    --sha it is about what the stage follows already.
+
+    Examples:
+      greenroom plan pr-42 --repo acme/shop --pr 42
+      greenroom plan staging --repo acme/shop --branch main
+      greenroom --json plan prod --repo acme/shop | jq '.plan.steps | length'
+    ");
+}
+
+#[tokio::test]
+async fn help_of_schema() {
+    assert_snapshot!(help("schema").await, @"
+    Print the JSON Schema of the configuration
+
+    Usage: greenroom schema [OPTIONS]
+
+    Options:
+          --json   Print results as JSON
+          --table  A Markdown table of all keys instead
+      -h, --help   Print help
+
+    Examples:
+      greenroom schema > greenroom.schema.json
+      greenroom schema --table
+    ");
+}
+
+#[tokio::test]
+async fn help_of_serve() {
+    assert_snapshot!(help("serve").await, @"
+    Receive webhooks and keep stages true
+
+    Usage: greenroom serve [OPTIONS] --github-app-id <ID>
+
+    Options:
+          --json
+              Print results as JSON
+
+          --listen <ADDRESS>
+              Where webhooks, health and metrics are served
+              
+              [env: GREENROOM_LISTEN=]
+              [default: 127.0.0.1:3000]
+
+          --database-url <URL>
+              The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>` for several servers
+              
+              [env: GREENROOM_DATABASE_URL]
+              [default: sqlite://greenroom.db]
+
+          --data <FOLDER>
+              A folder of the server's own, for sources and stages on this machine
+              
+              [env: GREENROOM_DATA=]
+              [default: greenroom-data]
+
+          --github-api-url <URL>
+              GitHub's API, another one for an Enterprise Server
+              
+              [env: GREENROOM_GITHUB_API_URL=]
+              [default: https://api.github.com]
+
+          --github-app-id <ID>
+              The number of the GitHub App
+              
+              [env: GREENROOM_GITHUB_APP_ID=]
+
+          --target <TARGET>
+              Where stages run
+
+              Possible values:
+              - local: On this machine
+              
+              [env: GREENROOM_TARGET=]
+              [default: local]
+
+          --registry <HOST/PATH>
+              A registry for the build cache, without scheme
+              
+              [env: GREENROOM_REGISTRY=]
+
+          --proxy-listen <ADDRESS>
+              Where stages on this machine answer
+              
+              [env: GREENROOM_PROXY_LISTEN=]
+              [default: 127.0.0.1:8088]
+
+          --local-allow <REPOSITORY>
+              Repositories whose code may run on this machine: owner/name, or * for all
+              
+              [env: GREENROOM_LOCAL_ALLOW=]
+
+          --log <FILTER>
+              What is logged: error, warn, info, debug, or filters such as greenroom=debug
+              
+              [env: GREENROOM_LOG=]
+              [default: info]
+
+          --log-format <LOG_FORMAT>
+              How log lines look
+
+              Possible values:
+              - text: For people
+              - json: One JSON object a line
+              
+              [env: GREENROOM_LOG_FORMAT=]
+              [default: text]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Secrets come by the environment alone:
+      GREENROOM_WEBHOOK_SECRET           the secret of the GitHub App's webhook
+      GREENROOM_WEBHOOK_SECRET_PREVIOUS  still accepted while a new one is rolled out
+      GREENROOM_GITHUB_PRIVATE_KEY       the App's private key as PEM, or the path of its file
+
+    Examples:
+      greenroom serve --github-app-id 12345 --local-allow acme/shop
+      GREENROOM_DATABASE_URL=postgres://greenroom@db/greenroom greenroom serve --github-app-id 12345
+    ");
+}
+
+#[tokio::test]
+async fn help_of_status() {
+    assert_snapshot!(help("status").await, @r#"
+    List the stages
+
+    Usage: greenroom status [OPTIONS]
+
+    Options:
+          --json                Print results as JSON
+          --repo <OWNER/NAME>   Only those of this repository
+          --all                 Those that are gone too
+          --database-url <URL>  The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>`
+                                for several servers [env: GREENROOM_DATABASE_URL] [default:
+                                sqlite://greenroom.db]
+      -h, --help                Print help
+
+    Examples:
+      greenroom status
+      greenroom status --repo acme/shop --all
+      greenroom --json status | jq -r '.[] | select(.state == "failed") | .stage'
+    "#);
+}

@@ -1,0 +1,194 @@
+//! The verbs that speak with a server through its database, where there is no server.
+
+use greenroom::model::{Event, Lane, StageName, Target, Timestamp};
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::bench::Bench;
+
+/// A bench with an empty database.
+async fn with_database() -> Bench {
+    let mut bench = Bench::new();
+    greenroom::store::open(&bench.database()).await.expect("a database");
+    bench.env("GREENROOM_DATABASE_URL", bench.database());
+    bench
+}
+
+#[tokio::test]
+async fn no_database_is_made_by_looking_for_one() {
+    let bench = Bench::new();
+    assert_snapshot!(bench.run(&["status"]).await.all(), @"
+    --- stderr
+    error: cannot open the server's database: start `greenroom serve` first, or name its database with GREENROOM_DATABASE_URL
+      because: cannot open the SQLite database: does its folder exist, and may this user write there?
+      because: error returned from database: (code: 14) unable to open database file
+    --- exit 3
+    ");
+    assert_eq!(bench.run(&["deploy", "pr-1", "--repo", "acme/shop", "--pr", "1"]).await.code, 3);
+    assert_eq!(bench.run(&["destroy", "pr-1", "--repo", "acme/shop"]).await.code, 3);
+    assert_eq!(std::fs::read_dir(bench.folder()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_address_of_no_database_shows_no_password() {
+    let bench = Bench::new();
+    let said = bench.run(&["status", "--database-url", "mysql://root:hunter2@db/x"]).await;
+    assert_snapshot!(said.all(), @r#"
+    --- stderr
+    error: cannot open the server's database: start `greenroom serve` first, or name its database with GREENROOM_DATABASE_URL
+      because: "mysql" is not a kind of database that Greenroom knows; write sqlite://greenroom.db for a file, or postgres://[redacted]@host/database
+    --- exit 3
+    "#);
+}
+
+#[tokio::test]
+async fn status_says_that_there_is_no_stage() {
+    let bench = with_database().await;
+    assert_snapshot!(bench.run(&["status"]).await.all(), @"
+    --- stdout
+    no stage: the first pull request makes one, or `greenroom deploy`
+    --- exit 0
+    ");
+    assert_snapshot!(bench.run(&["status", "--repo", "acme/shop"]).await.all(), @"
+    --- stdout
+    no stage of acme/shop: the first pull request makes one, or `greenroom deploy`
+    --- exit 0
+    ");
+    assert_eq!(bench.run(&["status", "--json"]).await.json(), json!([]));
+}
+
+#[tokio::test]
+async fn a_request_without_a_server_stays_in_the_inbox() {
+    let bench = with_database().await;
+    let deploy = ["deploy", "pr-1", "--repo", "acme/shop", "--pr", "1"];
+    let impatient = [&deploy[..], &["--taken-up-within", "1s"]].concat();
+    assert_snapshot!(bench.run(&impatient).await.all(), @"
+    --- stderr
+    error: no server took the request up within [time]: is `greenroom serve` running on this database? The request stays in its inbox
+    --- exit 3
+    ");
+    let error = bench.run(&[&impatient[..], &["--json"]].concat()).await;
+    assert_eq!((error.code, &error.json_error()["exit"]), (3, &json!("environment")));
+    assert_snapshot!(bench.run(&[&deploy[..], &["--no-wait"]].concat()).await.all(), @"
+    --- stdout
+    asked for; `greenroom status --repo acme/shop` shows it
+    --- exit 0
+    ");
+    assert_snapshot!(bench.run(&[&deploy[..], &["--no-wait", "--json"]].concat()).await.all(), @r#"
+    --- stdout
+    {
+      "delivery": "cli-[id]",
+      "repo": "acme/shop",
+      "stage": "pr-1"
+    }
+    --- exit 0
+    "#);
+
+    let store = greenroom::store::open(&bench.database()).await.unwrap();
+    let claimed = store.claim(Timestamp(i64::MAX / 2), 1000).await.unwrap().expect("the lane was rung");
+    assert_eq!(claimed.held.lane(), &Lane::Repo("acme/shop".parse().unwrap()));
+    let events: Vec<Event> = store.inbox(&claimed.held, 10).await.unwrap().into_iter().map(|row| row.event).collect();
+    let asked = Event::Requested {
+        repo: "acme/shop".parse().unwrap(),
+        stage: StageName::new("pr-1").unwrap(),
+        target: Target::PullRequest(greenroom::model::PullNumber(1)),
+    };
+    assert_eq!(events, vec![asked; 4]);
+}
+
+#[tokio::test]
+async fn only_a_stage_that_is_there_can_be_destroyed() {
+    let bench = with_database().await;
+    assert_snapshot!(bench.run(&["destroy", "pr-1", "--repo", "acme/shop"]).await.all(), @"
+    --- stderr
+    error: there is no stage acme/shop/pr-1: `greenroom status --repo acme/shop` lists them
+    --- exit 2
+    ");
+}
+
+#[tokio::test]
+async fn a_deploy_says_what_it_wants() {
+    let bench = with_database().await;
+    assert_snapshot!(bench.run(&["deploy", "pr-1", "--repo", "acme/shop"]).await.all(), @"
+    --- stderr
+    error: the following required arguments were not provided:
+      <--pr <NUMBER>|--branch <BRANCH>|--sha <COMMIT>>
+
+    Usage: greenroom deploy --repo <OWNER/NAME> --database-url <URL> <--pr <NUMBER>|--branch <BRANCH>|--sha <COMMIT>> <STAGE>
+
+    For more information, try '--help'.
+    --- exit 2
+    ");
+    assert_snapshot!(bench.run(&["deploy", "PR 1", "--repo", "acme", "--pr", "1"]).await.all(), @r#"
+    --- stderr
+    error: invalid value 'PR 1' for '<STAGE>': "PR 1" is not a valid stage name: 1-40 of a-z, 0-9 and '-', not at either end
+
+    For more information, try '--help'.
+    --- exit 2
+    "#);
+    let args = ["deploy", "pr-1", "--repo", "acme/shop", "--pr", "1", "--branch", "main"];
+    assert_snapshot!(bench.run(&args).await.all(), @"
+    --- stderr
+    error: the argument '--pr <NUMBER>' cannot be used with '--branch <BRANCH>'
+
+    Usage: greenroom deploy --repo <OWNER/NAME> --database-url <URL> <--pr <NUMBER>|--branch <BRANCH>|--sha <COMMIT>> <STAGE>
+
+    For more information, try '--help'.
+    --- exit 2
+    ");
+    let args = ["deploy", "pr-1", "--repo", "acme/shop", "--sha", "abc", "--timeout", "soon"];
+    assert_snapshot!(bench.run(&args).await.all(), @r#"
+    --- stderr
+    error: invalid value 'abc' for '--sha <COMMIT>': "abc" is not a valid commit sha: 40 hexadecimal digits
+
+    For more information, try '--help'.
+    --- exit 2
+    "#);
+}
+
+#[tokio::test]
+async fn a_plan_says_what_it_needs() {
+    let mut bench = with_database().await;
+    let plan = ["plan", "pr-1", "--repo", "acme/shop", "--pr", "1"];
+    assert_snapshot!(bench.run(&plan).await.all(), @"
+    --- stderr
+    error: the following required arguments were not provided:
+      --github-app-id <ID>
+
+    Usage: greenroom plan --repo <OWNER/NAME> --github-app-id <ID> --pr <NUMBER> --database-url <URL> <STAGE>
+
+    For more information, try '--help'.
+    --- exit 2
+    ");
+    bench.env("GREENROOM_GITHUB_APP_ID", "1");
+    assert_snapshot!(bench.run(&plan).await.all(), @"
+    --- stderr
+    error: GREENROOM_GITHUB_PRIVATE_KEY is not set: give the App's private key as PEM, or the path of its file
+    --- exit 3
+    ");
+    bench.env("GREENROOM_GITHUB_PRIVATE_KEY", "key.pem");
+    assert_snapshot!(bench.run(&plan).await.all(), @"
+    --- stderr
+    error: GREENROOM_GITHUB_PRIVATE_KEY names the file key.pem, which cannot be read
+      because: No such file or directory (os error 2)
+    --- exit 3
+    ");
+    bench.write("key.pem", "hunter2");
+    assert_snapshot!(bench.run(&plan).await.all(), @"
+    --- stderr
+    error: cannot set up the connection to GitHub
+      because: the App's private key is not an RSA key in PEM form
+    --- exit 3
+    ");
+}
+
+#[tokio::test]
+async fn a_server_refuses_to_start_without_a_secret() {
+    let bench = with_database().await;
+    let serve = ["serve", "--github-app-id", "1", "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0"];
+    assert_snapshot!(bench.run(&serve).await.all(), @"
+    --- stderr
+    error: GREENROOM_WEBHOOK_SECRET is not set: without it anybody could send webhooks. Set it to the secret in the GitHub App's webhook settings
+    --- exit 3
+    ");
+}

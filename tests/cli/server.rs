@@ -1,0 +1,132 @@
+//! A server in a process of its own, with the sandbox as GitHub and processes of this machine behind
+//! its proxy.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenroom::app::SystemClock;
+use greenroom::model::{RepoName, StageId};
+use greenroom::sandbox::{FileChange, Sandbox, SandboxSettings};
+use secrecy::ExposeSecret as _;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr};
+
+use crate::bench::{Bench, Said};
+use crate::program;
+
+/// Longer than anything here takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A bench with a GitHub and a server.
+pub(crate) struct Served {
+    pub(crate) bench: Bench,
+    pub(crate) github: Sandbox,
+    pub(crate) repo: RepoName,
+    server: Child,
+}
+
+/// The configuration, with some variables for the program.
+pub(crate) fn config(env: &str) -> FileChange {
+    let command = serde_json::to_string(&program::command()).expect("a command");
+    let text = format!(
+        r#"version: 1
+app: shop
+stages:
+  staging: {{ on: {{ push: staging }} }}
+  "pr-{{number}}": {{ on: {{ pull_request: {{}} }} }}
+services:
+  web:
+    kind: ecs
+    host: "@"
+    port: 3000
+    health: {{ path: /health, interval: 1s, timeout: 1s, healthy: 1 }}
+    drain: 1s
+    env: {{ {env} }}
+    local: {{ command: {command} }}
+"#
+    );
+    FileChange::write(".github/greenroom.yml", text)
+}
+
+pub(crate) async fn next(lines: &mut Lines<BufReader<ChildStderr>>, what: &str) -> String {
+    let mut seen = String::new();
+    let found = tokio::time::timeout(PATIENCE, async {
+        while let Some(line) = lines.next_line().await.expect("its output can be read") {
+            if line.contains(what) {
+                return Some(line);
+            }
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+        None
+    });
+    found.await.ok().flatten().unwrap_or_else(|| panic!("waited in vain for {what:?}; it said:\n{seen}"))
+}
+
+impl Served {
+    pub(crate) async fn new() -> Self {
+        let mut bench = Bench::new();
+        let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
+        let repo = github.create_repo("acme/shop", [config("NAME: one")]).expect("a repository");
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        bench.replace(format!(":{port}"), "port");
+        for (name, value) in [
+            ("GREENROOM_DATABASE_URL", bench.database()),
+            ("GREENROOM_DATA", bench.folder().join("data").display().to_string()),
+            ("GREENROOM_LISTEN", "127.0.0.1:0".into()),
+            ("GREENROOM_PROXY_LISTEN", format!("127.0.0.1:{port}")),
+            ("GREENROOM_GITHUB_API_URL", github.api_url().into()),
+            ("GREENROOM_GITHUB_APP_ID", github.app_id().to_string()),
+            ("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret().into()),
+            ("GREENROOM_LOCAL_ALLOW", "acme/shop".into()),
+        ] {
+            bench.env(name, value);
+        }
+        let mut serve = bench.command(&["serve"]);
+        serve.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
+        let mut server = serve.stdout(Stdio::null()).spawn().expect("the server starts");
+        let mut lines = BufReader::new(server.stderr.take().expect("its words are read")).lines();
+        next(&mut lines, "webhooks at http://").await;
+        // The rest is read too, so that the server never waits for a reader.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { bench, github, repo, server }
+    }
+
+    pub(crate) async fn run(&self, args: &str) -> Said {
+        let args: Vec<&str> = args.split_whitespace().collect();
+        tokio::time::timeout(PATIENCE, self.bench.run(&args)).await.expect("the command ends")
+    }
+
+    /// What a command that follows said, without what it saw only if it looked in time.
+    pub(crate) async fn follow(&self, args: &str) -> String {
+        let passing = regex::Regex::new(r"(?m)^[a-z0-9-]+ is (building|deploying|checking|waiting|being) .*\n")
+            .expect("a pattern");
+        passing.replace_all(self.run(args).await.all(), "").into_owned()
+    }
+
+    /// Commits to a branch and answers nothing: its name is shown as `[name]` from now on.
+    pub(crate) fn commit(&mut self, branch: &str, change: FileChange, name: &str) {
+        let sha = self.github.commit(&self.repo, branch, [change], name).expect("a commit");
+        self.bench.replace(sha.as_str(), &format!("{name} in full"));
+        self.bench.replace(sha.short(), name);
+    }
+
+    /// The plan of a stage's newest deploy, as the server keeps it.
+    pub(crate) async fn newest_plan(&self, stage: &str) -> serde_json::Value {
+        let store = greenroom::store::open(&self.bench.database()).await.expect("the database");
+        let id = StageId { repo: self.repo.clone(), name: stage.parse().expect("a stage") };
+        let newest = store.deploys(&id, 1).await.expect("it can be read").pop().expect("there was a deploy");
+        serde_json::to_value(newest.plan).expect("a plan is JSON")
+    }
+
+    /// Stops the server as an operator does, everything of its stages having gone before.
+    pub(crate) async fn stop(mut self) {
+        let pid = self.server.id().and_then(|id| i32::try_from(id).ok()).expect("it runs");
+        let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it can be stopped");
+        let ended = tokio::time::timeout(PATIENCE, self.server.wait()).await.expect("it stops").expect("it ran");
+        assert_eq!(ended.code(), Some(0));
+    }
+}
