@@ -1,0 +1,21 @@
+//! The real parts end to end: `greenroom serve` in a process of its own, fed signed webhooks by the
+//! sandbox GitHub, with a database on disk, programs and containers of this machine, and clients
+//! that ask through the proxy.
+//!
+//! What is waited for is a condition, never a span of time. When a test ends, the server must have
+//! stopped cleanly, and every request that it made to GitHub must be one that GitHub documents.
+//! Containers want a Docker engine (`DOCKER_HOST`); without one those tests fail and say so.
+
+mod clients;
+mod containers;
+mod database;
+mod docker;
+mod door;
+mod kills;
+#[path = "../support/openapi.rs"]
+mod openapi;
+mod processes;
+mod program;
+mod server;
+mod stopping;
+mod world;

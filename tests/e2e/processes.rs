@@ -1,0 +1,87 @@
+//! The main story with services that run as processes, and whose code may not run at all.
+
+use std::time::{Duration, Instant};
+
+use crate::program::LAST_WORDS;
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_of_processes_from_its_first_commit_to_its_end() {
+    let mut w = World::of_processes().await;
+    let one = w.open("one");
+    w.live(&one).await;
+    assert_eq!(w.ask("/").await, (200, "one".into()));
+    assert_eq!(w.programs().len(), 2);
+    let comment = w.comment().expect("a comment");
+    assert!(comment.contains(&format!("http://{}", w.host())), "{comment}");
+
+    let load = w.load();
+    let two = w.push("two");
+    w.live(&two).await;
+    assert_eq!(w.ask("/").await, (200, "two".into()));
+    let report = load.stop().await;
+    assert_eq!(report.failures, Vec::<String>::new());
+    assert!(report.total() > 300, "that is no load: {report:?}");
+    assert_eq!(report.answers.keys().collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(w.programs().len(), 2, "the old version is gone");
+    w.until("the old deployment is put away", async || w.shown(&one) == ["check success", "deployment inactive"]).await;
+
+    a_broken_commit_fails_and_the_old_version_serves_on(&w).await;
+
+    w.close();
+    w.nothing_is_left().await;
+    let mut journal = w.journal();
+    // Whether the worker was started too before the other service broke is a matter of time.
+    journal.retain(|line| line != "start worker three");
+    journal.sort();
+    let expected = [
+        "migrate one",
+        "migrate three",
+        "migrate two",
+        "start web one",
+        "start web three",
+        "start web two",
+        "start worker one",
+        "start worker two",
+    ];
+    assert_eq!(journal, expected, "each program started once, each migration ran once");
+    w.finish().await;
+}
+
+async fn a_broken_commit_fails_and_the_old_version_serves_on(w: &World) {
+    let pushed = Instant::now();
+    let three = w.push("three exit");
+    let comment = w.comment_says(&format!("failed · `{}`", three.short())).await;
+    assert!(pushed.elapsed() < Duration::from_mins(1), "it took {:?}", pushed.elapsed());
+    assert!(comment.contains("exit code 3") && comment.contains(LAST_WORDS), "{comment}");
+    assert!(comment.contains("still serves"), "{comment}");
+    w.until("check and deployment say so too", async || w.shown(&three) == ["check failure", "deployment failure"])
+        .await;
+    assert_eq!(w.ask("/").await, (200, "two".into()));
+    w.until("nothing of the broken version is left", async || w.programs().len() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_is_not_allowed_is_told_the_setting_and_nothing_of_it_runs() {
+    let mut w = World::of_processes().await;
+    let stranger = w.stranger();
+    w.github.push(&stranger, "topic", [("app", "stranger")], "From elsewhere").expect("a commit");
+    let refused = w.github.open_pull(&stranger, "topic", "From elsewhere").expect("a pull request");
+    let one = w.open("one");
+    w.live(&one).await;
+    w.until("the comment names the setting", async || {
+        w.comment_of(&stranger, refused).is_some_and(|comment| comment.contains("GREENROOM_LOCAL_ALLOW"))
+    })
+    .await;
+    let comment = w.comment_of(&stranger, refused).expect("a comment");
+    assert!(comment.contains("failed") && comment.contains("stranger/shop"), "{comment}");
+    assert!(w.journal().iter().all(|line| line.ends_with(" one")), "{:?}", w.journal());
+    assert!(w.files().iter().all(|file| !file.contains("stranger")), "{:?}", w.files());
+    assert_eq!(w.ask("/").await, (200, "one".into()), "the allowed one has the host");
+
+    w.github.close_pull(&stranger, refused).expect("it closes");
+    w.until("the refused stage goes", async || w.github.environments(&stranger).is_empty()).await;
+    w.close();
+    w.comment_says("Destroyed at").await;
+    w.finish().await;
+}
