@@ -3,7 +3,7 @@
 //! A unique index over ids and one over digests would be hit at a random page by every delivery,
 //! and the log of `SQLite` takes whole pages: they would cost more than everything else about a
 //! delivery together. So the newest rows' keys are kept in memory, in order, and a cursor goes
-//! round through all keys: each batch moves those in the next small range into the table `known`,
+//! round through all keys: every so often those in the next small range are moved into `known`,
 //! where they share a few pages.
 //!
 //! # Guarantees
@@ -27,6 +27,12 @@ use crate::port::Receipt;
 /// How many rows come in while the cursor goes round once: about a megabyte of memory.
 pub(super) const ROUND: u32 = 16_384;
 
+/// How many keys one statement asks about, and in which steps.
+const ASKED: usize = 64;
+const ASKED_STEP: usize = 16;
+/// So many rows come in before keys are moved: one statement then moves many.
+const MOVED_AFTER: usize = 64;
+
 /// The keys under which a delivery is looked for.
 pub(super) fn keys(id: &str, body_hash: &[u8]) -> [i64; 2] {
     [key(&Sha256::digest(id.as_bytes())), key(body_hash)]
@@ -47,13 +53,15 @@ pub(super) struct Known {
     cursor: i64,
     /// The newest row when the cursor last stood at the beginning.
     at_start: i64,
+    /// Rows that came in since the cursor last moved.
+    owed: usize,
 }
 
 impl Known {
     /// Reads what the table lacks; `round` is [`ROUND`] except in tests.
     pub(super) async fn read(connection: &mut AnyConnection, round: u32) -> Result<Self, sqlx::Error> {
         let until: i64 = fixed("SELECT seq FROM known_until").fetch_one(&mut *connection).await?.try_get(0)?;
-        let mut known = Self { round, fresh: BTreeSet::new(), last: until, cursor: i64::MIN, at_start: until };
+        let mut known = Self { round, fresh: BTreeSet::new(), last: until, cursor: i64::MIN, at_start: until, owed: 0 };
         known.catch_up(connection).await?;
         known.at_start = known.last;
         Ok(known)
@@ -95,10 +103,12 @@ impl Known {
     /// What the table says about some keys; sees on the way whether another process has written.
     async fn stored(&mut self, connection: &mut AnyConnection, keys: &[i64]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
         let mut found = Vec::new();
-        for run in runs(keys) {
+        for run in keys.chunks(ASKED) {
+            // Asked twice, a key answers once: filled up, few statements serve every number of keys.
+            let places = if run.len() <= 2 { 2 } else { run.len().next_multiple_of(ASKED_STEP) };
             let head = "SELECT NULL, MAX(seq) FROM inbox UNION ALL SELECT key, seq FROM known WHERE key IN";
-            let mut select = query(values_in_order(head, run.len(), 1, ""));
-            for key in run {
+            let mut select = query(values_in_order(head, places, 1, ""));
+            for key in run.iter().chain(run.last().into_iter().cycle()).take(places) {
                 select = select.bind(*key);
             }
             for row in select.fetch_all(&mut *connection).await? {
@@ -159,6 +169,11 @@ impl Known {
 
     /// Moves the keys of the next range into the table, and the cursor behind them.
     async fn settle(&mut self, connection: &mut AnyConnection, rows: usize) -> Result<(), sqlx::Error> {
+        self.owed += rows;
+        if self.owed < MOVED_AFTER.min(self.round as usize) {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.owed);
         let width = (u64::MAX / u64::from(self.round)).saturating_mul(rows as u64);
         let next = self.cursor.checked_add_unsigned(width);
         let end = next.map_or(Bound::Unbounded, |next| Bound::Excluded((next, i64::MIN)));

@@ -10,7 +10,8 @@ use crate::port::PortError;
 
 /// How many rows one statement takes. Few different sizes, because each is a prepared statement of
 /// its own, and fine enough that a batch of the usual sizes needs one or two of them.
-const SIZES: [usize; 17] = [64, 48, 32, 28, 24, 20, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1];
+const SIZES: [usize; 28] =
+    [64, 48, 32, 28, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1];
 
 /// Cuts rows into runs of the sizes that statements are prepared for.
 pub(super) fn runs<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
