@@ -121,14 +121,7 @@ impl Cloud for LocalCloud {
     }
 
     async fn admits(&self, stage: &StageId) -> PortResult<()> {
-        if self.allow.iter().any(|allowed| allowed.covers(&stage.repo)) {
-            return Ok(());
-        }
-        let reason = format!(
-            "the code of `{repo}` may not run on this machine: add `{repo}` to GREENROOM_LOCAL_ALLOW and start the server again",
-            repo = stage.repo
-        );
-        Err(PortError::Denied { reason })
+        settings::admit(&self.allow, &stage.repo)
     }
 
     async fn observe(&self, stage: &StageId) -> PortResult<Observed> {

@@ -16,7 +16,7 @@ use super::proxy::Routes;
 use super::settings::{Allowed, LocalSettings};
 use super::shared::Shared;
 use super::unit::CopyState;
-use super::{docker, door, inventory, shared};
+use super::{docker, door, inventory, settings, shared};
 use crate::model::{Addressing, Observed, Output, Resource, Runtime, ServiceName, StageId};
 use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout};
 
@@ -91,10 +91,7 @@ impl Cloud for LocalObserver {
     }
 
     async fn admits(&self, stage: &StageId) -> PortResult<()> {
-        if self.allow.iter().any(|allowed| allowed.covers(&stage.repo)) {
-            return Ok(());
-        }
-        Err(PortError::Denied { reason: format!("the code of `{}` may not run on this machine", stage.repo) })
+        settings::admit(&self.allow, &stage.repo)
     }
 
     async fn observe(&self, stage: &StageId) -> PortResult<Observed> {

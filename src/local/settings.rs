@@ -10,7 +10,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::model::RepoName;
-use crate::port::Clock;
+use crate::port::{Clock, PortError, PortResult};
 
 /// Looks up a value of the server's own environment, for `secrets: { NAME: "env:NAME" }`.
 pub type ServerEnv = Arc<dyn Fn(&str) -> Option<SecretString> + Send + Sync>;
@@ -49,8 +49,19 @@ pub enum Allowed {
     Repo(RepoName),
 }
 
+/// Refuses a repository that the list does not name, and says what would admit it.
+pub(super) fn admit(list: &[Allowed], repo: &RepoName) -> PortResult<()> {
+    if list.iter().any(|allowed| allowed.covers(repo)) {
+        return Ok(());
+    }
+    let reason = format!(
+        "the code of `{repo}` may not run on this machine: add `{repo}` to GREENROOM_LOCAL_ALLOW and start the server again"
+    );
+    Err(PortError::Denied { reason })
+}
+
 impl Allowed {
-    pub(super) fn covers(&self, repo: &RepoName) -> bool {
+    fn covers(&self, repo: &RepoName) -> bool {
         match self {
             Self::Every => true,
             Self::Repo(allowed) => allowed == repo,
