@@ -95,6 +95,9 @@ async fn told(story: Story, database: &Database, repo: &str, fuse: &std::sync::A
             }
         }
     }
+    if fuse.is_blown() {
+        assert_intents_are_stored(&w, &format!("{story:?} {fuse:?}")).await;
+    }
     w.restart();
     w.clock.advance(61_000);
     w.settle().await;
@@ -110,6 +113,26 @@ async fn told(story: Story, database: &Database, repo: &str, fuse: &std::sync::A
     let mut lines: Vec<&str> = end.lines().collect();
     lines.sort_unstable();
     (lines.join("\n"), fuse.seen())
+}
+
+/// Whatever was done when the process died, the log on disk says that it was about to be done.
+async fn assert_intents_are_stored(w: &World, story: &str) {
+    let mut begun = Vec::new();
+    for stage in w.store.stages(Some(&w.repo)).await.expect("the database answers") {
+        for deploy in w.store.deploys(&stage.id, 10).await.expect("the database answers") {
+            let log = w.store.log(deploy.id).await.expect("the database answers");
+            begun.extend(log.events().iter().map(|event| event.step.0.clone()));
+        }
+    }
+    for line in w.cloud.journal().iter().chain(&w.builder.journal()) {
+        let Some((verb, service)) =
+            line.split_once(' ').and_then(|(verb, rest)| Some((verb, rest.split_once('/')?.1.split(' ').next()?)))
+        else {
+            continue;
+        };
+        let step = format!("{verb}:{service}");
+        assert!(verb == "remove" || begun.contains(&step), "{story}: {line:?} was done and {step} is not in the log");
+    }
 }
 
 async fn matrix(story: Story, database: &Database) {
