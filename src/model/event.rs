@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommitSha, PullNumber, RepoName, UserId};
+use super::{CommitSha, PullNumber, RepoName, Timestamp, UserId};
 
 /// A branch's name without `refs/heads/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,12 +96,35 @@ pub struct PushEvent {
     pub actor: Option<Actor>,
 }
 
-/// A new comment on a pull request. Edits never arrive here.
+/// Where on a pull request something was written.
+///
+/// Source: GitHub REST, "Reactions": an issue comment and a review comment take reactions, each at
+/// an address of its own; a review takes none there, so it is answered in words alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommentSource {
+    /// In the conversation.
+    #[default]
+    Issue,
+    /// The text of a review as a whole.
+    Review,
+    /// At a line of the changes.
+    ReviewComment,
+}
+
+/// What somebody wrote on a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommentEvent {
     pub repo: RepoName,
     pub number: PullNumber,
+    /// Its id among those of its source.
     pub comment: u64,
+    #[serde(default)]
+    pub source: CommentSource,
+    /// By GitHub's clock, in whole seconds; 0 where an older version stored the event.
+    #[serde(default)]
+    pub created_at: Timestamp,
+    /// Programs, Greenroom among them, are [`ActorKind::Bot`].
     pub author: Actor,
     pub body: String,
 }
@@ -111,11 +134,23 @@ pub struct CommentEvent {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A pull request changed; `head` is what the sender saw, kept as a witness.
-    PullRequest { repo: RepoName, number: PullNumber, action: PullRequestAction, head: CommitSha, actor: Actor },
+    PullRequest {
+        repo: RepoName,
+        number: PullNumber,
+        action: PullRequestAction,
+        head: CommitSha,
+        actor: Actor,
+        /// When GitHub last changed it, in whole seconds; 0 where an older version stored the event.
+        #[serde(default)]
+        updated_at: Timestamp,
+    },
     /// A branch moved.
     Push(PushEvent),
-    /// Somebody wrote a comment.
+    /// Somebody wrote a comment. Edits never arrive here.
     Comment(CommentEvent),
+    /// Somebody changed a comment's text. It never runs; `comment` has the text and the author, not
+    /// the editor, `before` the text that it had.
+    CommentEdited { comment: CommentEvent, before: String },
     /// A branch was deleted.
     BranchDeleted { repo: RepoName, branch: Branch },
     /// The app was installed, removed, or given other repositories: look at all of them.
@@ -135,8 +170,24 @@ impl Event {
             | Self::Reconcile { repo }
             | Self::Requested { repo, .. } => Some(repo),
             Self::Push(push) => Some(&push.repo),
-            Self::Comment(comment) => Some(&comment.repo),
+            Self::Comment(comment) | Self::CommentEdited { comment, .. } => Some(&comment.repo),
             Self::InstallationChanged => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_stored_by_an_older_version_is_read() {
+        let row = r#"{"event":"comment","repo":"acme/shop","number":42,"comment":99,
+            "author":{"id":1,"login":"monalisa","kind":"person"},"body":"/deploy"}"#;
+        let Ok(Event::Comment(comment)) = serde_json::from_str(row) else { panic!("it is not read") };
+        assert_eq!((comment.source, comment.created_at), (CommentSource::Issue, Timestamp(0)));
+        let edited = Event::CommentEdited { comment, before: "/depoly".into() };
+        let stored = serde_json::to_string(&edited).expect("it is stored");
+        assert_eq!(serde_json::from_str::<Event>(&stored).ok(), Some(edited));
     }
 }

@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommitSha, GoneReason, Health, Migrate, Platform, PullNumber, Scale, Seconds, SecretRef, ServiceName, Size, StageId,
+    AppName, AwsTarget, CommitSha, Domain, GoneReason, Health, Migrate, Platform, PullNumber, Scale, Seconds,
+    SecretRef, ServiceName, Size, StageId,
 };
 
 /// What a stage should be.
@@ -22,13 +23,53 @@ pub enum Wanted {
 /// How addresses are written for a target; the zone of the configuration may be overridden.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addressing {
-    /// `http` or `https`.
-    pub scheme: String,
+    pub scheme: Scheme,
     /// The zone for configurations that name none.
     pub zone: String,
     /// A port that is not the scheme's own.
     pub port: Option<u16>,
     pub local_commands: LocalCommands,
+}
+
+/// How the public door speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+    /// `https` where the zone has a certificate or can get one, `http` where it has neither.
+    HttpsIfCertified,
+}
+
+/// Where on a target a stage lives. It is kept with the stage, so that the stage is found and
+/// removed also when its configuration is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// `None` only of a stage that was never resolved.
+    pub app: Option<AppName>,
+    pub kind: StageKind,
+    /// The account and region, with the role for stages of this kind; `None` is the target's own.
+    pub aws: Option<AwsTarget>,
+    pub domain: Option<Domain>,
+    /// The name under which all its hosts lie: the zone, or `stage.zone` of a permanent stage. A
+    /// certificate for it and for `*.` of it covers them all.
+    pub base: Option<String>,
+    /// Its data, and what that lies in, stays when the stage goes.
+    #[serde(default)]
+    pub retain: bool,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { app: None, kind: StageKind::Ephemeral, aws: None, domain: None, base: None, retain: false }
+    }
+}
+
+impl Place {
+    /// Whether a stage that lives here would have to move to live there.
+    pub fn is_elsewhere(&self, other: &Self) -> bool {
+        let account = |place: &Self| place.aws.as_ref().map(|aws| (aws.region.clone(), aws.account.clone()));
+        account(self) != account(other)
+    }
 }
 
 /// What a target does with `local.command`.
@@ -47,15 +88,17 @@ pub struct StageSpec {
     pub sha: CommitSha,
     pub pull: Option<PullNumber>,
     pub kind: StageKind,
+    #[serde(default)]
+    pub place: Place,
     /// In an order in which each service comes after those it needs.
     pub services: Vec<ServiceSpec>,
     pub expires: Option<Seconds>,
-    /// SHA-256 over everything here but the commit: when it differs, the configuration changed.
+    /// SHA-256 over the place and the services without the commit: when it differs, the configuration changed.
     pub digest: String,
 }
 
 /// How long a stage is meant to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StageKind {
     /// It comes and goes.

@@ -3,39 +3,58 @@
 //! Everything that is decided, stored or shown is made of these values. A value that exists is
 //! valid: the constructors refuse the rest, and so does deserialisation.
 
+mod audit;
+mod command;
 mod deploy;
 mod error;
 mod event;
 mod goal;
 mod id;
+mod lock;
 mod log;
 mod plan;
+mod policy;
 mod project;
+mod reading;
+mod receipt;
 mod stage;
 mod surface;
 mod time;
+mod verdict;
+mod witness;
 
+pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
+pub use command::{Command, Force, LineCount, LockScope, Login, ShaPrefix, Verb};
 pub use deploy::{Deploy, NewDeploy, Outcome, Release};
 pub use error::{Failure, FailureKind, Position, Problem, Problems};
 pub use event::{
-    Actor, ActorKind, Branch, CommentEvent, Event, HeadRef, PullRequest, PullRequestAction, PullRequestState, PushEvent,
+    Actor, ActorKind, Branch, CommentEvent, CommentSource, Event, HeadRef, PullRequest, PullRequestAction,
+    PullRequestState, PushEvent,
 };
 pub use goal::{
-    Addressing, Artifact, ImageSpec, LocalCommands, Runtime, ServiceSpec, StageKind, StageSpec, VersionKey, Wanted,
+    Addressing, Artifact, ImageSpec, LocalCommands, Place, Runtime, Scheme, ServiceSpec, StageKind, StageSpec,
+    VersionKey, Wanted,
 };
 pub use id::{
     AppName, BadId, CommitSha, DeliveryId, DeployId, ExternalId, Fence, Generation, PullNumber, RepoName, ServiceName,
     StageName, UserId,
 };
+pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
 pub use plan::{
-    Action, Changed, Interruption, Observed, ObservedService, Output, Plan, Resource, Runs, SkipReason, Skipped, Step,
-    StepKey,
+    Action, ChangeKind, Changed, Interruption, Observed, ObservedService, Output, Plan, Resource, ResourceChange, Runs,
+    SkipReason, Skipped, Step, StepKey,
 };
+pub use policy::{Allow, ChecksWanted, CommandRules, StagePolicy, Who, default_role};
 pub use project::{
-    AwsTarget, BranchPattern, Build, Cors, Dns, Domain, DraftPolicy, ForkPolicy, Health, HostLabel, LocalCommand,
-    Migrate, Platform, Project, Scale, SecretRef, Service, ServiceKind, Size, StagePattern, StageRule, Trigger,
+    AwsRoles, AwsTarget, BranchPattern, Build, Cors, Dns, Domain, DraftPolicy, ForkPolicy, Health, HostLabel,
+    LocalCommand, Migrate, Platform, Project, Scale, SecretRef, Service, ServiceKind, Size, StagePattern, StageRule,
+    Trigger,
 };
-pub use stage::{Chore, GoneReason, Lane, Lock, StageId, StageRecord, StageStatus, Subject, Target};
+pub use reading::{Block, Line, Misread, Prefix, Reading, Slot};
+pub use receipt::{CommandOutcome, CommandReceipt, CommandResult, ReceiptBond, ReceiptKey, ReceiptState};
+pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subject, Target};
 pub use surface::{CheckState, DeploymentState, Permission, Reaction, SurfaceKey, SurfaceKind};
 pub use time::{Seconds, Timestamp, Wake};
+pub use verdict::{Answer, Binding, Gate, GateResult, GateState, Offer, Verdict, Withheld};
+pub use witness::Witness;

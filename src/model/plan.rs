@@ -5,12 +5,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Artifact, Generation, Seconds, ServiceName, StageId, VersionKey, Wanted};
+use super::{Artifact, Generation, Place, Seconds, ServiceName, StageId, VersionKey, Wanted};
 
 /// The steps that take a stage to its goal. No step means that the stage is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub stage: StageId,
+    #[serde(default)]
+    pub place: Place,
     pub generation: Generation,
     pub wanted: Wanted,
     /// In an order in which each step comes after those it needs.
@@ -81,6 +83,8 @@ pub enum Runs {
 pub enum Action {
     /// Bring the goal's source to this machine.
     Fetch,
+    /// Make what the stage needs besides its programs: what it shares with others, and its own.
+    Prepare,
     /// Make the service's artifact.
     Build { service: ServiceName },
     /// Run the service's one-off command with the new artifact.
@@ -112,7 +116,7 @@ impl Action {
             | Self::Check { service }
             | Self::Retire { service } => Some(service),
             Self::Remove { resource } => resource.service.as_ref(),
-            Self::Fetch | Self::Tidy | Self::Prove { .. } => None,
+            Self::Fetch | Self::Prepare | Self::Tidy | Self::Prove { .. } => None,
         }
     }
 }
@@ -137,8 +141,34 @@ impl fmt::Display for Resource {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Observed {
     pub services: BTreeMap<ServiceName, ObservedService>,
-    /// Everything, in the order in which it can be removed.
+    /// What is seen of it without further asking, in the order in which it can be removed.
     pub resources: Vec<Resource>,
+    /// What [`Action::Prepare`] made, as a hash; `None` where there is nothing of it.
+    #[serde(default)]
+    pub blueprint: Option<String>,
+}
+
+/// One thing that preparing a stage would change, for the reader of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceChange {
+    pub change: ChangeKind,
+    /// `AWS::ECS::Service`, ...
+    pub kind: String,
+    /// Its name in the template.
+    pub name: String,
+    /// The properties that differ.
+    pub details: Vec<String>,
+}
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    Added,
+    Changed,
+    /// A new one takes its place.
+    Replaced,
+    Removed,
 }
 
 /// What runs of one service.

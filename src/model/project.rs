@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, Branch, PullNumber, Seconds, ServiceName, StageName};
+use super::{AppName, Branch, CommandRules, PullNumber, Seconds, ServiceName, StageName, StagePolicy};
 
 /// One repository's deployable whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,7 +13,11 @@ pub struct Project {
     /// Where it runs on AWS; `None` where it runs on one machine only.
     #[serde(default)]
     pub aws: Option<AwsTarget>,
+    #[serde(default)]
+    pub aws_roles: AwsRoles,
     pub domain: Option<Domain>,
+    #[serde(default)]
+    pub commands: CommandRules,
     /// In the order of the file; the first rule that matches an event or a name wins.
     pub stages: Vec<StageRule>,
     /// In the order of the file.
@@ -32,11 +36,22 @@ pub struct AwsTarget {
     pub role: Option<String>,
 }
 
+/// Roles for stages of one kind, instead of the account's one role.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AwsRoles {
+    pub preview: Option<String>,
+    pub permanent: Option<String>,
+    pub production: Option<String>,
+}
+
 /// The DNS zone under which stages answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Domain {
     pub zone: String,
     pub dns: Dns,
+    /// The ARN of a certificate that covers the stages' hosts; `None` has one made where `dns` can.
+    #[serde(default)]
+    pub certificate: Option<String>,
 }
 
 /// Who serves the zone.
@@ -64,6 +79,9 @@ pub struct StageRule {
     /// How many stages of this rule may exist at once.
     pub max: Option<u32>,
     pub cors: Option<Cors>,
+    /// Who may command what here.
+    #[serde(default)]
+    pub allow: StagePolicy,
 }
 
 /// Allowed origins for browsers.

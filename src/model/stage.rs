@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Branch, CommitSha, Generation, Problems, PullNumber, RepoName, Seconds, StageName, Timestamp, UserId};
+use super::{
+    Branch, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName, Timestamp, Waiting,
+};
 
 /// A stage of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,14 +82,6 @@ pub enum StageStatus {
     Gone { removed: u32 },
 }
 
-/// Keeps a stage as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lock {
-    pub owner: UserId,
-    pub reason: String,
-    pub until: Option<Timestamp>,
-}
-
 /// The row of a stage; only its own lane and its repository's lane write it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageRecord {
@@ -99,6 +93,14 @@ pub struct StageRecord {
     /// The fork commit that somebody approved.
     pub approval: Option<CommitSha>,
     pub lock: Option<Lock>,
+    /// Goals that wait until the stage is free, the next one first.
+    #[serde(default)]
+    pub queue: Vec<Waiting>,
+    /// Somebody asked to keep it until then, whatever its rule says about expiry.
+    #[serde(default)]
+    pub keep_until: Option<Timestamp>,
+    /// Where it lives, from its first deploy on.
+    pub place: Option<Place>,
     /// When the newest goal was set; expiry counts from here.
     pub touched_at: Timestamp,
     pub expires_at: Option<Timestamp>,

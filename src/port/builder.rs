@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
 use super::{PortResult, Progress};
-use crate::model::{Artifact, CommitSha, Output, ServiceSpec, StageId};
+use crate::model::{Artifact, CommitSha, Output, Place, ServiceSpec, StageId};
 
 /// The bytes of a `.tar.gz`, as GitHub sends it: everything under one top folder.
 pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
@@ -15,6 +15,7 @@ pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
 #[derive(Debug, Clone, Copy)]
 pub struct BuildJob<'a> {
     pub stage: &'a StageId,
+    pub place: &'a Place,
     pub sha: &'a CommitSha,
     pub service: &'a ServiceSpec,
     /// The folder that [`Builder::unpack`] answered.

@@ -1,12 +1,21 @@
 //! Where stages run.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::{PortResult, Progress};
 use crate::model::{
-    Addressing, Artifact, Generation, Observed, Output, Resource, ServiceName, ServiceSpec, StageId, StageSpec,
-    VersionKey,
+    Addressing, Artifact, Generation, Observed, Output, Place, Resource, ResourceChange, ServiceName, ServiceSpec,
+    StageId, StageSpec, VersionKey,
 };
+
+/// A stage and where it lives: enough to find everything of it without its configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    pub stage: &'a StageId,
+    pub place: &'a Place,
+}
 
 /// One service of a stage on its way to a version.
 #[derive(Debug, Clone, Copy)]
@@ -42,21 +51,56 @@ pub trait Cloud: Send + Sync + 'static {
     fn addressing(&self) -> Addressing;
 
     /// Whether this target may run the repository's code at all; `Denied` with the way out if not.
-    async fn admits(&self, stage: &StageId) -> PortResult<()>;
+    async fn admits(&self, site: Site<'_>) -> PortResult<()>;
+
+    /// What is wrong with a stage that this target cannot run as it is written, in sentences.
+    fn objections(&self, _spec: &StageSpec) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What [`Self::prepare`] would make for the stage, as a hash; `None` where there is nothing to
+    /// make. A stage whose [`Observed::blueprint`] is the same needs no preparing.
+    fn blueprint(&self, _spec: &StageSpec) -> Option<String> {
+        None
+    }
+
+    /// Makes what the stage needs besides its programs, running beside its builds. What runs
+    /// already goes on running.
+    async fn prepare(&self, _spec: &StageSpec) -> PortResult<Progress<Output>> {
+        Ok(Progress::Done(Output::Nothing))
+    }
+
+    /// What [`Self::prepare`] would change, for the reader of a plan.
+    async fn changes(&self, _spec: &StageSpec) -> PortResult<Vec<ResourceChange>> {
+        Ok(Vec::new())
+    }
 
     /// What exists of the stage, read from the target itself.
-    async fn observe(&self, stage: &StageId) -> PortResult<Observed>;
+    async fn observe(&self, site: Site<'_>) -> PortResult<Observed>;
+
+    /// Everything that exists of the stage, in the order in which it can be removed. More to ask for
+    /// than [`Self::observe`] on some targets, so it is asked only when the stage goes.
+    async fn inventory(&self, site: Site<'_>) -> PortResult<Vec<Resource>> {
+        Ok(self.observe(site).await?.resources)
+    }
 
     /// Moves a rollout one step on. A failure of the user's code is `PortError::Failed` with exit
     /// code and last log lines.
     async fn ensure(&self, phase: Phase, rollout: &Rollout<'_>) -> PortResult<Progress<Output>>;
 
     /// Removes one thing of a stage. Absent is success.
-    async fn remove(&self, stage: &StageId, resource: &Resource) -> PortResult<Progress<()>>;
+    async fn remove(&self, site: Site<'_>, resource: &Resource) -> PortResult<Progress<()>>;
 
-    /// Every stage of which anything exists here, for the sweeper.
-    async fn stages(&self) -> PortResult<Vec<StageId>>;
+    /// Every stage of which anything exists, at the target's own place and where these stages live,
+    /// for the sweeper. A place that cannot be read hides none of the others.
+    async fn stages(&self, known: &[(StageId, Place)]) -> PortResult<Vec<(StageId, Place)>>;
+
+    /// What a living stage has piled up and nothing needs any more; [`Self::remove`] takes it. `used`
+    /// are the digests that its releases name.
+    async fn surplus(&self, _site: Site<'_>, _used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
+        Ok(Vec::new())
+    }
 
     /// The last lines that the service's serving version printed, oldest first.
-    async fn logs(&self, stage: &StageId, service: &ServiceName, lines: usize) -> PortResult<Vec<String>>;
+    async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>>;
 }

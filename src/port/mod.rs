@@ -8,18 +8,27 @@ mod clock;
 mod cloud;
 mod error;
 mod forge;
+mod ledger;
+mod registry;
+mod slots;
 mod store;
 
 pub use builder::{BuildJob, Builder, TarballStream};
 pub use clock::Clock;
-pub use cloud::{Cloud, Phase, Rollout};
+pub use cloud::{Cloud, Phase, Rollout, Site};
 pub use error::{PortError, PortResult};
 pub use forge::{
     CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, EnvironmentLifetime, Forge, StickyComment,
 };
+pub use ledger::Ledger;
+pub use registry::{
+    CONTENT_DIGITS, Registry, RegistryLogin, Repository, content_tag, is_content_tag, is_tag_of, repository_path,
+    stage_tag,
+};
+pub use slots::Slots;
 pub use store::{
-    AuditEntry, Claimed, Held, InboxContent, InboxRow, IntakeWrite, LaneState, NewDelivery, Receipt, Store,
-    StoreCounts, SurfaceRecord,
+    Claimed, Held, InboxContent, InboxRow, IntakeWrite, LaneState, NewDelivery, Receipt, Store, StoreCounts,
+    SurfaceRecord,
 };
 
 /// What an idempotent call came to.

@@ -1,4 +1,4 @@
-//! The database: inbox, lanes, stages, deploys, step logs, surfaces, releases, audit.
+//! The database: inbox, lanes, stages, deploys, step logs, surfaces, releases.
 //!
 //! # Guarantees
 //!
@@ -13,8 +13,8 @@ use async_trait::async_trait;
 
 use super::PortResult;
 use crate::model::{
-    DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Lane, NewDeploy, Outcome, Release, RepoName, StageId,
-    StageRecord, StepEvent, StepLog, SurfaceKey, Timestamp, Wake,
+    AuditEntry, CommandReceipt, DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Lane, NewDeploy, Outcome,
+    Release, RepoLockChange, RepoName, StageId, StageRecord, StepEvent, StepLog, SurfaceKey, Timestamp, Wake, Witness,
 };
 
 /// Proof that this process holds a lane. Made by [`Store::claim`] alone, used up by
@@ -111,31 +111,23 @@ pub struct InboxRow {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct IntakeWrite {
     /// Stages whose goal was set. A new row is inserted whole; of an existing row only the goal is
-    /// written (`subject`, `target`, `generation`, `approval`, `lock`, `touched_at`), because
-    /// `status` and `expires_at` are its own lane's.
+    /// written (`subject`, `target`, `generation`, `approval`, `lock`, `queue`, `keep_until`,
+    /// `touched_at`), because `status`, `place` and `expires_at` are its own lane's.
     pub stages: Vec<StageRecord>,
+    /// What is done to the lock on all stages of the repository.
+    pub repo_lock: Option<RepoLockChange>,
     /// Lanes to ring.
     pub rings: Vec<Lane>,
     /// Inbox rows that are handled.
     pub done: Vec<i64>,
     /// Inbox rows that cannot be handled, and why.
     pub poison: Vec<(i64, String)>,
+    /// Heads that events showed, in their order; one that is the newest already is not written again.
+    pub witnesses: Vec<Witness>,
+    /// What is owed to comments; one that has a receipt already keeps it as it is.
+    pub receipts: Vec<CommandReceipt>,
+    /// Added to the repository's chain.
     pub audit: Vec<AuditEntry>,
-}
-
-/// One line of the record of who asked for what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
-    pub at: Timestamp,
-    pub repo: RepoName,
-    /// Login and numeric id, or `greenroom`.
-    pub actor: String,
-    /// `goal`, `remove`, `refuse`, ...
-    pub action: String,
-    /// The stage or command it was about.
-    pub subject: String,
-    /// JSON.
-    pub details: String,
 }
 
 /// What we have shown, so that it is shown again only when it changed.
@@ -173,7 +165,7 @@ pub struct StoreCounts {
 
 /// A database that several processes may share.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: super::Slots + super::Ledger {
     /// Takes a delivery in and rings its lane, in one transaction.
     ///
     /// A row in state `Received` or `Poison` under the same id is taken again (GitHub redelivers
@@ -201,7 +193,8 @@ pub trait Store: Send + Sync + 'static {
     /// The waiting events of the held repository lane, in order of arrival, at most `limit`.
     async fn inbox(&self, held: &Held, limit: u32) -> PortResult<Vec<InboxRow>>;
 
-    /// Writes what a drain of the inbox decided, in one transaction.
+    /// Writes what a drain of the inbox decided, in one transaction. Whatever names a repository must
+    /// name that of the held lane; anything else is a bug and refused.
     async fn apply_intake(&self, held: &Held, write: IntakeWrite) -> PortResult<()>;
 
     /// One stage.
@@ -211,8 +204,8 @@ pub trait Store: Send + Sync + 'static {
     async fn stages(&self, repo: Option<&RepoName>) -> PortResult<Vec<StageRecord>>;
 
     /// Writes the stage of the held lane. Its goal is the repository lane's to set: `target`,
-    /// `generation`, `approval`, `lock` and `touched_at` of an existing row are left as they are;
-    /// only `status` and `expires_at` are written.
+    /// `generation`, `approval`, `lock`, `queue`, `keep_until` and `touched_at` of an existing row are
+    /// left as they are; only `status`, `place` and `expires_at` are written.
     async fn save_status(&self, held: &Held, stage: &StageRecord) -> PortResult<()>;
 
     /// Saves a plan as a running deploy. A deploy of the same stage and generation that still runs
@@ -248,9 +241,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Notes what has been shown.
     async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()>;
-
-    /// The newest lines of the audit, newest first.
-    async fn audit(&self, repo: Option<&RepoName>, limit: u32) -> PortResult<Vec<AuditEntry>>;
 
     /// Numbers for the operator.
     async fn counts(&self, now: Timestamp) -> PortResult<StoreCounts>;
