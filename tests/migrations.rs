@@ -9,7 +9,9 @@ mod postgres_server;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use greenroom::model::{CommitSha, DeployId, RepoName, StageId, StageName, StageStatus, Timestamp};
+use greenroom::model::{
+    CommitSha, DeployId, Generation, PullNumber, RepoName, StageId, StageName, StageStatus, Timestamp,
+};
 use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -62,13 +64,31 @@ async fn read_it_all(url: &str) {
     };
     let dev = store.stage(&stage("dev")).await.expect("read").expect("there");
     assert_eq!(dev.status, StageStatus::Live { sha: CommitSha::new("a".repeat(40)).expect("a commit") });
-    assert_eq!(dev.lock.expect("locked").reason, "demo");
+    assert_eq!((dev.queue.len(), dev.keep_until), (1, Some(Timestamp(1_766_000_000_000))));
+    let lock = dev.lock.expect("locked");
+    assert_eq!(
+        (lock.reason.as_str(), lock.login.as_str(), lock.since),
+        ("demo", "", Timestamp(0)),
+        "of an older version"
+    );
+    let everything = store.repo_lock(&stage("dev").repo).await.expect("read").expect("locked");
+    assert_eq!((everything.reason.as_str(), everything.pull), ("sale", Some(PullNumber(42))));
     assert_eq!(store.stages(None).await.expect("read").len(), 2);
     assert_eq!(store.deploys(&stage("pr-42"), 9).await.expect("read").len(), 2);
     assert_eq!(store.log(DeployId(1)).await.expect("read").events().len(), 2);
     assert_eq!(store.surfaces(&stage("pr-42")).await.expect("read").len(), 2);
     assert_eq!(store.releases(&stage("pr-42"), 9).await.expect("read").len(), 1);
-    assert_eq!(store.audit(None, 9).await.expect("read").len(), 1);
+    assert_eq!(store.audit(None, None, 9).await.expect("read").len(), 2);
+    let shop = stage("dev").repo;
+    let older = store.verify_audit(&shop).await.expect("read");
+    assert_eq!((older.entries, older.before_chain, older.first_bad), (1, 1, None));
+    let docs = RepoName::new("acme/docs").expect("a repository");
+    let chained = store.verify_audit(&docs).await.expect("read");
+    assert_eq!((chained.entries, chained.last.map(|last| last.number), chained.first_bad), (1, Some(1), None));
+    let heads = store.witnesses(&shop, PullNumber(42), 9).await.expect("read");
+    assert_eq!(heads.iter().map(|head| head.sha.short()).collect::<Vec<_>>(), ["bbbbbbb", "aaaaaaa"]);
+    let owed = store.receipts_of(&stage("pr-42"), Generation(2)).await.expect("read");
+    assert_eq!(owed.iter().map(|receipt| receipt.key.comment).collect::<Vec<_>>(), [99]);
     let counts = store.counts(Timestamp(1_764_000_060_000)).await.expect("read");
     assert_eq!((counts.inbox_waiting, counts.inbox_poison, counts.lanes_due, counts.deploys_running), (1, 1, 1, 1));
     let claimed = store.claim(Timestamp(1_764_000_060_000), 1000).await.expect("asked").expect("its lease is over");

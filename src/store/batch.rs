@@ -1,16 +1,21 @@
-//! One batch of writes inside one open transaction.
+//! One batch of writes in one transaction.
 //!
 //! The writes of a batch were all in flight at once, so no order among them was promised: lanes
 //! are checked first, equal writes are put into one statement, claims come last.
 
-use sqlx::{AnyConnection, Row, query as fixed};
+use sqlx::{AnyConnection, Executor, Row, query as fixed};
 
+use super::audit;
 use super::inbox;
 use super::known::{self, Known};
 use super::lanes::{self, Lanes};
+use super::locks;
+use super::receipt;
+use super::slots;
 use super::sql::{query, runs, values};
+use super::witness;
 use super::write::{
-    Answer, AuditRow, DeliveryRow, DeployRow, EndRow, IntakeRows, Job, LineRow, RunningRow, StageRow, SurfaceRow, Write,
+    Answer, DeliveryRow, DeployRow, EndRow, IntakeRows, Job, LineRow, RunningRow, StageRow, SurfaceRow, Write,
 };
 use super::{Dedupe, Dialect};
 use crate::port::{PortError, PortResult, Receipt};
@@ -28,13 +33,62 @@ impl From<sqlx::Error> for Broken {
     }
 }
 
-/// Runs every write, and says in their order what each came to.
+/// How far the transaction of a batch is.
+///
+/// A statement for SQLite is handed to another thread and back, which costs more than many a
+/// statement itself: where they can, BEGIN and COMMIT go along with the statements beside them.
+pub(super) struct Frame {
+    dialect: &'static Dialect,
+    begun: bool,
+    ending: bool,
+}
+
+impl Frame {
+    pub(super) fn new(dialect: &'static Dialect) -> Self {
+        Self { dialect, begun: false, ending: false }
+    }
+
+    /// Whether the database may have been told to commit.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    async fn begin(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        self.begun = true;
+        connection.execute(self.dialect.begin).await.map(drop)
+    }
+
+    /// What the next statement must be preceded by.
+    fn opening(&mut self) -> &'static str {
+        if std::mem::replace(&mut self.begun, true) { "" } else { self.dialect.begin_along }
+    }
+
+    /// What to put behind the last statement.
+    pub(super) fn closing(&mut self) -> &'static str {
+        self.ending = !self.dialect.commit_along.is_empty();
+        self.dialect.commit_along
+    }
+
+    async fn commit(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if std::mem::replace(&mut self.ending, true) {
+            return Ok(());
+        }
+        connection.execute("COMMIT").await.map(drop)
+    }
+}
+
+/// Runs every write in one transaction, and says in their order what each came to.
 pub(super) async fn run(
     connection: &mut AnyConnection,
-    dialect: &Dialect,
+    frame: &mut Frame,
     known: &mut Option<Known>,
     jobs: &[Job],
 ) -> Result<Vec<PortResult<Answer>>, Broken> {
+    let dialect = frame.dialect;
+    // With the memory at hand, the first statement for deliveries is the question for their keys.
+    if known.is_none() || !jobs.iter().all(|job| matches!(job.write, Write::Receive(_))) {
+        frame.begin(connection).await?;
+    }
     let mut lanes = Lanes::read(connection, dialect, jobs).await?;
     let mut answers: Vec<PortResult<Answer>> = Vec::with_capacity(jobs.len());
     let (mut deliveries, mut appended, mut claims) = (Vec::new(), Vec::new(), Vec::new());
@@ -56,20 +110,30 @@ pub(super) async fn run(
             Write::Open { deploy, .. } => outcome = open(connection, deploy).await?,
             Write::Close { end, .. } => close(connection, end).await?,
             Write::Surfaces { surfaces, .. } => save_surfaces(connection, surfaces).await?,
+            Write::Receipts { receipts, .. } => receipt::save(connection, receipts).await?,
+            Write::TakeSlot { pool, holder, avoid, last } => {
+                outcome = Answer::Slot(slots::take(connection, pool, holder, avoid, *last).await?);
+            }
+            Write::FreeSlot { pool, holder } => slots::free(connection, pool, holder).await?,
+            Write::Forget { before } => {
+                let heads = witness::forget(connection, *before).await?;
+                outcome = Answer::Pruned(heads + receipt::forget(connection, *before).await?);
+            }
             Write::Prune { below, limit } => outcome = prune(connection, dialect, known, *below, *limit).await?,
         }
         answers.push(Ok(outcome));
     }
     append(connection, &appended).await?;
-    receive(connection, dialect, known, &mut lanes, &deliveries, &mut answers).await?;
-    lanes.save(connection).await?;
+    receive(connection, frame, known, &mut lanes, &deliveries, &mut answers).await?;
+    lanes.save(connection, || if claims.is_empty() { frame.closing() } else { "" }).await?;
     claim(connection, dialect, claims, &mut answers).await?;
+    frame.commit(connection).await?;
     Ok(answers)
 }
 
 async fn receive(
     connection: &mut AnyConnection,
-    dialect: &Dialect,
+    frame: &mut Frame,
     known: &mut Option<Known>,
     lanes: &mut Lanes,
     deliveries: &[(usize, &DeliveryRow)],
@@ -79,9 +143,9 @@ async fn receive(
     if rows.is_empty() {
         return Ok(());
     }
-    let receipts = match dialect.dedupe {
+    let receipts = match frame.dialect.dedupe {
         Dedupe::Indices => inbox::receive(connection, &rows).await?,
-        Dedupe::Known => remembered(connection, known).await?.receive(connection, &rows).await?,
+        Dedupe::Known => remembered(connection, known).await?.receive(connection, frame.opening(), &rows).await?,
     };
     for ((place, delivery), receipt) in deliveries.iter().zip(receipts) {
         if receipt == Receipt::Accepted {
@@ -148,9 +212,13 @@ async fn take_intake(
             connection,
             stage,
             "subject = excluded.subject, target = excluded.target, generation = excluded.generation, \
-             approval = excluded.approval, lock = excluded.lock, touched_at = excluded.touched_at",
+             approval = excluded.approval, lock = excluded.lock, queue = excluded.queue, \
+             keep_until = excluded.keep_until, touched_at = excluded.touched_at",
         )
         .await?;
+    }
+    if let Some(change) = &intake.repo_lock {
+        locks::set(connection, change).await?;
     }
     for lane in &intake.rings {
         lanes.ring(lane, intake.ring_at);
@@ -159,18 +227,26 @@ async fn take_intake(
     for (seq, reason) in &intake.poison {
         inbox::poison(connection, *seq, reason).await?;
     }
-    audit(connection, &intake.audit).await
+    witness::add(connection, &intake.witnesses).await?;
+    receipt::add(connection, &intake.receipts).await?;
+    audit::append(connection, &intake.audit).await
 }
 
 async fn save_status(connection: &mut AnyConnection, stage: &StageRow) -> Result<(), sqlx::Error> {
-    upsert_stage(connection, stage, "status = excluded.status, expires_at = excluded.expires_at").await
+    upsert_stage(
+        connection,
+        stage,
+        "status = excluded.status, expires_at = excluded.expires_at, place = excluded.place",
+    )
+    .await
 }
 
 /// Inserts a stage whole; of an existing one only `columns` are written.
 async fn upsert_stage(connection: &mut AnyConnection, stage: &StageRow, columns: &str) -> Result<(), sqlx::Error> {
     query(values(
-        "INSERT INTO stage (repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at) VALUES",
-        10,
+        "INSERT INTO stage (repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at, place, \
+         queue, keep_until) VALUES",
+        13,
         1,
         &format!("ON CONFLICT (repo, name) DO UPDATE SET {columns}"),
     ))
@@ -184,21 +260,11 @@ async fn upsert_stage(connection: &mut AnyConnection, stage: &StageRow, columns:
     .bind(stage.lock.as_deref())
     .bind(stage.touched_at)
     .bind(stage.expires_at)
+    .bind(stage.place.as_deref())
+    .bind(stage.queue.as_deref())
+    .bind(stage.keep_until)
     .execute(connection)
     .await?;
-    Ok(())
-}
-
-async fn audit(connection: &mut AnyConnection, entries: &[AuditRow]) -> Result<(), sqlx::Error> {
-    for run in runs(entries) {
-        let head = "INSERT INTO audit (at, repo, actor, action, subject, details) VALUES";
-        let mut insert = query(values(head, 6, run.len(), ""));
-        for row in run {
-            insert = insert.bind(row.at).bind(&row.repo).bind(&row.actor);
-            insert = insert.bind(&row.action).bind(&row.subject).bind(&row.details);
-        }
-        insert.execute(&mut *connection).await?;
-    }
     Ok(())
 }
 

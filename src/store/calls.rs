@@ -9,8 +9,8 @@ use crate::model::{
     Wake,
 };
 use crate::port::{
-    AuditEntry, Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, Store,
-    StoreCounts, SurfaceRecord,
+    Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, Store, StoreCounts,
+    SurfaceRecord,
 };
 
 /// How many inbox rows one transaction removes, so that deliveries do not wait for it long.
@@ -22,7 +22,7 @@ impl SqlStore {
     }
 }
 
-fn unexpected(answer: &Answer) -> PortError {
+pub(super) fn unexpected(answer: &Answer) -> PortError {
     PortError::Bug { context: format!("the writer answered another question: {answer:?}"), source: None }
 }
 
@@ -75,7 +75,7 @@ impl Store for SqlStore {
     }
 
     async fn apply_intake(&self, held: &Held, write: IntakeWrite) -> PortResult<()> {
-        self.written(Write::Intake { hold: row::hold(held), intake: row::intake(write)? }).await
+        self.written(Write::Intake { hold: row::hold(held), intake: row::intake(held, write)? }).await
     }
 
     async fn stage(&self, id: &StageId) -> PortResult<Option<StageRecord>> {
@@ -148,10 +148,6 @@ impl Store for SqlStore {
     async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()> {
         let surfaces = surfaces.into_iter().map(|surface| row::surface_row(stage, surface)).collect();
         self.written(Write::Surfaces { hold: row::hold(held), surfaces }).await
-    }
-
-    async fn audit(&self, repo: Option<&RepoName>, limit: u32) -> PortResult<Vec<AuditEntry>> {
-        read::audit(&self.pool, repo.map(RepoName::as_str), limit).await
     }
 
     async fn counts(&self, now: Timestamp) -> PortResult<StoreCounts> {

@@ -78,14 +78,17 @@ impl Known {
         Ok(())
     }
 
-    /// Takes deliveries in, and says of each what became of it.
+    /// Takes deliveries in, and says of each what became of it. The opening is put before the first
+    /// statement.
     pub(super) async fn receive(
         &mut self,
         connection: &mut AnyConnection,
+        opening: &'static str,
         deliveries: &[&DeliveryRow],
     ) -> Result<Vec<Receipt>, sqlx::Error> {
         let all: Vec<i64> = deliveries.iter().flat_map(|delivery| delivery.keys).collect();
-        let stored: HashSet<i64> = self.stored(connection, &all).await?.into_iter().map(|(key, _)| key).collect();
+        let stored: HashSet<i64> =
+            self.stored(connection, opening, &all).await?.into_iter().map(|(key, _)| key).collect();
         let mut receipts = vec![Receipt::Accepted; deliveries.len()];
         let (mut new, mut doubtful, mut batch) = (Vec::new(), Vec::new(), HashSet::new());
         for (place, delivery) in deliveries.iter().enumerate() {
@@ -101,13 +104,19 @@ impl Known {
     }
 
     /// What the table says about some keys; sees on the way whether another process has written.
-    async fn stored(&mut self, connection: &mut AnyConnection, keys: &[i64]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    async fn stored(
+        &mut self,
+        connection: &mut AnyConnection,
+        mut opening: &'static str,
+        keys: &[i64],
+    ) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+        const ASK: &str = "SELECT NULL, MAX(seq) FROM inbox UNION ALL SELECT key, seq FROM known WHERE key IN";
         let mut found = Vec::new();
         for run in keys.chunks(ASKED) {
             // Asked twice, a key answers once: filled up, few statements serve every number of keys.
             let places = if run.len() <= 2 { 2 } else { run.len().next_multiple_of(ASKED_STEP) };
-            let head = "SELECT NULL, MAX(seq) FROM inbox UNION ALL SELECT key, seq FROM known WHERE key IN";
-            let mut select = query(values_in_order(head, places, 1, ""));
+            let head = format!("{}{ASK}", std::mem::take(&mut opening));
+            let mut select = query(values_in_order(&head, places, 1, ""));
             for key in run.iter().chain(run.last().into_iter().cycle()).take(places) {
                 select = select.bind(*key);
             }
@@ -148,7 +157,7 @@ impl Known {
     /// Looks at every row that one of the keys leads to.
     async fn compare(&mut self, connection: &mut AnyConnection, row: &DeliveryRow) -> Result<Receipt, sqlx::Error> {
         let mut seqs: BTreeSet<i64> =
-            self.stored(connection, &row.keys).await?.into_iter().map(|(_, seq)| seq).collect();
+            self.stored(connection, "", &row.keys).await?.into_iter().map(|(_, seq)| seq).collect();
         seqs.extend(row.keys.into_iter().flat_map(|key| self.fresh_rows(key)));
         let mut same_body = false;
         for seq in seqs {
@@ -279,7 +288,7 @@ mod tests {
                 .map(|_| (random.random_range(0..span), random.random_range(0..span)))
                 .collect();
             let rows: Vec<DeliveryRow> = sent.iter().map(|(id, body)| delivery(*id, *body)).collect();
-            let receipts = writer.receive(&mut transaction, &rows.iter().collect::<Vec<_>>()).await.unwrap();
+            let receipts = writer.receive(&mut transaction, "", &rows.iter().collect::<Vec<_>>()).await.unwrap();
             if random.random_ratio(1, 10) {
                 *known = None;
                 transaction.rollback().await.unwrap();

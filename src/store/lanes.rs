@@ -13,6 +13,10 @@ use super::write::{Hold, Job};
 use crate::model::{Fence, Lane, Timestamp};
 use crate::port::{Claimed, Held};
 
+/// What a ring does to a lane that is there.
+const RING: &str = "ON CONFLICT (key) DO UPDATE SET bell = lane.bell + excluded.bell, wake_at = CASE \
+                    WHEN lane.wake_at < excluded.wake_at THEN lane.wake_at ELSE excluded.wake_at END";
+
 struct LaneRow {
     bell: i64,
     wake_at: Option<i64>,
@@ -108,8 +112,13 @@ impl Lanes {
         }
     }
 
-    /// Writes back what changed, in the order of the keys.
-    pub(super) async fn save(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    /// Writes back what changed, in the order of the keys. The closing is put behind the last
+    /// statement, unless there is none for it to go along with.
+    pub(super) async fn save(
+        self,
+        connection: &mut AnyConnection,
+        closing: impl FnOnce() -> &'static str,
+    ) -> Result<(), sqlx::Error> {
         let changed: Vec<(String, LaneRow)> = self.read.into_iter().filter(|(_, lane)| lane.changed).collect();
         for run in runs(&changed) {
             let mut upsert = query(values(
@@ -126,14 +135,11 @@ impl Lanes {
             upsert.execute(&mut *connection).await?;
         }
         let rung: Vec<(String, Ring)> = self.rung.into_iter().collect();
-        for run in runs(&rung) {
-            let mut upsert = query(values(
-                "INSERT INTO lane (key, bell, wake_at) VALUES",
-                3,
-                run.len(),
-                "ON CONFLICT (key) DO UPDATE SET bell = lane.bell + excluded.bell, wake_at = CASE \
-                 WHEN lane.wake_at < excluded.wake_at THEN lane.wake_at ELSE excluded.wake_at END",
-            ));
+        let (mut rung, mut closing) = (runs(&rung).peekable(), Some(closing));
+        while let Some(run) = rung.next() {
+            let closing = if rung.peek().is_none() { closing.take().map_or("", |closing| closing()) } else { "" };
+            let tail = format!("{RING}{closing}");
+            let mut upsert = query(values("INSERT INTO lane (key, bell, wake_at) VALUES", 3, run.len(), &tail));
             for (key, ring) in run {
                 upsert = upsert.bind(key).bind(ring.times).bind(ring.at);
             }

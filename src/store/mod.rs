@@ -8,16 +8,22 @@
 //!   transaction; a write that the database refuses fails alone (`batch`).
 //! - The same SQL serves both backends; what differs stands in `sqlite`, `postgres` and `known`.
 
+mod audit;
 mod batch;
 mod calls;
 mod inbox;
 mod known;
 mod lanes;
+mod ledger;
+mod locks;
 mod postgres;
 mod read;
+mod receipt;
 mod row;
+mod slots;
 mod sql;
 mod sqlite;
+mod witness;
 mod write;
 mod writer;
 
@@ -64,6 +70,9 @@ struct Dialect {
     name: &'static str,
     /// Begins a transaction that will write.
     begin: &'static str,
+    /// The same before a statement, and COMMIT behind one; both empty where one goes at a time.
+    begin_along: &'static str,
+    commit_along: &'static str,
     /// Ends a `SELECT` of rows that this transaction is going to change.
     lock: &'static str,
     /// The same, leaving out what another transaction is changing.
@@ -71,6 +80,9 @@ struct Dialect {
     /// Frees every lane, where one process alone holds lanes.
     free_lanes: Option<&'static str>,
     dedupe: Dedupe,
+    /// Whether the writing task has a thread of its own. Where the database answers from another
+    /// thread, each of its answers would otherwise wait behind all requests that are ready to run.
+    own_thread: bool,
     /// Run on every new connection that reads.
     on_read: &'static [&'static str],
     /// Run on every new connection that writes.
@@ -125,7 +137,8 @@ async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenErro
         connection.execute(free).await.map_err(connect)?;
     }
     let pool = read::pool(&options, dialect);
-    Ok(Arc::new(SqlStore { pool, writer: Writer::spawn(connection, options, dialect) }))
+    let writer = Writer::spawn(connection, options, dialect).map_err(|error| connect(error.into()))?;
+    Ok(Arc::new(SqlStore { pool, writer }))
 }
 
 fn address(url: &str) -> Result<(&'static Dialect, AnyConnectOptions), OpenError> {

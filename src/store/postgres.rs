@@ -13,11 +13,14 @@ static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres")
 pub(super) static DIALECT: Dialect = Dialect {
     name: "PostgreSQL",
     begin: "BEGIN",
+    begin_along: "",
+    commit_along: "",
     lock: " FOR UPDATE",
     // A claim never waits for a lane that another process is changing: it takes the next one.
     lock_free: " FOR UPDATE SKIP LOCKED",
     free_lanes: None,
     dedupe: Dedupe::Indices,
+    own_thread: false,
     on_read: &[],
     on_write: &[],
     readers: 4,

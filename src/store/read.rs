@@ -7,12 +7,10 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyPool, AssertSqlSafe, Executor, query as fixed};
 
 use super::Dialect;
-use super::row::{
-    STAGE_COLUMNS, audit_entry, column, deploy, from_json, inbox_row, stage_record, step_event, surface_record,
-};
+use super::row::{STAGE_COLUMNS, column, deploy, from_json, inbox_row, stage_record, step_event, surface_record};
 use super::sql::fault;
 use crate::model::{Deploy, DeployId, Release, StageId, StageRecord, StepLog, Timestamp};
-use crate::port::{AuditEntry, InboxRow, LaneState, PortError, PortResult, StoreCounts, SurfaceRecord};
+use crate::port::{InboxRow, LaneState, PortError, PortResult, StoreCounts, SurfaceRecord};
 
 /// Connections are made when first wanted and closed after a minute without use.
 pub(super) fn pool(options: &AnyConnectOptions, dialect: &'static Dialect) -> AnyPool {
@@ -117,21 +115,6 @@ pub(super) async fn releases(pool: &AnyPool, stage: &StageId, limit: u32) -> Por
 pub(super) async fn surfaces(pool: &AnyPool, stage: &StageId) -> PortResult<Vec<SurfaceRecord>> {
     let shown = fixed("SELECT kind, key, external, hash, at FROM surface WHERE stage = $1 ORDER BY kind, key");
     all(pool, shown.bind(stage.to_string()), "surfaces", surface_record).await
-}
-
-pub(super) async fn audit(pool: &AnyPool, repo: Option<&str>, limit: u32) -> PortResult<Vec<AuditEntry>> {
-    let limit = i64::from(limit);
-    let newest = match repo {
-        Some(repo) => fixed(
-            "SELECT at, repo, actor, action, subject, details FROM audit WHERE repo = $1 ORDER BY id DESC LIMIT $2",
-        )
-        .bind(repo.to_owned())
-        .bind(limit),
-        None => {
-            fixed("SELECT at, repo, actor, action, subject, details FROM audit ORDER BY id DESC LIMIT $1").bind(limit)
-        }
-    };
-    all(pool, newest, "the audit", audit_entry).await
 }
 
 /// One statement, so that the numbers are of one moment.

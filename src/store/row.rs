@@ -7,14 +7,13 @@ use sqlx::any::AnyRow;
 
 use super::inbox::{POISON, RECEIVED};
 use super::sql::fault;
-use super::write::{AuditRow, DeliveryRow, DeployRow, Hold, IntakeRows, LineRow, StageRow, SurfaceRow};
+use super::write::{DeliveryRow, DeployRow, Hold, IntakeRows, LineRow, StageRow, SurfaceRow};
+use super::{locks, receipt, witness};
 use crate::model::{
-    Deploy, DeployId, Fence, Generation, NewDeploy, Outcome, StageId, StageRecord, StepEvent, StepKey, SurfaceKey,
-    SurfaceKind, Timestamp,
+    AuditEntry, Deploy, DeployId, Fence, Generation, Lane, NewDeploy, Outcome, RepoName, StageId, StageRecord,
+    StepEvent, StepKey, SurfaceKey, SurfaceKind, Timestamp,
 };
-use crate::port::{
-    AuditEntry, Held, InboxContent, InboxRow, IntakeWrite, NewDelivery, PortError, PortResult, SurfaceRecord,
-};
+use crate::port::{Held, InboxContent, InboxRow, IntakeWrite, NewDelivery, PortError, PortResult, SurfaceRecord};
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> PortResult<String> {
     serde_json::to_string(value).map_err(|error| PortError::bug("writing a value as JSON", error))
@@ -40,7 +39,7 @@ where
     row.try_get(place).map_err(|error| fault("reading a column", error))
 }
 
-fn parsed<T: std::str::FromStr>(row: &AnyRow, place: usize) -> PortResult<T>
+pub(super) fn parsed<T: std::str::FromStr>(row: &AnyRow, place: usize) -> PortResult<T>
 where
     T::Err: std::fmt::Display,
 {
@@ -49,6 +48,24 @@ where
         context: format!("a stored name cannot be read any more: {reason}"),
         source: None,
     })
+}
+
+/// A number of GitHub's in a column, which has one bit less for it.
+pub(super) fn signed(number: u64) -> PortResult<i64> {
+    i64::try_from(number).map_err(|error| PortError::bug(format!("the number {number} from outside"), error))
+}
+
+/// A number that [`signed`] put into a column.
+pub(super) fn number(row: &AnyRow, place: usize) -> PortResult<u64> {
+    u64::try_from(column::<i64>(row, place)?).map_err(|error| PortError::bug("a stored number is negative", error))
+}
+
+/// Whether what is written belongs to the repository whose lane is held.
+pub(super) fn own(held: &Held, repo: &RepoName) -> PortResult<()> {
+    match held.lane() {
+        Lane::Repo(own) if own == repo => Ok(()),
+        lane => Err(PortError::Bug { context: format!("the lane {lane} writes for {repo}"), source: None }),
+    }
 }
 
 pub(super) fn hold(held: &Held) -> Hold {
@@ -82,18 +99,24 @@ pub(super) fn inbox_row(row: &AnyRow) -> PortResult<InboxRow> {
     })
 }
 
-pub(super) fn intake(write: IntakeWrite) -> PortResult<IntakeRows> {
+pub(super) fn intake(held: &Held, write: IntakeWrite) -> PortResult<IntakeRows> {
+    let repos = write.witnesses.iter().map(|witness| &witness.repo).chain(write.audit.iter().map(|entry| &entry.repo));
+    let repos = repos.chain(write.receipts.iter().map(|receipt| &receipt.key.repo));
+    repos.chain(write.stages.iter().map(|stage| &stage.id.repo)).try_for_each(|repo| own(held, repo))?;
     // A ring means now, and the newest time that the decision itself names is that; without any it
     // is due all the same.
     let times = write.stages.iter().map(|stage| stage.touched_at.0).chain(write.audit.iter().map(|entry| entry.at.0));
     let ring_at = times.max().unwrap_or(0);
     Ok(IntakeRows {
         stages: write.stages.iter().map(stage_row).collect::<PortResult<_>>()?,
+        repo_lock: write.repo_lock.as_ref().map(|change| locks::row(held, change)).transpose()?,
         rings: write.rings.into_iter().map(String::from).collect(),
         ring_at,
         done: write.done,
         poison: write.poison.into_iter().map(|(seq, reason)| (seq, storable(reason))).collect(),
-        audit: write.audit.into_iter().map(audit_row).collect(),
+        witnesses: write.witnesses.into_iter().map(witness::row).collect::<PortResult<_>>()?,
+        receipts: write.receipts.iter().map(receipt::row).collect::<PortResult<_>>()?,
+        audit: write.audit.into_iter().map(audit_entry).collect(),
     })
 }
 
@@ -107,17 +130,22 @@ pub(super) fn stage_row(stage: &StageRecord) -> PortResult<StageRow> {
         status: to_json(&stage.status)?,
         approval: stage.approval.as_ref().map(ToString::to_string),
         lock: stage.lock.as_ref().map(to_json).transpose()?,
+        queue: if stage.queue.is_empty() { None } else { Some(to_json(&stage.queue)?) },
+        keep_until: stage.keep_until.map(|at| at.0),
+        place: stage.place.as_ref().map(to_json).transpose()?,
         touched_at: stage.touched_at.0,
         expires_at: stage.expires_at.map(|at| at.0),
     })
 }
 
 /// The columns that [`stage_record`] reads.
-pub(super) const STAGE_COLUMNS: &str =
-    "repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at";
+pub(super) const STAGE_COLUMNS: &str = "repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at, place, queue, \
+     keep_until";
 
 pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
     let lock: Option<String> = column(row, 7)?;
+    let place: Option<String> = column(row, 10)?;
+    let queue: Option<String> = column(row, 11)?;
     let approval = if column::<Option<String>>(row, 6)?.is_some() { Some(parsed(row, 6)?) } else { None };
     Ok(StageRecord {
         id: StageId { repo: parsed(row, 0)?, name: parsed(row, 1)? },
@@ -127,6 +155,9 @@ pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
         status: from_json(&column::<String>(row, 5)?)?,
         approval,
         lock: lock.as_deref().map(from_json).transpose()?,
+        queue: queue.as_deref().map_or(Ok(Vec::new()), from_json)?,
+        keep_until: column::<Option<i64>>(row, 12)?.map(Timestamp),
+        place: place.as_deref().map(from_json).transpose()?,
         touched_at: Timestamp(column(row, 8)?),
         expires_at: column::<Option<i64>>(row, 9)?.map(Timestamp),
     })
@@ -207,25 +238,8 @@ pub(super) fn surface_record(row: &AnyRow) -> PortResult<SurfaceRecord> {
     })
 }
 
-fn audit_row(entry: AuditEntry) -> AuditRow {
-    AuditRow {
-        at: entry.at.0,
-        repo: entry.repo.into(),
-        actor: storable(entry.actor),
-        action: storable(entry.action),
-        subject: storable(entry.subject),
-        details: storable(entry.details),
-    }
-}
-
-/// `at`, `repo`, `actor`, `action`, `subject`, `details`
-pub(super) fn audit_entry(row: &AnyRow) -> PortResult<AuditEntry> {
-    Ok(AuditEntry {
-        at: Timestamp(column(row, 0)?),
-        repo: parsed(row, 1)?,
-        actor: column(row, 2)?,
-        action: column(row, 3)?,
-        subject: column(row, 4)?,
-        details: column(row, 5)?,
-    })
+fn audit_entry(entry: AuditEntry) -> AuditEntry {
+    let AuditEntry { at, repo, actor, action, subject, details } = entry;
+    let (actor, action, subject, details) = (storable(actor), storable(action), storable(subject), storable(details));
+    AuditEntry { at, repo, actor, action, subject, details }
 }

@@ -14,10 +14,13 @@ pub(super) static DIALECT: Dialect = Dialect {
     // The lock is taken at once: a deferred transaction that turns into a writing one can fail in
     // the middle, and no busy timeout helps it.
     begin: "BEGIN IMMEDIATE",
+    begin_along: "BEGIN IMMEDIATE; ",
+    commit_along: "; COMMIT",
     lock: "",
     lock_free: "",
     free_lanes: Some("UPDATE lane SET lease_until = 0 WHERE lease_until > 0"),
     dedupe: Dedupe::Known,
+    own_thread: true,
     on_read: &["PRAGMA busy_timeout = 5000", "PRAGMA query_only = ON", "PRAGMA cache_size = -1024"],
     on_write: &[
         // Takes effect on a new file only. Deliveries touch a few bytes on many pages of the unique

@@ -1,8 +1,14 @@
 //! The writes, made ready by their callers: everything is text, bytes or number by now, so that
 //! the one writing task has nothing to compute.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::oneshot;
 
+use super::locks::RepoLockRow;
+use super::receipt::ReceiptRow;
+use super::witness::WitnessRow;
+use crate::model::AuditEntry;
 use crate::port::{Claimed, PortResult, Receipt};
 
 /// A write on its way, and where its answer goes.
@@ -23,7 +29,11 @@ pub(super) enum Write {
     Close { hold: Hold, end: EndRow },
     Append { hold: Hold, lines: Vec<LineRow> },
     Surfaces { hold: Hold, surfaces: Vec<SurfaceRow> },
+    Receipts { hold: Hold, receipts: Vec<ReceiptRow> },
     Prune { below: i64, limit: i64 },
+    Forget { before: i64 },
+    TakeSlot { pool: String, holder: String, avoid: BTreeSet<u32>, last: u32 },
+    FreeSlot { pool: String, holder: String },
 }
 
 /// What a write came to.
@@ -34,6 +44,7 @@ pub(super) enum Answer {
     Claimed(Option<Claimed>),
     Opened { id: i64, running: Option<RunningRow> },
     Pruned(u64),
+    Slot(Option<u32>),
 }
 
 /// Which lane the writer holds, and under which number.
@@ -55,11 +66,14 @@ pub(super) struct DeliveryRow {
 
 pub(super) struct IntakeRows {
     pub(super) stages: Vec<StageRow>,
+    pub(super) repo_lock: Option<RepoLockRow>,
     pub(super) rings: Vec<String>,
     pub(super) ring_at: i64,
     pub(super) done: Vec<i64>,
     pub(super) poison: Vec<(i64, String)>,
-    pub(super) audit: Vec<AuditRow>,
+    pub(super) witnesses: Vec<WitnessRow>,
+    pub(super) receipts: Vec<ReceiptRow>,
+    pub(super) audit: Vec<AuditEntry>,
 }
 
 pub(super) struct StageRow {
@@ -71,17 +85,11 @@ pub(super) struct StageRow {
     pub(super) status: String,
     pub(super) approval: Option<String>,
     pub(super) lock: Option<String>,
+    pub(super) queue: Option<String>,
+    pub(super) keep_until: Option<i64>,
+    pub(super) place: Option<String>,
     pub(super) touched_at: i64,
     pub(super) expires_at: Option<i64>,
-}
-
-pub(super) struct AuditRow {
-    pub(super) at: i64,
-    pub(super) repo: String,
-    pub(super) actor: String,
-    pub(super) action: String,
-    pub(super) subject: String,
-    pub(super) details: String,
 }
 
 pub(super) struct DeployRow {
@@ -136,8 +144,15 @@ impl Write {
             | Self::Open { hold, .. }
             | Self::Close { hold, .. }
             | Self::Append { hold, .. }
-            | Self::Surfaces { hold, .. } => Some(hold),
-            Self::Receive(_) | Self::Ring { .. } | Self::Claim { .. } | Self::Prune { .. } => None,
+            | Self::Surfaces { hold, .. }
+            | Self::Receipts { hold, .. } => Some(hold),
+            Self::Receive(_)
+            | Self::Ring { .. }
+            | Self::Claim { .. }
+            | Self::Prune { .. }
+            | Self::Forget { .. }
+            | Self::TakeSlot { .. }
+            | Self::FreeSlot { .. } => None,
         }
     }
 

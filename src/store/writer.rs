@@ -10,13 +10,15 @@
 //!   one bad write never fails another.
 
 use std::time::Duration;
+use std::{io, thread};
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Dialect;
-use super::batch::{self, Broken};
+use super::batch::{self, Broken, Frame};
 use super::known::Known;
 use super::sql::{fault, is_lost, is_passing};
 use super::write::{Answer, Job, Write};
@@ -37,10 +39,21 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn spawn(connection: AnyConnection, options: AnyConnectOptions, dialect: &'static Dialect) -> Self {
+    /// Must be called inside a tokio runtime, which the task uses.
+    pub(super) fn spawn(
+        connection: AnyConnection,
+        options: AnyConnectOptions,
+        dialect: &'static Dialect,
+    ) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(Task { connection: Some(connection), known: None, options, dialect }.run(waiting));
-        Self { queue }
+        let task = Task { connection: Some(connection), known: None, options, dialect }.run(waiting);
+        if dialect.own_thread {
+            let runtime = Handle::current();
+            thread::Builder::new().name("store-writer".to_owned()).spawn(move || runtime.block_on(task))?;
+        } else {
+            tokio::spawn(task);
+        }
+        Ok(Self { queue })
     }
 
     /// Writes, and answers when it is on disk.
@@ -156,27 +169,20 @@ async fn transact(
     known: &mut Option<Known>,
     jobs: &[Job],
 ) -> (Result<Vec<PortResult<Answer>>, Fault>, bool) {
-    let mut transaction = match connection.begin_with(dialect.begin).await {
-        Ok(transaction) => transaction,
-        Err(error) => return (Err(sort(error)), false),
+    let mut frame = Frame::new(dialect);
+    let fault = match batch::run(connection, &mut frame, known, jobs).await {
+        Ok(answers) => return (Ok(answers), true),
+        Err(Broken::Sql(error)) if frame.is_ending() && is_lost(&error) => {
+            let error = PortError::retry(format!("the database was lost in a commit: {error}"));
+            return (Err(Fault::Unknown(error)), false);
+        }
+        Err(Broken::Sql(error)) if is_lost(&error) => return (Err(sort(error)), false),
+        Err(Broken::Sql(error)) => sort(error),
+        Err(Broken::Refused(error)) => Fault::Refused(error),
     };
-    match batch::run(&mut transaction, dialect, known, jobs).await {
-        Ok(answers) => match transaction.commit().await {
-            Ok(()) => (Ok(answers), true),
-            Err(error) if is_lost(&error) => {
-                (Err(Fault::Unknown(PortError::retry(format!("the database was lost in a commit: {error}")))), false)
-            }
-            Err(error) => (Err(sort(error)), false),
-        },
-        Err(Broken::Sql(error)) => {
-            let usable = transaction.rollback().await.is_ok() && !is_lost(&error);
-            (Err(sort(error)), usable)
-        }
-        Err(Broken::Refused(error)) => {
-            let usable = transaction.rollback().await.is_ok();
-            (Err(Fault::Refused(error)), usable)
-        }
-    }
+    // Without a transaction to roll back the connection's state is not the one we think.
+    let usable = connection.execute("ROLLBACK").await.is_ok();
+    (Err(fault), usable)
 }
 
 fn sort(error: sqlx::Error) -> Fault {

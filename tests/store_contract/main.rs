@@ -2,14 +2,18 @@
 //!
 //! PostgreSQL is looked for where `GREENROOM_TEST_POSTGRES_URL` says; without it those tests fail.
 
+mod audit;
 mod deploys;
 mod inbox;
 mod lanes;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+mod receipts;
 mod restart;
 mod sample;
+mod slots;
 mod stages;
+mod witnesses;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +66,8 @@ macro_rules! contract {
 }
 
 contract![
+    slots::the_lowest_free_number_is_leased_and_kept,
+    slots::many_at_once_on_two_stores_get_different_numbers,
     inbox::a_delivery_is_taken_once,
     inbox::a_known_body_under_another_id_is_a_duplicate,
     inbox::a_row_that_failed_is_taken_again,
@@ -77,9 +83,22 @@ contract![
     lanes::never_two_holders_of_one_lane,
     stages::intake_is_all_or_nothing_and_fenced,
     stages::goal_and_status_have_one_writer_each,
+    stages::a_lock_on_a_repository_is_its_own_lanes_to_change,
     stages::surfaces_are_kept_by_their_key,
     stages::a_stale_holder_touches_nothing,
     stages::texts_from_outside_come_back,
+    witnesses::the_first_sighting_counts_and_a_head_can_come_back,
+    witnesses::only_the_repositorys_own_lane_witnesses,
+    witnesses::old_heads_are_forgotten_but_never_the_newest,
+    audit::entries_come_back_with_their_places_in_the_chain,
+    audit::what_was_done_by_hand_is_found_and_named,
+    audit::what_was_done_by_hand_is_not_covered_by_what_comes_after,
+    audit::what_an_older_version_wrote_is_taken_into_the_chain,
+    audit::two_servers_never_continue_from_the_same_entry,
+    receipts::a_comment_has_one_receipt_and_a_repeat_changes_nothing,
+    receipts::what_is_due_is_shown_once_and_then_waits_for_its_stage,
+    receipts::only_who_holds_the_repository_writes_receipts,
+    receipts::settled_receipts_are_forgotten_in_time,
     deploys::a_running_deploy_is_opened_once,
     deploys::the_log_keeps_its_order_and_refuses_a_taken_number,
     deploys::one_bad_write_spoils_no_other,

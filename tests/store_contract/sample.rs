@@ -54,6 +54,9 @@ pub(crate) fn stage(name: &str, generation: i64) -> StageRecord {
         status: StageStatus::New,
         approval: None,
         lock: None,
+        queue: Vec::new(),
+        keep_until: None,
+        place: None,
         touched_at: Timestamp(5000),
         expires_at: None,
     }
@@ -65,12 +68,14 @@ pub(crate) fn deploy(name: &str, generation: i64) -> NewDeploy {
         sha: sha('b'),
         pull: Some(PullNumber(42)),
         kind: greenroom::model::StageKind::Ephemeral,
+        place: greenroom::model::Place::default(),
         services: Vec::new(),
         expires: None,
         digest: "d".to_owned(),
     };
     let plan = Plan {
         stage: stage_id(name),
+        place: greenroom::model::Place::default(),
         generation: Generation(generation),
         wanted: Wanted::Live(Box::new(spec)),
         steps: Vec::new(),

@@ -1,9 +1,10 @@
 //! Stages, surfaces and the audit: who may write what.
 
 use greenroom::model::{
-    ExternalId, Generation, GoneReason, Lock, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId, Wake,
+    Actor, ActorKind, AuditEntry, ExternalId, Generation, GoneReason, Lock, PullNumber, RepoLockChange, RepoName,
+    StageStatus, Subject, SurfaceKey, SurfaceKind, Target, Timestamp, UserId, Waiting, Wake,
 };
-use greenroom::port::{AuditEntry, IntakeWrite, PortError, PortResult, SurfaceRecord};
+use greenroom::port::{IntakeWrite, PortError, PortResult, SurfaceRecord};
 
 use crate::Place;
 use crate::sample::{delivery, deploy, held, line, repo, repo_lane, sha, stage, stage_id, stage_lane};
@@ -17,6 +18,23 @@ fn audit(details: &str) -> AuditEntry {
         subject: "pr-42".to_owned(),
         details: details.to_owned(),
     }
+}
+
+fn lock(reason: &str) -> Lock {
+    Lock {
+        owner: UserId(7),
+        login: "octocat".to_owned(),
+        pull: Some(PullNumber(42)),
+        reason: reason.to_owned(),
+        since: Timestamp(4000),
+        until: None,
+    }
+}
+
+fn waiting(digit: char) -> Waiting {
+    let by = Actor { id: UserId(7), login: "octocat".to_owned(), kind: ActorKind::Person };
+    let subject = Subject::PullRequest(PullNumber(42));
+    Waiting { target: Target::Commit(sha(digit)), subject, by, at: Timestamp(4500) }
 }
 
 fn surface(kind: SurfaceKind, key: &str, hash: &str) -> SurfaceRecord {
@@ -38,21 +56,21 @@ pub(crate) async fn intake_is_all_or_nothing_and_fenced(place: Place) -> PortRes
         stages: vec![stage("pr-42", 1), stage("pr-7", 1)],
         rings: vec![stage_lane("pr-42"), stage_lane("pr-7"), stage_lane("pr-42")],
         done: vec![seq],
-        poison: Vec::new(),
         audit: vec![audit("{}")],
+        ..IntakeWrite::default()
     };
 
     // The lease ends and somebody else claims the lane: the first one's decision counts for nothing.
     let second = store.claim(Timestamp(2000), 60_000).await?.expect("the lease is over").held;
     assert!(matches!(store.apply_intake(&first, write.clone()).await, Err(PortError::Stale)));
     assert_eq!(store.stages(None).await?, []);
-    assert_eq!(store.audit(None, 10).await?, []);
+    assert_eq!(store.audit(None, None, 10).await?, []);
     assert_eq!(store.inbox(&second, 10).await?.len(), 1);
 
     store.apply_intake(&second, write).await?;
     let names: Vec<String> = store.stages(Some(&repo())).await?.iter().map(|stage| stage.id.to_string()).collect();
     assert_eq!(names, ["acme/shop/pr-42", "acme/shop/pr-7"]);
-    assert_eq!(store.audit(Some(&repo()), 10).await?, [audit("{}")]);
+    assert_eq!(store.audit(Some(&repo()), None, 10).await?.remove(0).entry, audit("{}"));
     assert_eq!(store.inbox(&second, 10).await?, []);
     let mut rung = Vec::new();
     while let Some(claimed) = store.claim(Timestamp(5000), 60_000).await? {
@@ -76,7 +94,9 @@ pub(crate) async fn goal_and_status_have_one_writer_each(place: Place) -> PortRe
     let mut goal = stage("pr-42", 2);
     goal.target = Target::Gone(GoneReason::Merged);
     goal.approval = Some(sha('c'));
-    goal.lock = Some(Lock { owner: UserId(7), reason: "demo".to_owned(), until: None });
+    goal.lock = Some(lock("demo"));
+    goal.queue = vec![waiting('d'), waiting('e')];
+    goal.keep_until = Some(Timestamp(9_000_000));
     goal.touched_at = Timestamp(6000);
     goal.status = StageStatus::Deploying { generation: Generation(1) };
     goal.expires_at = Some(Timestamp(1));
@@ -89,6 +109,31 @@ pub(crate) async fn goal_and_status_have_one_writer_each(place: Place) -> PortRe
     goal.status = status.status;
     goal.expires_at = status.expires_at;
     assert_eq!(store.stage(&stage_id("pr-42")).await?, Some(goal));
+    Ok(())
+}
+
+pub(crate) async fn a_lock_on_a_repository_is_its_own_lanes_to_change(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    let change = |change| IntakeWrite { repo_lock: Some(change), ..IntakeWrite::default() };
+    let held_first = held(&*store, &repo_lane()).await;
+    assert_eq!(store.repo_lock(&repo()).await?, None);
+    store.apply_intake(&held_first, change(RepoLockChange::Unlock)).await?;
+    store.apply_intake(&held_first, change(RepoLockChange::Lock(lock("sale")))).await?;
+    store.apply_intake(&held_first, IntakeWrite::default()).await?;
+    assert_eq!(store.repo_lock(&repo()).await?, Some(lock("sale")), "what does not name it leaves it");
+    store.apply_intake(&held_first, change(RepoLockChange::Lock(lock("freeze")))).await?;
+    assert_eq!(store.repo_lock(&repo()).await?, Some(lock("freeze")));
+    assert_eq!(store.repo_lock(&RepoName::new("acme/other").expect("a repository")).await?, None);
+
+    let stage_held = held(&*store, &stage_lane("pr-42")).await;
+    let refused = store.apply_intake(&stage_held, change(RepoLockChange::Unlock)).await;
+    assert!(matches!(refused, Err(PortError::Bug { .. })), "{refused:?}");
+    let newer = store.claim(Timestamp(61_000), 60_000).await?.expect("the lease is over").held;
+    let stale = store.apply_intake(&held_first, change(RepoLockChange::Unlock)).await;
+    assert!(matches!(stale, Err(PortError::Stale)), "{stale:?}");
+    assert_eq!(store.repo_lock(&repo()).await?, Some(lock("freeze")));
+    store.apply_intake(&newer, change(RepoLockChange::Unlock)).await?;
+    assert_eq!(store.repo_lock(&repo()).await?, None);
     Ok(())
 }
 
@@ -143,11 +188,12 @@ pub(crate) async fn texts_from_outside_come_back(place: Place) -> PortResult<()>
     let held = held(&*store, &repo_lane()).await;
     let mut odd = stage("pr-42", 1);
     let reason = "'; DROP TABLE stage; -- \" \0 \u{1f3ad} $1 ?1".to_owned();
-    odd.lock = Some(Lock { owner: UserId(u64::MAX), reason, until: Some(Timestamp(-1)) });
+    odd.lock = Some(Lock { owner: UserId(u64::MAX), until: Some(Timestamp(-1)), ..lock(&reason) });
     let entry = audit("{\"said\": \"'\\u0000 $2\"}");
     let write = IntakeWrite { stages: vec![odd.clone()], audit: vec![entry.clone()], ..IntakeWrite::default() };
     store.apply_intake(&held, write).await?;
     assert_eq!(store.stage(&stage_id("pr-42")).await?, Some(odd));
-    assert_eq!(store.audit(None, 1).await?, [entry]);
+    assert_eq!(store.audit(None, None, 1).await?.remove(0).entry, entry);
+    assert_eq!(store.verify_audit(&repo()).await?.first_bad, None);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A store of which only what the door calls works: `receive`, `ping`, `counts`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -7,11 +8,11 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex as Gate, Notify, OwnedMutexGuard};
 
 use crate::model::{
-    Deploy, DeployId, Lane, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord, StepEvent, StepLog, Timestamp,
-    Wake,
+    AuditLine, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, Lane, Lock, NewDeploy, Outcome, PullNumber,
+    ReceiptKey, Release, RepoName, StageId, StageRecord, StepEvent, StepLog, Timestamp, Wake, Witness,
 };
 use crate::port::{
-    AuditEntry, Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, Store,
+    Claimed, Held, InboxRow, IntakeWrite, LaneState, Ledger, NewDelivery, PortError, PortResult, Receipt, Slots, Store,
     StoreCounts, SurfaceRecord,
 };
 
@@ -37,6 +38,53 @@ impl FakeStore {
 
 fn unused<T>() -> PortResult<T> {
     Err(PortError::Bug { context: "the door never calls this".into(), source: None })
+}
+
+#[async_trait]
+impl Slots for FakeStore {
+    async fn take_slot(&self, _: &str, _: &str, _: &BTreeSet<u32>, _: u32) -> PortResult<Option<u32>> {
+        unused()
+    }
+    async fn free_slot(&self, _: &str, _: &str) -> PortResult<()> {
+        unused()
+    }
+    async fn slots(&self, _: &str) -> PortResult<Vec<(u32, String)>> {
+        unused()
+    }
+}
+
+#[async_trait]
+impl Ledger for FakeStore {
+    async fn witnesses(&self, _: &RepoName, _: PullNumber, _: u32) -> PortResult<Vec<Witness>> {
+        unused()
+    }
+    async fn repo_lock(&self, _: &RepoName) -> PortResult<Option<Lock>> {
+        unused()
+    }
+    async fn receipt(&self, _: &ReceiptKey) -> PortResult<Option<CommandReceipt>> {
+        unused()
+    }
+    async fn receipts_due(&self, _: &Held, _: u32) -> PortResult<Vec<CommandReceipt>> {
+        unused()
+    }
+    async fn receipts_of(&self, _: &StageId, _: Generation) -> PortResult<Vec<CommandReceipt>> {
+        unused()
+    }
+    async fn save_receipts(&self, _: &Held, _: Vec<CommandReceipt>) -> PortResult<()> {
+        unused()
+    }
+    async fn forget(&self, _: Timestamp) -> PortResult<u64> {
+        unused()
+    }
+    async fn audit(&self, _: Option<&RepoName>, _: Option<&str>, _: u32) -> PortResult<Vec<AuditLine>> {
+        unused()
+    }
+    async fn audited(&self) -> PortResult<Vec<RepoName>> {
+        unused()
+    }
+    async fn verify_audit(&self, _: &RepoName) -> PortResult<AuditVerdict> {
+        unused()
+    }
 }
 
 #[async_trait]
@@ -128,9 +176,6 @@ impl Store for FakeStore {
         unused()
     }
     async fn save_surfaces(&self, _: &Held, _: &StageId, _: Vec<SurfaceRecord>) -> PortResult<()> {
-        unused()
-    }
-    async fn audit(&self, _: Option<&RepoName>, _: u32) -> PortResult<Vec<AuditEntry>> {
         unused()
     }
 }
