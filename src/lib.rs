@@ -8,7 +8,7 @@
 //! | 6 | `cli` |
 //! | 5 | `app` |
 //! | 4 | `server` |
-//! | 3 | `engine`, `store`, `github`, `build`, `local`, `sandbox` |
+//! | 3 | `engine`, `store`, `github`, `aws`, `build`, `local`, `sandbox` |
 //! | 2 | `port` |
 //! | 1 | `wire`, `config`, `decide`, `view` |
 //! | 0 | `model` |
@@ -16,6 +16,8 @@
 //! Floors 0 and 1 are pure: no I/O, no async, no clock, no randomness.
 
 pub mod app;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod build;
 pub mod cli;
 pub mod config;

@@ -1,0 +1,97 @@
+//! Foundations by hand: what a change would do, making one, taking one away.
+
+use super::super::names::{TAG_KIND, TAG_OWNER, TAG_REPO, TAG_STAGE};
+use super::super::stack::{self, Driver, Match, Snapshot, Step};
+use super::super::template;
+use super::{Remembered, extended, not_ours, pending, wish, with_hosted_zones};
+use crate::model::{FailureKind, ResourceChange, StageKind};
+use crate::port::{PortError, PortResult, Progress, Site};
+
+/// What a stage would add to its foundation; all of it where there is none.
+pub(in crate::aws) async fn missing(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<ResourceChange>> {
+    let name = driver.shared.names.foundation_stack(site.stage, site.place);
+    let live = stack::describe(driver.clients, &name).await?.filter(Snapshot::is_settled);
+    let wanted = Remembered::new(driver.shared, site, 1);
+    let Some(live) = live else {
+        let wanted = with_hosted_zones(driver, wanted).await?;
+        return stack::changes(driver.shared, driver.clients, &wish(driver.shared, site, &wanted)?, None).await;
+    };
+    let remembered = Remembered::of(&live).ok_or_else(|| not_ours(&live))?;
+    if remembered.does_for(&wanted) {
+        return Ok(Vec::new());
+    }
+    let wish = extended(driver, site, &live, remembered, &wanted).await?;
+    stack::changes(driver.shared, driver.clients, &wish, Some(&live)).await
+}
+
+/// What [`deploy`] would change.
+pub(in crate::aws) async fn plan(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<ResourceChange>> {
+    let name = driver.shared.names.foundation_stack(site.stage, site.place);
+    let live = stack::describe(driver.clients, &name).await?.filter(Snapshot::is_settled);
+    let wanted = renewed(driver, site, live.as_ref()).await?;
+    stack::changes(driver.shared, driver.clients, &wish(driver.shared, site, &wanted)?, live.as_ref()).await
+}
+
+/// Makes the foundation, or brings it to this release's template and these settings. Answers the
+/// stack's name.
+pub(in crate::aws) async fn deploy(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Progress<String>> {
+    let name = driver.shared.names.foundation_stack(site.stage, site.place);
+    let live = stack::describe(driver.clients, &name).await?.filter(Snapshot::is_settled);
+    let wanted = renewed(driver, site, live.as_ref()).await?;
+    let is_same = |stack: &Snapshot| {
+        let is_new = stack.outputs.get("Template").is_some_and(|made| *made == template::foundation_version());
+        if is_new && Remembered::of(stack).as_ref() == Some(&wanted) { Match::Same } else { Match::Different }
+    };
+    let step = match driver.look(&name, is_same).await? {
+        Step::Create => driver.create(&wish(driver.shared, site, &wanted)?).await?,
+        Step::Update(stack) => driver.update(&wish(driver.shared, site, &wanted)?, stack).await?,
+        step => step,
+    };
+    match step {
+        Step::Done(_) => Ok(Progress::Done(name)),
+        Step::Pending { again_millis, note } => Ok(pending(again_millis, &note)),
+        Step::Create | Step::Update(_) => Ok(pending(1_000, "CloudFormation begins")),
+    }
+}
+
+/// Takes the foundation away, unless stages use it.
+pub(in crate::aws) async fn destroy(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Progress<()>> {
+    let name = driver.shared.names.foundation_stack(site.stage, site.place);
+    let users = users(driver, site).await?;
+    if users.is_empty() {
+        return stack::remove(driver.shared, driver.clients, &name).await;
+    }
+    Err(PortError::failed(
+        FailureKind::Environment,
+        format!("the foundation {name} is used by {}", users.join(", ")),
+        "Destroy these stages first.",
+    ))
+}
+
+/// The stages that live on a foundation, by the tags of their stacks.
+async fn users(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<String>> {
+    let names = &driver.shared.names;
+    let is_shared = site.place.kind == StageKind::Ephemeral;
+    let own = names.stage_stack(site.stage);
+    let stacks = stack::all(driver.clients, names.owner()).await?;
+    let uses = |stack: &&Snapshot| {
+        let tag = |key: &str| stack.tags.get(key).map(String::as_str);
+        let is_ours = tag(TAG_OWNER) == Some(names.owner()) && tag(TAG_STAGE).is_some();
+        is_ours && if is_shared { tag(TAG_KIND) == Some("ephemeral") } else { stack.name == own }
+    };
+    let name = |stack: &Snapshot| {
+        let tag = |key: &str| stack.tags.get(key).cloned().unwrap_or_default();
+        format!("{}/{}", tag(TAG_REPO), tag(TAG_STAGE))
+    };
+    Ok(stacks.iter().filter(uses).map(name).collect())
+}
+
+/// These settings, with the zones and load balancers that the foundation has already.
+async fn renewed(driver: &Driver<'_>, site: Site<'_>, live: Option<&Snapshot>) -> PortResult<Remembered> {
+    let mut wanted = Remembered::new(driver.shared, site, 1);
+    if let Some(live) = live {
+        let live = Remembered::of(live).ok_or_else(|| not_ours(live))?.with(&wanted);
+        wanted = Remembered { doors: live.doors, zones: live.zones, ..wanted };
+    }
+    with_hosted_zones(driver, wanted).await
+}

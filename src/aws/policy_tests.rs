@@ -1,0 +1,189 @@
+//! The table of permissions, held against the sources and the templates.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use regex::Regex;
+
+use super::*;
+use crate::aws::policy_types::{BESIDES, FREE, OTHER_NAMES, TYPES};
+
+const ALL: [(Policy, &str); 3] =
+    [(Policy::Server, "server"), (Policy::Stages, "stages"), (Policy::Foundation, "foundation")];
+/// Characters of a managed policy, white space not counted. Source: "IAM and AWS STS quotas".
+const MOST_CHARACTERS: usize = 6144;
+
+/// The files of a folder and all below it, by name.
+fn read(folder: &str, take: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    let mut files = Vec::new();
+    while let Some(folder) = open.pop() {
+        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                open.push(path);
+            } else if take(&name) {
+                files.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
+/// The clients' fields, with IAM's names of their services.
+const CLIENTS: [(&str, &str); 12] = [
+    ("acm", "acm"),
+    ("cloudformation", "cloudformation"),
+    ("ecr", "ecr"),
+    ("ecs", "ecs"),
+    ("elb", "elasticloadbalancing"),
+    ("iam", "iam"),
+    ("logs", "logs"),
+    ("quotas", "servicequotas"),
+    ("route53", "route53"),
+    ("s3", "s3"),
+    ("sts", "sts"),
+    ("tagging", "tag"),
+];
+
+/// Written like actions, but keys of conditions.
+const KEYS: [&str; 3] = ["iam:AWSServiceName", "iam:PassedToService", "sts:ExternalId"];
+/// What is called of a client besides its operations.
+const NO_OPERATIONS: [&str; 10] =
+    ["as_ref", "build", "clone", "config", "is_empty", "is_none", "is_some", "iter", "len", "snapshot"];
+
+/// The operations that a source calls: by `clients.ecs.update_service()`, and as errors name them.
+fn calls(text: &str) -> BTreeSet<String> {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let named = Regex::new(r#""([a-z0-9]+):([A-Z][A-Za-z0-9]+)""#).unwrap();
+    let called = Regex::new(r"\b([a-z0-9]+)\s*\.\s*([a-z][a-z0-9_]+)\(\)").unwrap();
+    let known = |service: &str| CLIENTS.iter().any(|(_, name)| *name == service);
+    let mut found: BTreeSet<String> = named
+        .captures_iter(text)
+        .filter(|found| known(&found[1]))
+        .map(|found| format!("{}:{}", &found[1], &found[2]))
+        .filter(|found| !KEYS.contains(&found.as_str()))
+        .collect();
+    for call in called.captures_iter(text) {
+        let Some((_, service)) = CLIENTS.iter().find(|(field, _)| *field == &call[1]) else { continue };
+        if !NO_OPERATIONS.contains(&&call[2]) {
+            found.insert(format!("{service}:{}", camel(&call[2])));
+        }
+    }
+    found
+}
+
+fn camel(snake: &str) -> String {
+    let word = |word: &str| format!("{}{}", word[..1].to_uppercase(), &word[1..]);
+    snake.split('_').map(word).collect()
+}
+
+fn action(operation: String) -> String {
+    OTHER_NAMES.iter().find(|(name, _)| *name == operation).map_or(operation, |(_, action)| (*action).to_owned())
+}
+
+/// Every action that the sources need, by themselves.
+fn called() -> BTreeSet<String> {
+    let of_code =
+        |name: &str| name.strip_suffix(".rs").is_some() && !name.starts_with("policy") && !name.contains("tests");
+    let sources = read("src/aws", of_code);
+    assert!(sources.len() > 20, "the sources were found");
+    sources.iter().flat_map(|(_, text)| calls(text)).filter(|call| !FREE.contains(&call.as_str())).map(action).collect()
+}
+
+/// Every type that the templates make.
+fn types() -> BTreeSet<String> {
+    let found = Regex::new(r"AWS::[A-Za-z0-9]+::[A-Za-z0-9]+").unwrap();
+    let templates = read("templates/cloudformation", |_| true);
+    let types = templates.iter().flat_map(|(_, text)| found.find_iter(text).map(|found| found.as_str().to_owned()));
+    // Types of parameters, which make nothing.
+    let types: BTreeSet<String> = types.filter(|name| !name.ends_with("::Id")).collect();
+    assert!(types.len() > 10, "the templates were found: {types:?}");
+    types
+}
+
+fn granted() -> BTreeSet<String> {
+    GROUPS.iter().flat_map(|group| group.actions).map(|action| (*action).to_owned()).collect()
+}
+
+#[test]
+fn every_call_is_granted() {
+    let missing: Vec<String> = called().difference(&granted()).cloned().collect();
+    assert!(missing.is_empty(), "add these to a group of src/aws/policy_table.rs: {missing:?}");
+}
+
+#[test]
+fn every_type_of_the_templates_is_granted() {
+    let known: BTreeSet<String> = TYPES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let types = types();
+    let missing: Vec<&String> = types.difference(&known).collect();
+    assert!(missing.is_empty(), "add these to src/aws/policy_types.rs: {missing:?}");
+    let unused: Vec<&String> = known.difference(&types).collect();
+    assert!(unused.is_empty(), "no template makes these any more: {unused:?}");
+    let granted = granted();
+    for (name, actions) in TYPES {
+        let missing: Vec<_> = actions.iter().filter(|action| !granted.contains(**action)).collect();
+        assert!(missing.is_empty(), "{name}: no policy grants {missing:?}");
+    }
+}
+
+#[test]
+fn nothing_is_granted_that_is_not_needed() {
+    let mut needed = called();
+    needed.extend(TYPES.iter().flat_map(|(_, actions)| actions.iter().map(|action| (*action).to_owned())));
+    needed.extend(BESIDES.iter().map(|(action, _)| (*action).to_owned()));
+    let unused: Vec<String> = granted().difference(&needed).cloned().collect();
+    assert!(unused.is_empty(), "take these out of src/aws/policy_table.rs: {unused:?}");
+}
+
+#[test]
+fn what_is_needed_besides_has_a_reason_and_is_granted() {
+    let granted = granted();
+    for (action, why) in BESIDES {
+        assert!(granted.contains(*action) && why.len() > 8, "{action}: {why}");
+    }
+}
+
+#[test]
+fn the_policies_fit_iam_and_are_those_in_the_repository() {
+    for (which, word) in ALL {
+        let text = policy(which, "greenroom");
+        let characters = text.chars().filter(|c| !c.is_whitespace()).count();
+        assert!(characters <= MOST_CHARACTERS, "{word}: {characters} characters");
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let mut sids = BTreeSet::new();
+        for statement in document["Statement"].as_array().unwrap() {
+            let sid = statement["Sid"].as_str().unwrap();
+            assert!(sid.chars().all(|c| c.is_ascii_alphanumeric()) && sids.insert(sid), "{sid}");
+            assert!(!statement["Action"].to_string().contains('*'), "{sid}: each action is named");
+        }
+        let kept = format!("templates/aws/policy-{word}.json");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&kept);
+        let help = format!("greenroom doctor --policy {word} > {kept}");
+        let is_kept = fs::read_to_string(&file).unwrap_or_default() == text;
+        assert!(is_kept, "{kept} is old: {help}");
+    }
+}
+
+#[test]
+fn another_name_is_used_everywhere() {
+    for (which, _) in ALL {
+        assert!(!policy(which, "team-a").contains("greenroom-") && !policy(which, "team-a").contains("{name}"));
+    }
+    assert!(policy(Policy::Stages, "team-a").contains("arn:aws:ecs:*:*:cluster/team-a-*"));
+}
+
+#[test]
+fn calls_are_found_however_they_are_written() {
+    for (text, found) in [
+        ("clients.ecs.update_service().cluster(x)", "ecs:UpdateService"),
+        ("clients\n    .elb\n    .describe_target_health()", "elasticloadbalancing:DescribeTargetHealth"),
+        ("fault(\"ecr:PutImage\", error)", "ecr:PutImage"),
+        ("s3.list_objects_v2()", "s3:ListObjectsV2"),
+    ] {
+        assert_eq!(calls(text).into_iter().collect::<Vec<_>>(), [found], "{text}");
+    }
+    assert!(calls("clients.ecs.clone(); \"http:Foo\"; a.logs.len()").is_empty());
+}

@@ -1,0 +1,178 @@
+//! The one-off command with the new image, once for a goal, before the service changes.
+//!
+//! The mark that the task is started by follows from the family, the version and the goal's number,
+//! so that a task which an earlier call started is found again and no second one is started.
+
+use aws_sdk_ecs::types::{
+    AssignPublicIp, AwsVpcConfiguration, ContainerOverride, DesiredStatus, LaunchType, NetworkConfiguration,
+    PropagateTags, TaskOverride,
+};
+use sha2::{Digest, Sha256};
+
+use super::autopsy::{Finding, examine, failure};
+use super::definition::tags;
+use super::doctor::last_lines;
+use super::memory::{Migration, Track};
+use super::registered::{self, label_of, sdk_tags};
+use super::start::{is_complete, see};
+use super::task::{self, Of, TaskSeen};
+use super::{Work, pending};
+use crate::aws::fault::fault;
+use crate::model::{Failure, FailureKind, Migrate, Output, Timestamp};
+use crate::port::{PortError, PortResult, Progress};
+
+/// What `StopTask` gives as the reason, and by what a task that ran out of time is known.
+const OUT_OF_TIME: &str = "the migration took longer than its timeout";
+const LINES: i32 = 20;
+/// How often a log that has not come yet is looked for again.
+const LOG_TRIES: u32 = 5;
+const AGAIN_MILLIS: i64 = 700;
+
+/// Runs the command if it has not run, and says how far it is.
+pub(in crate::aws) async fn migrate(work: &Work<'_>, track: &mut Track) -> PortResult<Progress<Output>> {
+    let Some(spec) = &work.rollout.service.migrate else { return Ok(Progress::Done(Output::Nothing)) };
+    let task = match &track.migration {
+        Migration::Task(id) => task::look(work, vec![id.clone()]).await?.pop(),
+        Migration::Unknown => match begun(work, track).await? {
+            Begun::Served => return Ok(Progress::Done(Output::Nothing)),
+            Begun::Task(task) => Some(*task),
+        },
+    };
+    let Some(task) = task else {
+        // ECS has forgotten it: look for it by its mark again.
+        track.migration = Migration::Unknown;
+        return Ok(pending(AGAIN_MILLIS, "looking for the migration's task"));
+    };
+    track.migration = Migration::Task(task.id.clone());
+    if !task.is_stopped() {
+        return running(work, spec, &task).await;
+    }
+    match judge(work, spec, &task) {
+        Ended::Well => Ok(Progress::Done(Output::Nothing)),
+        Ended::Badly(mut failure) => {
+            failure.log = last_lines(work, &task, LINES).await?;
+            if failure.log.is_empty() && task.exit_code.is_some() && track.log_tries < LOG_TRIES {
+                track.log_tries += 1;
+                return Ok(pending(AGAIN_MILLIS, format!("{}; reading its log", failure.summary)));
+            }
+            Err(PortError::Failed(failure))
+        }
+    }
+}
+
+enum Begun {
+    /// The version serves already, so its command has run.
+    Served,
+    Task(Box<TaskSeen>),
+}
+
+/// Finds the task or starts it.
+async fn begun(work: &Work<'_>, track: &mut Track) -> PortResult<Begun> {
+    let seen = see(work).await?;
+    let label = label_of(&work.shared.rollouts, work.clients, seen.live()).await?;
+    if is_complete(&seen) && label.version.as_ref() == Some(work.rollout.version) {
+        return Ok(Begun::Served);
+    }
+    let mark = mark(work);
+    for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
+        if let Some(task) = task::find(work, Of::StartedBy(&mark), status).await?.pop() {
+            return Ok(Begun::Task(Box::new(task)));
+        }
+    }
+    let definition = registered::ensure(work, track, seen.live()).await?.arn;
+    let command = work.rollout.service.migrate.as_ref().map(|migrate| migrate.command.clone());
+    let network = AwsVpcConfiguration::builder()
+        .set_subnets(Some(work.stack.subnets.clone()))
+        .security_groups(&work.stack.security_group)
+        .assign_public_ip(if work.stack.public_address { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled })
+        .build()
+        .map_err(|error| PortError::bug("the network of a migration", error))?;
+    let container = ContainerOverride::builder().name(work.name().as_str()).set_command(command).build();
+    let ran = work
+        .clients
+        .ecs
+        .run_task()
+        .cluster(&work.stack.cluster)
+        .task_definition(&definition)
+        // Never on Spot: a migration that is taken away half-way helps nobody.
+        .launch_type(LaunchType::Fargate)
+        .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build())
+        .overrides(TaskOverride::builder().container_overrides(container).build())
+        .started_by(&mark)
+        .client_token(&mark)
+        .propagate_tags(PropagateTags::TaskDefinition)
+        .set_tags(Some(sdk_tags(&tags(&work.shared.names, work.rollout))))
+        .send()
+        .await
+        .map_err(|error| fault("ecs:RunTask", error))?;
+    // Trap 30: what could not be placed is told with status 200.
+    let arn = ran.tasks().first().and_then(|task| task.task_arn()).and_then(|arn| arn.rsplit('/').next());
+    let Some(id) = arn else {
+        let refusal = ran.failures().first();
+        let reason = refusal.and_then(|refusal| refusal.reason()).unwrap_or("no task and no reason");
+        let detail = refusal.and_then(|refusal| refusal.detail()).unwrap_or_default();
+        return Err(PortError::retry(format!("ecs:RunTask: {reason} {detail}").trim().to_owned()));
+    };
+    Ok(Begun::Task(Box::new(TaskSeen { id: id.to_owned(), status: "PROVISIONING".into(), ..TaskSeen::default() })))
+}
+
+/// Source: ECS, `RunTask`: `startedBy` up to 128 letters, digits, `-_/`; `clientToken` up to 64.
+fn mark(work: &Work<'_>) -> String {
+    let hash = Sha256::new()
+        .chain_update(work.family())
+        .chain_update([0])
+        .chain_update(&work.rollout.version.0)
+        .chain_update([0])
+        .chain_update(work.rollout.generation.0.to_be_bytes())
+        .finalize();
+    format!("greenroom-{}", hex::encode(&hash[..16]))
+}
+
+async fn running(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> PortResult<Progress<Output>> {
+    let began = Timestamp(task.created.saturating_mul(1000));
+    let is_late = task.created > 0 && work.shared.settings.clock.now().since(began) > spec.timeout.millis();
+    if is_late && task.stopped_reason.is_empty() {
+        let stop = work.clients.ecs.stop_task().cluster(&work.stack.cluster).task(&task.id).reason(OUT_OF_TIME);
+        stop.send().await.map_err(|error| fault("ecs:StopTask", error))?;
+        return Ok(pending(AGAIN_MILLIS, "stopping the migration, it took too long"));
+    }
+    let state = task.status.to_lowercase();
+    Ok(pending(AGAIN_MILLIS, format!("the migration's task {} is {state}", task.id)))
+}
+
+#[derive(Debug)]
+enum Ended {
+    Well,
+    Badly(Box<Failure>),
+}
+
+/// Only a program that ended by itself with 0 has done its work.
+fn judge(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> Ended {
+    let name = work.name();
+    let advice = "Mend the migration and push; nothing was started, what served before still serves.";
+    let failed = |summary: String, exit_code: Option<i32>| {
+        let failure = Failure::new(FailureKind::Migration, summary, advice);
+        Ended::Badly(Box::new(Failure { exit_code, ..failure }))
+    };
+    if task.stopped_reason.contains(OUT_OF_TIME) {
+        return failed(format!("the migration of `{name}` took longer than {}", spec.timeout), None);
+    }
+    if task.stop_code == "UserInitiated" {
+        return failed(format!("the migration of `{name}` was stopped: {}", task.stopped_reason), None);
+    }
+    match (task.exit_code, examine(task)) {
+        (Some(0), _) => Ended::Well,
+        (Some(code), Finding::Fault(super::autopsy::Cause::Exited { .. })) => {
+            failed(format!("the migration of `{name}` ended with exit code {code}"), Some(code))
+        }
+        (exit_code, Finding::Fault(cause) | Finding::Hiccup(cause)) => {
+            let known = failure(&cause, work.rollout.service, Vec::new(), "");
+            let summary = format!("the migration of `{name}` failed: {}", known.summary);
+            let advice = format!("{} Nothing was started, what served before still serves.", known.advice);
+            Ended::Badly(Box::new(Failure { exit_code, advice, ..Failure::new(FailureKind::Migration, summary, "") }))
+        }
+        (exit_code, Finding::Transient) => {
+            failed(format!("the migration of `{name}` was taken away: {}", task.stopped_reason), exit_code)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Tasks as plain values, and the questions that find them.
+
+use aws_sdk_ecs::types::{DesiredStatus, Task};
+
+use super::Work;
+use crate::aws::fault::{fault, is};
+use crate::port::PortResult;
+
+/// Source: ECS, `DescribeTasks`: up to 100 tasks in one call.
+const MOST: i32 = 100;
+
+/// A task as `DescribeTasks` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct TaskSeen {
+    /// The last part of its ARN, which is also the last part of its log stream's name.
+    pub(super) id: String,
+    pub(super) definition: String,
+    /// `RUNNING`, `STOPPED`, ...
+    pub(super) status: String,
+    /// Why it stopped: `EssentialContainerExited`, ...; empty while it runs.
+    pub(super) stop_code: String,
+    pub(super) stopped_reason: String,
+    /// Seconds since 1970.
+    pub(super) created: i64,
+    pub(super) exit_code: Option<i32>,
+    /// ECS's words about our container.
+    pub(super) container_reason: String,
+    pub(super) image: String,
+    pub(super) image_digest: Option<String>,
+}
+
+impl TaskSeen {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.status == "STOPPED"
+    }
+
+    fn new(task: &Task, container: &str) -> Self {
+        let arn = task.task_arn().unwrap_or_default();
+        let ours = task.containers().iter().find(|found| found.name() == Some(container));
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Self {
+            id: arn.rsplit('/').next().unwrap_or_default().to_owned(),
+            definition: text(task.task_definition_arn()),
+            status: text(task.last_status()),
+            stop_code: text(task.stop_code().map(aws_sdk_ecs::types::TaskStopCode::as_str)),
+            stopped_reason: text(task.stopped_reason()),
+            created: task.created_at().map_or(0, aws_smithy_types::DateTime::secs),
+            exit_code: ours.and_then(aws_sdk_ecs::types::Container::exit_code),
+            container_reason: text(ours.and_then(|found| found.reason())),
+            image: text(ours.and_then(|found| found.image())),
+            image_digest: ours.and_then(|found| found.image_digest()).map(str::to_owned),
+        }
+    }
+}
+
+/// Which tasks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of<'a> {
+    /// What the service runs or ran.
+    Service,
+    /// Whatever has the family's definitions, one-off tasks included.
+    Family,
+    /// What was started with this mark. Source: ECS, `ListTasks`: no other filter goes with it.
+    StartedBy(&'a str),
+}
+
+/// Tasks that are meant to run, or were.
+pub(super) async fn find(work: &Work<'_>, of: Of<'_>, status: DesiredStatus) -> PortResult<Vec<TaskSeen>> {
+    let list = work.clients.ecs.list_tasks().cluster(&work.stack.cluster).desired_status(status).max_results(MOST);
+    let list = match of {
+        Of::Service => list.service_name(&work.service.service),
+        Of::Family => list.family(work.family()),
+        Of::StartedBy(mark) => list.started_by(mark),
+    };
+    let listed = match list.send().await {
+        Ok(listed) => listed,
+        Err(error) if is(&error, "ServiceNotFoundException") => return Ok(Vec::new()),
+        Err(error) => return Err(fault("ecs:ListTasks", error)),
+    };
+    let arns = listed.task_arns().to_vec();
+    if arns.is_empty() { Ok(Vec::new()) } else { look(work, arns).await }
+}
+
+/// These tasks as they are, those that ECS has forgotten left out.
+pub(super) async fn look(work: &Work<'_>, tasks: Vec<String>) -> PortResult<Vec<TaskSeen>> {
+    let described = work.clients.ecs.describe_tasks().cluster(&work.stack.cluster).set_tasks(Some(tasks)).send().await;
+    let described = described.map_err(|error| fault("ecs:DescribeTasks", error))?;
+    let container = work.name().as_str();
+    let mut seen: Vec<TaskSeen> = described.tasks().iter().map(|task| TaskSeen::new(task, container)).collect();
+    seen.sort_by_key(|task| task.created);
+    Ok(seen)
+}

@@ -1,0 +1,167 @@
+//! The crash matrix with the AWS adapter: the process dies before or after every effect on the target,
+//! has it happen twice, and dies before or after every single call that changes AWS. The world ends
+//! the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::aws_world::{ONCE, World};
+use crate::faulty::{Mishap, is_change};
+use crate::fuse::{Fuse, Point, Scope, fused};
+use crate::ministack::{Containers, MiniStack};
+use greenroom::model::{CommitSha, StageStatus};
+
+/// What happens while the process is in danger.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Opens,
+    Pushes,
+    Closes,
+}
+
+/// Where it dies.
+#[derive(Debug, Clone, Copy)]
+enum Death {
+    /// It does not; what it does is counted.
+    None,
+    AtEffect(usize, Point),
+    AtCall(usize, Mishap),
+}
+
+/// What was there to die at.
+struct Seen {
+    effects: usize,
+    calls: Vec<String>,
+}
+
+/// Tells the story up to its part with nothing in the way, then the part with the danger, then
+/// everything after it by a new process; checks that the world is as it should be.
+async fn told(aws: &MiniStack, part: Part, death: Death) -> Seen {
+    let story = format!("{part:?}, {death:?}");
+    let mut w = World::on(aws).await;
+    let mut head = None;
+    if !matches!(part, Part::Opens) {
+        head = Some(w.open());
+        w.settle().await;
+    }
+    if matches!(part, Part::Closes) {
+        assert_live(&w, head.as_ref(), &story).await;
+    }
+    let fuse = endangered(&mut w, death).await;
+    match part {
+        Part::Opens => head = Some(w.open()),
+        Part::Pushes => head = Some(w.push("two")),
+        Part::Closes => w.close(),
+    }
+    w.github.deliveries_settled().await;
+    live_on(&w, &fuse).await;
+    let seen = Seen { effects: fuse.seen(), calls: w.door.calls() };
+    w.door.mend();
+    w.restart().await;
+    // The lease of the one that died.
+    w.clock.advance(61_000);
+    w.settle().await;
+    if !matches!(part, Part::Closes) {
+        assert_live(&w, head.as_ref(), &story).await;
+        w.close();
+    }
+    let status = w.settle_until(|status| matches!(status, StageStatus::Gone { .. })).await;
+    assert!(matches!(status, StageStatus::Gone { .. }), "{story}: {status:?}\n{}", w.comment());
+    assert_eq!(w.estate().await, Vec::<String>::new(), "{story}");
+    seen
+}
+
+async fn assert_live(w: &World, head: Option<&CommitSha>, story: &str) {
+    match w.stage().await.status {
+        StageStatus::Live { sha } => assert_eq!(Some(&sha), head, "{story}"),
+        other => panic!("{story}: {other:?}\n{}\n{:#?}", w.comment(), w.door.calls()),
+    }
+    assert_eq!(w.counts().await, ONCE, "{story}: {:#?}", w.estate().await);
+    let one_offs = w.one_offs().await;
+    let different: BTreeSet<&String> = one_offs.iter().collect();
+    assert!(!one_offs.is_empty(), "{story}: no migration ran");
+    assert_eq!(different.len(), one_offs.len(), "{story}: a migration ran twice: {one_offs:?}");
+}
+
+/// A new process that dies as ordered.
+async fn endangered(w: &mut World, death: Death) -> Arc<Fuse> {
+    let (at, point) = match death {
+        Death::AtEffect(at, point) => (at, point),
+        Death::None | Death::AtCall(..) => (usize::MAX, Point::After),
+    };
+    let fuse = Fuse::within(Scope::Cloud, at, point);
+    let fused_store = fused(&w.ports, &fuse).store;
+    let mut ports = w.ports.clone();
+    ports.cloud = w.adapter(fused_store).await;
+    w.start(fused(&ports, &fuse));
+    w.door.forget();
+    if let Death::AtCall(at, mishap) = death {
+        let dying = Arc::clone(&fuse);
+        w.door.order_death(mishap, at, Box::new(move || dying.blow()));
+    }
+    fuse
+}
+
+/// As long as the process lives, it works.
+async fn live_on(w: &World, fuse: &Fuse) {
+    let mut idle = 0;
+    while !fuse.is_blown() && idle < 100 {
+        match w.engine.tick().await {
+            Ok(true) => idle = 0,
+            _ => {
+                idle += 1;
+                w.clock.advance(200);
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+    }
+}
+
+async fn at_every_effect(part: Part) {
+    let aws = MiniStack::start(Containers::Pretended).await;
+    let effects = told(&aws, part, Death::None).await.effects;
+    assert!(effects > 3, "{part:?} has {effects} effects");
+    for at in 1..=effects {
+        for point in [Point::Before, Point::After, Point::Twice] {
+            told(&aws, part, Death::AtEffect(at, point)).await;
+        }
+    }
+}
+
+async fn at_every_change(part: Part) {
+    let aws = MiniStack::start(Containers::Pretended).await;
+    let calls = told(&aws, part, Death::None).await.calls;
+    let changes: Vec<usize> = (1..=calls.len()).filter(|at| is_change(&calls[at - 1])).collect();
+    assert!(changes.len() > 2, "{part:?}: {calls:#?}");
+    for at in changes {
+        for mishap in [Mishap::DeadBefore, Mishap::DeadAfter] {
+            told(&aws, part, Death::AtCall(at, mishap)).await;
+        }
+    }
+}
+
+/// One test for each part, so that they run beside each other.
+macro_rules! parts {
+    ($($module:ident: $matrix:ident;)*) => {
+        $(mod $module {
+            use super::*;
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn of_a_pull_request_that_opens() {
+                $matrix(Part::Opens).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn of_a_push() {
+                $matrix(Part::Pushes).await;
+            }
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn of_a_pull_request_that_closes() {
+                $matrix(Part::Closes).await;
+            }
+        })*
+    };
+}
+
+parts! {
+    it_dies_at_every_effect: at_every_effect;
+    it_dies_at_every_change: at_every_change;
+}

@@ -1,0 +1,31 @@
+//! The AWS adapter on MiniStack: each part by itself, every call failing in every way, and a process
+//! that dies at every effect.
+//!
+//! One program, because each that is linked with the AWS SDK costs a minute. It wants
+//! `GREENROOM_TEST_MINISTACK`, some of it a Docker engine as well, and says so where they are missing.
+#![cfg(feature = "aws")]
+
+#[path = "../support/aws_world.rs"]
+mod aws_world;
+mod bench;
+mod crash;
+mod desk;
+mod doctor;
+#[path = "../support/edge.rs"]
+mod edge;
+#[path = "../support/estate.rs"]
+mod estate;
+mod faults;
+#[path = "../support/faulty.rs"]
+mod faulty;
+#[path = "../scenarios/fuse.rs"]
+mod fuse;
+mod ground;
+#[path = "../support/ministack.rs"]
+mod ministack;
+mod props;
+mod registry;
+mod rollout;
+mod stacks;
+mod teardown;
+mod templates;
