@@ -57,8 +57,13 @@ impl Docker {
     /// A command with nothing in its environment but the settings.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
+        self.environment(&mut command);
         command
+    }
+
+    /// Gives a command the environment of the Docker command line and nothing else.
+    pub(super) fn environment(&self, command: &mut Command) {
+        command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
     }
 
     /// The id of an image, `sha256:...`, if the engine has it.
@@ -77,6 +82,23 @@ impl Docker {
             return Ok(());
         }
         Err(fault(&answer.stderr))
+    }
+
+    /// What the image in the engine runs on: `linux/amd64`.
+    pub(super) async fn platform(&self, reference: &str) -> PortResult<String> {
+        let answer = self.ask(&["image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", reference]).await?;
+        if answer.success { Ok(answer.stdout.trim().to_owned()) } else { Err(fault(&answer.stderr)) }
+    }
+
+    /// Gives an image one more name.
+    pub(super) async fn tag(&self, reference: &str, name: &str) -> PortResult<()> {
+        let answer = self.ask(&["image", "tag", reference, name]).await?;
+        if answer.success { Ok(()) } else { Err(fault(&answer.stderr)) }
+    }
+
+    /// A variable of its environment.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.env.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     /// Which builder there is; asked once.

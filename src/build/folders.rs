@@ -8,6 +8,7 @@
 //!   sources/<sha>/digest    the hash of its content
 //!   logs/<service>.log      what the service's newest build printed
 //! running/<pid>             a build that runs, for the next start of the server
+//! logins/                   Docker configurations for the moment of a push
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -26,7 +27,14 @@ impl Folders {
     /// Makes the data folder; its path is made absolute, because artifacts name it.
     pub(super) fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join("running"))?;
-        Ok(Self { root: root.canonicalize()? })
+        let folders = Self { root: root.canonicalize()? };
+        // A server that was killed may have left a login there.
+        remove_folder(&folders.logins())?;
+        Ok(folders)
+    }
+
+    pub(super) fn logins(&self) -> PathBuf {
+        self.root.join("logins")
     }
 
     pub(super) fn running(&self) -> PathBuf {

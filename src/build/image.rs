@@ -1,25 +1,71 @@
-//! One image, from its recipe to the engine's store.
+//! One image, from its recipe to the engine's store; `push` takes it on to a registry.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::credentials::PrivateConfig;
 use super::docker::{CacheExport, Docker, Tools, engine_missing, is_engine_missing};
 use super::jobs::{Job, Jobs};
 use super::log::BuildLog;
+use super::manifest::DEFAULT_PLATFORM;
 use super::process::{self, Ended};
 use super::recipe::{self, Recipe};
 use super::source::{blocking, disk_error};
-use crate::model::{Artifact, Failure, FailureKind, ImageSpec, Output, ServiceName, StageId};
-use crate::port::{PortError, PortResult};
+use crate::model::{Artifact, Failure, FailureKind, ImageSpec, Output, Place, Platform, ServiceName, StageId};
+use crate::port::{PortError, PortResult, Registry};
+
+/// What the engine says of an image for another processor.
+pub(super) const OTHER_PLATFORM: &str = "does not match the specified platform";
+
+/// What becomes of the layers of earlier builds.
+#[derive(Clone, Copy)]
+pub(super) enum Layers<'a> {
+    /// Those of this engine, and those of a cache.
+    Reused(Option<&'a Cache>),
+    Fresh,
+}
+
+/// Where a build keeps its layers for the next one.
+pub(super) struct Cache {
+    /// A repository.
+    pub(super) address: String,
+    pub(super) format: CacheFormat,
+    /// What it takes to write there.
+    pub(super) config: Option<PrivateConfig>,
+}
+
+/// How a cache is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CacheFormat {
+    Default,
+    /// As an image. ECR answers a cache that is an index with 400: aws/containers-roadmap#876. Every
+    /// registry takes this one.
+    Image,
+}
+
+impl CacheFormat {
+    fn options(self) -> &'static str {
+        match self {
+            Self::Default => "",
+            Self::Image => ",image-manifest=true,oci-mediatypes=true",
+        }
+    }
+}
 
 /// Everything that the work in the background takes along.
 pub(super) struct ImageWork {
     pub(super) docker: Docker,
-    pub(super) registry: Option<String>,
+    /// Where the target pulls from; `None` where it uses this engine's own images.
+    pub(super) registry: Option<Arc<dyn Registry>>,
+    /// The host and path prefix of a registry for the cache, where `registry` has no say.
+    pub(super) cache: Option<String>,
     /// Where runs are on record.
     pub(super) records: PathBuf,
+    /// Where private Docker configurations lie for a moment.
+    pub(super) logins: PathBuf,
     pub(super) log: PathBuf,
     pub(super) stage: StageId,
+    pub(super) place: Place,
     pub(super) service: ServiceName,
     pub(super) spec: ImageSpec,
     pub(super) source: PathBuf,
@@ -34,16 +80,30 @@ impl ImageWork {
         let recipe =
             blocking(move || recipe::read(&reading.stage, &reading.service, &reading.spec, &reading.source, tools))
                 .await?;
-        if let Some(found) = work.find(&recipe).await? {
+        match &work.registry {
+            Some(registry) => work.share(registry.as_ref(), recipe, tools, &job, &jobs).await,
+            None => work.keep(recipe, tools, &job, &jobs).await,
+        }
+    }
+
+    /// The image stays in this engine.
+    async fn keep(&self, recipe: Recipe, tools: Tools, job: &Job, jobs: &Jobs) -> PortResult<Output> {
+        if let Some(found) = self.find(&recipe).await? {
             return Ok(Output::Reused(found));
         }
-        let Some(_turn) = jobs.turn(&job).await else { return Err(cancelled()) };
+        let Some(_turn) = jobs.turn(job).await else { return Err(cancelled()) };
         // The same content may have been built while this waited.
-        if let Some(found) = work.find(&recipe).await? {
+        if let Some(found) = self.find(&recipe).await? {
             return Ok(Output::Reused(found));
         }
-        work.build(&recipe, tools, &job).await?;
-        match work.find(&recipe).await? {
+        let prefix = recipe::repo_prefix(&self.stage);
+        let cache = self.cache.as_ref().map(|registry| Cache {
+            address: format!("{registry}/{prefix}/cache"),
+            format: CacheFormat::Default,
+            config: None,
+        });
+        self.build(&recipe, tools, job, Layers::Reused(cache.as_ref())).await?;
+        match self.find(&recipe).await? {
             Some(built) => Ok(Output::Built(built)),
             None => Err(PortError::retry("the image was removed right after it was built")),
         }
@@ -54,9 +114,12 @@ impl ImageWork {
         Ok(id.map(|digest| Artifact { reference: recipe.reference.clone(), digest }))
     }
 
-    async fn build(&self, recipe: &Recipe, tools: Tools, job: &Job) -> PortResult<()> {
+    pub(super) async fn build(&self, recipe: &Recipe, tools: Tools, job: &Job, layers: Layers<'_>) -> PortResult<()> {
         let mut command = self.docker.command();
-        command.args(self.arguments(recipe, tools));
+        if let Layers::Reused(Some(Cache { config: Some(config), .. })) = layers {
+            command.arg("--config").arg(config.path());
+        }
+        command.args(self.arguments(recipe, tools, layers));
         // On the command line stand their names alone.
         command.envs(&self.spec.args);
         if tools == Tools::Legacy {
@@ -80,7 +143,7 @@ impl ImageWork {
         }
     }
 
-    fn arguments(&self, recipe: &Recipe, tools: Tools) -> Vec<String> {
+    fn arguments(&self, recipe: &Recipe, tools: Tools, layers: Layers<'_>) -> Vec<String> {
         let mut args: Vec<String> = match tools {
             Tools::Buildx(_) => ["buildx", "build", "--progress=plain", "--provenance=false", "--load"].as_slice(),
             // Containers of failed steps would stay otherwise.
@@ -92,22 +155,33 @@ impl ImageWork {
         args.push(format!("--tag={}", recipe.reference));
         args.push(format!("--file={}", recipe.dockerfile.display()));
         args.push(format!("--label=greenroom.repo={}", self.stage.repo));
-        args.push(format!("--label=greenroom.stage={}", self.stage.name));
         args.push(format!("--label=greenroom.service={}", self.service));
+        // What all stages share is not marked as one's.
+        if self.registry.is_none() {
+            args.push(format!("--label=greenroom.stage={}", self.stage.name));
+        }
         args.extend(self.spec.target.iter().map(|target| format!("--target={target}")));
-        args.extend(self.spec.platform.iter().map(|platform| format!("--platform={}", platform.as_str())));
+        args.extend(self.platform().iter().map(|platform| format!("--platform={}", platform.as_str())));
         args.extend(self.spec.args.keys().map(|name| format!("--build-arg={name}")));
-        if let (Some(registry), Tools::Buildx(export)) = (&self.registry, tools) {
+        if matches!(layers, Layers::Fresh) {
+            args.push("--no-cache".to_owned());
+        }
+        if let (Layers::Reused(Some(cache)), Tools::Buildx(export)) = (layers, tools) {
             // One cache for each stage: what a pull request writes is never read by another stage.
-            let prefix = recipe::repo_prefix(&self.stage);
-            let cache = format!("type=registry,ref={registry}/{prefix}/cache:{}-{}", self.stage.name, self.service);
-            args.push(format!("--cache-from={cache}"));
+            let place = format!("type=registry,ref={}:{}-{}", cache.address, self.stage.name, self.service);
+            args.push(format!("--cache-from={place}"));
             if export == CacheExport::Possible {
-                args.push(format!("--cache-to={cache},mode=max,ignore-error=true"));
+                let format = cache.format.options();
+                args.push(format!("--cache-to={place},mode=max{format},ignore-error=true"));
             }
         }
         args.push(recipe.context.display().to_string());
         args
+    }
+
+    /// What the image has to be for; without a registry, what this engine runs.
+    fn platform(&self) -> Option<Platform> {
+        self.spec.platform.or(self.registry.is_some().then_some(DEFAULT_PLATFORM))
     }
 
     /// Why a build failed: the commit, the server, or a passing fault on the way to a registry.
@@ -143,7 +217,7 @@ impl ImageWork {
     }
 }
 
-fn cancelled() -> PortError {
+pub(super) fn cancelled() -> PortError {
     PortError::retry("the build was cancelled")
 }
 
@@ -169,8 +243,8 @@ fn exit_code_of_step(log: &[String]) -> Option<i32> {
     })
 }
 
-/// A fault between engine and registry that time may mend.
-fn is_passing(line: &str) -> bool {
+/// A fault of the engine, or between it and a registry, that time may mend.
+pub(super) fn is_passing(line: &str) -> bool {
     let signs = [
         "TLS handshake timeout",
         "i/o timeout",
@@ -181,6 +255,10 @@ fn is_passing(line: &str) -> bool {
         "503 Service Unavailable",
         "504 Gateway Timeout",
         "unexpected EOF",
+        // The first builder lost a layer that it had found: another build's image was removed.
+        "No such image: sha256:",
+        "unknown parent image ID",
+        "layer does not exist",
     ];
     signs.iter().any(|sign| line.contains(sign))
 }
@@ -193,6 +271,10 @@ fn advice_for(text: &str) -> (FailureKind, Option<String>) {
     } else if text.contains("requires BuildKit") || text.contains("BuildKit is enabled but the buildx") {
         let what = "The Dockerfile wants BuildKit: install Docker's `buildx` plugin on the server.";
         (FailureKind::Environment, advice(what))
+    } else if text.contains(OTHER_PLATFORM) || text.contains("no match for platform") {
+        let what = "An image that the Dockerfile begins with is not there for this processor: set `build.platform` to \
+                    one that it is there for, or begin with another.";
+        (FailureKind::Build, advice(what))
     } else if text.contains("exec format error") {
         let what = "The image is for another processor than the server's: set `build.platform` to the server's own, \
                     or install emulation there (`tonistiigi/binfmt`).";

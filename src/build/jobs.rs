@@ -35,6 +35,7 @@ enum Phase {
     Waiting(u64),
     /// With what the build last said, as `3/7`.
     Building(Option<String>),
+    Pushing,
 }
 
 /// A job as its own work sees it.
@@ -52,6 +53,11 @@ impl Job {
     /// Notes which step of how many the build is at.
     pub(super) fn at_step(&self, step: &str) {
         *locked(&self.phase) = Phase::Building(Some(step.to_owned()));
+    }
+
+    /// Notes that the image is on its way to the registry.
+    pub(super) fn at_push(&self) {
+        *locked(&self.phase) = Phase::Pushing;
     }
 }
 
@@ -128,6 +134,7 @@ impl Jobs {
             }
             Phase::Building(None) => "building".to_owned(),
             Phase::Building(Some(step)) => format!("building, step {step}"),
+            Phase::Pushing => "pushing the image".to_owned(),
         };
         // Every answer becomes a line of the step log: a long build is asked less often.
         let again = job.begun.elapsed().as_millis() / 10;

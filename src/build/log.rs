@@ -28,6 +28,16 @@ impl BuildLog {
         Ok(Self { file: File::create(path)?, left: MOST_BYTES, tail: VecDeque::with_capacity(TAIL + 1) })
     }
 
+    /// Goes on where the log ends: the same build, a further command.
+    pub(super) fn resume(path: &Path) -> io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let file = File::options().append(true).create(true).open(path)?;
+        let kept = usize::try_from(file.metadata()?.len()).unwrap_or(MOST_BYTES);
+        Ok(Self { file, left: MOST_BYTES.saturating_sub(kept), tail: VecDeque::with_capacity(TAIL + 1) })
+    }
+
     /// Keeps a line. What the disk will not take is missing from the file, not from the tail.
     pub(super) fn line(&mut self, line: &str) {
         self.tail.push_back(line.to_owned());
@@ -86,6 +96,8 @@ mod tests {
         assert_eq!(last_lines(&path, 1000).expect("a log").len(), 100);
         BuildLog::begin(&path).expect("a new log").line("anew");
         assert_eq!(last_lines(&path, 9).expect("a log"), ["anew"]);
+        BuildLog::resume(&path).expect("a log").line("further");
+        assert_eq!(last_lines(&path, 9).expect("a log"), ["anew", "further"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sources and images on this host: [`DockerBuilder`].
+//! Sources and images on this host: [`DockerBuilder`]; and [`OciRegistry`], where they may go.
 //!
 //! # Guarantees
 //!
@@ -7,20 +7,28 @@
 //! - Every call is short: building happens in the background, one job for each stage, service and
 //!   commit, and a limited number of them at once.
 //! - An image is named by its content: the same context, Dockerfile and arguments are built once.
+//! - With a registry, an image is there once for its content, for all stages of its repository, and
+//!   what is handed on names it by the digest that the registry has.
 //! - A cancelled or forgotten build leaves no process: the whole process group ends, also that of a
 //!   server that was killed, at the next start.
 //! - Nothing secret is on a command line, and nothing of a commit runs on this host itself: only
 //!   the Docker command line does, with an environment made of the settings.
 
+mod challenge;
 mod content;
+mod credentials;
 mod docker;
 mod dockerignore;
 mod folders;
 mod image;
 mod jobs;
 mod log;
+mod manifest;
 mod process;
+mod push;
 mod recipe;
+mod registry;
+mod remote;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -33,26 +41,31 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceSpec, StageId};
-use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, TarballStream};
+use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, TarballStream};
 
 use docker::Docker;
 use folders::Folders;
 use image::ImageWork;
 use jobs::{JobKey, Jobs};
+pub use registry::OciRegistry;
 use source::{blocking, disk_error};
 pub use unpack::UnpackLimits;
 
 /// Where and with what images are built.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BuildSettings {
     /// A folder of the builder's own; made if absent.
     pub data_dir: PathBuf,
     /// The Docker command line: `docker`, or its path.
     pub docker: PathBuf,
-    /// The whole environment of the Docker command line: `PATH`, `HOME`, `DOCKER_HOST`, ...
+    /// The whole environment of the Docker command line: `PATH`, `HOME`, `DOCKER_HOST`, ... Its
+    /// `HTTPS_PROXY` and `NO_PROXY` also lead the way to a registry.
     pub docker_env: Vec<(String, String)>,
-    /// The host and path prefix of a registry to keep the build cache in, without a scheme.
-    pub registry: Option<String>,
+    /// Where the target pulls images from; `None` for a target that uses this engine's own.
+    pub registry: Option<Arc<dyn Registry>>,
+    /// Without such a registry: the host and path prefix of one to keep the build cache in, without a
+    /// scheme.
+    pub cache: Option<String>,
     pub limits: UnpackLimits,
     /// How many images are built at once; the number of processors is a good value.
     pub concurrency: NonZeroUsize,
@@ -62,7 +75,8 @@ pub struct BuildSettings {
 pub struct DockerBuilder {
     folders: Folders,
     docker: Docker,
-    registry: Option<String>,
+    registry: Option<Arc<dyn Registry>>,
+    cache: Option<String>,
     limits: UnpackLimits,
     jobs: Arc<Jobs>,
 }
@@ -71,12 +85,12 @@ impl DockerBuilder {
     /// Opens the data folder, and ends the builds that a killed server left there. Nothing is asked
     /// of Docker yet: without an engine, processes still work.
     pub fn new(settings: BuildSettings) -> PortResult<Self> {
-        let BuildSettings { data_dir, docker, docker_env, registry, limits, concurrency } = settings;
+        let BuildSettings { data_dir, docker, docker_env, registry, cache, limits, concurrency } = settings;
         let disk = |error| disk_error("the data folder", &error);
         let folders = Folders::open(&data_dir).map_err(disk)?;
         process::end_orphans(&folders.running()).map_err(disk)?;
         let docker = Docker::new(docker, docker_env);
-        Ok(Self { folders, docker, registry, limits, jobs: Arc::new(Jobs::new(concurrency.get())) })
+        Ok(Self { folders, docker, registry, cache, limits, jobs: Arc::new(Jobs::new(concurrency.get())) })
     }
 }
 
@@ -123,9 +137,12 @@ impl Builder for DockerBuilder {
                 let work = ImageWork {
                     docker: self.docker.clone(),
                     registry: self.registry.clone(),
+                    cache: self.cache.clone(),
                     records: self.folders.running(),
+                    logins: self.folders.logins(),
                     log: self.folders.log(job.stage, &job.service.name),
                     stage: job.stage.clone(),
+                    place: job.place.clone(),
                     service: job.service.name.clone(),
                     spec: spec.clone(),
                     source,

@@ -16,13 +16,15 @@ use super::docker::Tools;
 use super::dockerignore::DockerIgnore;
 use super::source::disk_error;
 use crate::model::{FailureKind, ImageSpec, ServiceName, StageId};
-use crate::port::{PortError, PortResult};
+use crate::port::{CONTENT_DIGITS, PortError, PortResult};
 
 /// A checked recipe.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Recipe {
     /// `greenroom/<owner>-<name>/<stage>-<service>:<16 digits>`
     pub(super) reference: String,
+    /// 40 digits over everything that makes the image: the same for every stage of the repository.
+    pub(super) content: String,
     pub(super) context: PathBuf,
     pub(super) dockerfile: PathBuf,
 }
@@ -54,7 +56,7 @@ pub(super) fn read(
     };
     let (tree, dockerfile_hash) = read().map_err(|error: std::io::Error| disk_error("the build context", &error))?;
     let mut fields = Fields::default();
-    for field in [stage.repo.as_str(), stage.name.as_str(), service.as_str(), &tree] {
+    for field in [stage.repo.as_str(), service.as_str(), &tree] {
         fields.add(field.as_bytes());
     }
     fields.add(&dockerfile_hash);
@@ -66,14 +68,23 @@ pub(super) fn read(
         fields.add(name.as_bytes());
         fields.add(value.as_bytes());
     }
-    let hash = fields.finish();
-    let reference = format!("{}:{}", repository(stage, service), &hash[..16]);
-    Ok(Recipe { reference, context, dockerfile })
+    let content = fields.finish()[..CONTENT_DIGITS].to_owned();
+    let mut fields = Fields::default();
+    fields.add(content.as_bytes());
+    fields.add(stage.name.as_str().as_bytes());
+    let reference = format!("{}:{}", repository(stage, service), &fields.finish()[..16]);
+    Ok(Recipe { reference, content, context, dockerfile })
 }
 
 /// `greenroom/<owner>-<name>/<stage>-<service>`
 fn repository(stage: &StageId, service: &ServiceName) -> String {
     format!("{}/{}-{service}", repo_prefix(stage), stage.name)
+}
+
+/// `greenroom/<owner>-<name>/shared/<service>`: what this engine keeps of images that live in a
+/// registry, for all stages.
+pub(super) fn shared_repository(stage: &StageId, service: &ServiceName) -> String {
+    format!("{}/shared/{service}", repo_prefix(stage))
 }
 
 /// `greenroom/<owner>-<name>`, with every run of separators as one `-`, because Docker refuses most

@@ -14,6 +14,7 @@ fn builder(data: &Path) -> DockerBuilder {
         docker: "no-such-docker".into(),
         docker_env: Vec::new(),
         registry: None,
+        cache: None,
         limits: UnpackLimits::default(),
         concurrency: NonZeroUsize::MIN,
     })
@@ -149,7 +150,13 @@ async fn a_process_runs_from_its_source_and_is_known_by_its_content() {
         let source = builder.unpack(&stage, &sha, stream(archive(&[("app.py", text)]))).await.expect("a source");
         // A program that runs there writes beside its code.
         fs::write(Path::new(&source).join("app.pyc"), digit).expect("a file");
-        let job = BuildJob { stage: &stage, sha: &sha, service: &service, source: &source };
+        let job = BuildJob {
+            stage: &stage,
+            place: &crate::model::Place::default(),
+            sha: &sha,
+            service: &service,
+            source: &source,
+        };
         let Output::Built(artifact) = finished(&builder, &job).await.expect("an artifact") else { panic!("not built") };
         assert_eq!(artifact.reference, source);
         assert!(artifact.digest.starts_with("sha256:") && artifact.digest.len() == 71, "{}", artifact.digest);
@@ -165,7 +172,8 @@ async fn a_source_that_is_gone_is_not_built() {
     let data = tempfile::tempdir().expect("a temporary folder");
     let (stage, sha, service) = (stage("pr-1"), sha("a"), process());
     let gone = data.path().join("gone").display().to_string();
-    let job = BuildJob { stage: &stage, sha: &sha, service: &service, source: &gone };
+    let job =
+        BuildJob { stage: &stage, place: &crate::model::Place::default(), sha: &sha, service: &service, source: &gone };
     let asked = builder(data.path()).ensure(&job).await;
     assert!(matches!(asked, Err(PortError::NotFound { .. })), "{asked:?}");
 }
@@ -184,7 +192,13 @@ async fn without_docker_an_image_fails_and_says_how_to_get_it() {
     }));
     let source =
         builder.unpack(&stage, &sha, stream(archive(&[("Dockerfile", "FROM scratch")]))).await.expect("a source");
-    let job = BuildJob { stage: &stage, sha: &sha, service: &service, source: &source };
+    let job = BuildJob {
+        stage: &stage,
+        place: &crate::model::Place::default(),
+        sha: &sha,
+        service: &service,
+        source: &source,
+    };
     match finished(&builder, &job).await {
         Err(PortError::Failed(failure)) => {
             assert_eq!(failure.kind, FailureKind::Environment);

@@ -9,10 +9,13 @@ use crate::model::Platform;
 fn work() -> ImageWork {
     ImageWork {
         docker: Docker::new("docker".into(), Vec::new()),
-        registry: Some("registry.example/team".into()),
+        registry: None,
+        cache: None,
         records: PathBuf::new(),
+        logins: PathBuf::new(),
         log: PathBuf::new(),
         stage: StageId { repo: "acme/shop".parse().expect("a name"), name: "pr-1".parse().expect("a name") },
+        place: Place::default(),
         service: "web".parse().expect("a name"),
         spec: ImageSpec {
             context: "web".into(),
@@ -25,13 +28,22 @@ fn work() -> ImageWork {
     }
 }
 
-fn arguments(tools: Tools) -> String {
-    let recipe = Recipe {
+fn recipe() -> Recipe {
+    Recipe {
         reference: "greenroom/acme-shop/pr-1-web:0123456789abcdef".into(),
+        content: "0123456789abcdef".into(),
         context: Path::new("/src/web").into(),
         dockerfile: Path::new("/src/web/Dockerfile").into(),
-    };
-    work().arguments(&recipe, tools).join("\n")
+    }
+}
+
+fn arguments(tools: Tools) -> String {
+    arguments_with(tools, CacheFormat::Default)
+}
+
+fn arguments_with(tools: Tools, format: CacheFormat) -> String {
+    let cache = Cache { address: "registry.example/team/greenroom/acme-shop/cache".into(), format, config: None };
+    work().arguments(&recipe(), tools, Layers::Reused(Some(&cache))).join("\n")
 }
 
 #[test]
@@ -42,8 +54,8 @@ fn the_first_builder_is_told_what_it_understands() {
     --tag=greenroom/acme-shop/pr-1-web:0123456789abcdef
     --file=/src/web/Dockerfile
     --label=greenroom.repo=acme/shop
-    --label=greenroom.stage=pr-1
     --label=greenroom.service=web
+    --label=greenroom.stage=pr-1
     --target=app
     --platform=linux/arm64
     --build-arg=TOKEN
@@ -62,8 +74,8 @@ fn buildx_keeps_its_cache_in_the_registry_where_it_can() {
     --tag=greenroom/acme-shop/pr-1-web:0123456789abcdef
     --file=/src/web/Dockerfile
     --label=greenroom.repo=acme/shop
-    --label=greenroom.stage=pr-1
     --label=greenroom.service=web
+    --label=greenroom.stage=pr-1
     --target=app
     --platform=linux/arm64
     --build-arg=TOKEN
@@ -73,6 +85,13 @@ fn buildx_keeps_its_cache_in_the_registry_where_it_can() {
     ");
     let within = arguments(Tools::Buildx(CacheExport::Impossible));
     assert!(within.contains("--cache-from") && !within.contains("--cache-to"), "{within}");
+}
+
+#[test]
+fn a_cache_for_ecr_is_written_as_an_image() {
+    let text = arguments_with(Tools::Buildx(CacheExport::Possible), CacheFormat::Image);
+    let option = text.lines().find(|line| line.starts_with("--cache-to")).expect("an option");
+    assert!(option.ends_with(",mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true"), "{option}");
 }
 
 #[test]
@@ -130,8 +149,10 @@ fn faults_are_told_apart() {
     for (line, expected) in [
         ("Get \"https://registry.example/v2/\": net/http: TLS handshake timeout", "Retry"),
         ("toomanyrequests: You have reached your pull rate limit", "Retry"),
+        ("No such image: sha256:220d0a3ee3e9", "Retry"),
         ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "Environment"),
         ("write /var/lib/x: no space left on device", "Environment"),
+        ("image with reference x was found but does not match the specified platform: wanted linux/amd64", "Build"),
         ("the --mount option requires BuildKit", "Environment"),
         ("pull access denied for nothing, repository does not exist", "Build"),
     ] {

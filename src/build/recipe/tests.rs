@@ -100,6 +100,17 @@ fn a_dockerfile_has_its_own_ignore_file_where_the_builder_knows_that() {
 }
 
 #[test]
+fn stages_share_a_content_and_repositories_do_not() {
+    let root = source();
+    let service = "web".parse().expect("a name");
+    let of = |repo, name| read(&stage(repo, name), &service, &spec(), root.path(), BUILDX).expect("a recipe");
+    let (one, two) = (of("acme/shop", "pr-1"), of("acme/shop", "prod"));
+    assert_eq!((one.content.len(), &one.content), (40, &two.content));
+    assert_ne!(one.reference, two.reference);
+    assert_ne!(one.content, of("acme/shop2", "pr-1").content);
+}
+
+#[test]
 fn every_repository_gets_a_valid_name() {
     for (repo, prefix) in [
         ("acme/shop", "greenroom/acme-shop"),
