@@ -8,6 +8,7 @@ mod complain;
 mod init;
 mod narrow;
 mod overlap;
+mod policy;
 mod raw;
 mod reference;
 mod report;
@@ -21,7 +22,7 @@ mod yaml;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{AppName, AwsTarget, Domain, Problems, Project};
+use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Problems, Project};
 
 pub use init::{first_file, is_telling};
 pub use narrow::narrow;
@@ -48,19 +49,44 @@ fn examine(bytes: &[u8], report: &mut Report) -> Option<Project> {
     let document = tree::read(bytes, report)?;
     let bad = complain::check_shape(&document, report);
     let mut sheet = Sheet { document: &document, bad, report };
-    let aws = aws(&mut sheet);
-    let domain = sheet.read::<raw::Domain>("/domain").map(|domain| Domain { zone: domain.zone, dns: domain.dns });
+    let (aws, aws_roles) = aws(&mut sheet).unzip();
+    let domain = sheet.read::<raw::Domain>("/domain").map(|domain| Domain {
+        zone: domain.zone,
+        dns: domain.dns,
+        certificate: domain.certificate,
+    });
+    let commands = policy::commands(&mut sheet);
     let stages = stages::rules(&mut sheet);
     let services = services::services(&mut sheet, &stages);
     let app = AppName::new(sheet.read::<String>("/app")?).map_err(|error| sheet.value("/app", error.to_string()));
-    Some(Project { app: app.ok()?, aws, domain, stages, services, digest: hex::encode(Sha256::digest(bytes)) })
+    Some(Project {
+        app: app.ok()?,
+        aws,
+        aws_roles: aws_roles.unwrap_or_default(),
+        domain,
+        commands,
+        stages,
+        services,
+        digest: hex::encode(Sha256::digest(bytes)),
+    })
 }
 
-fn aws(sheet: &mut Sheet<'_>) -> Option<AwsTarget> {
-    let raw::Aws { region, account, role } = sheet.read("/aws")?;
+fn aws(sheet: &mut Sheet<'_>) -> Option<(AwsTarget, AwsRoles)> {
+    let raw::Aws { region, account, role, roles } = sheet.read("/aws")?;
     // Source: IAM identifiers, `arn:partition:iam::account:role/name`.
-    if let Some(other) = role.as_deref().and_then(|role| role.split(':').nth(4)).filter(|other| **other != account) {
-        sheet.value("/aws/role", format!("the role is in the account {other}, `account` says {account}"));
+    let raw::AwsRoles { preview, permanent, production } = roles;
+    let roles = AwsRoles { preview, permanent, production };
+    let named = [
+        ("/aws/role", &role),
+        ("/aws/roles/preview", &roles.preview),
+        ("/aws/roles/permanent", &roles.permanent),
+        ("/aws/roles/production", &roles.production),
+    ];
+    for (path, role) in named {
+        let other = role.as_deref().and_then(|role| role.split(':').nth(4)).filter(|other| **other != account);
+        if let Some(other) = other {
+            sheet.value(path, format!("the role is in the account {other}, `account` says {account}"));
+        }
     }
-    Some(AwsTarget { region, account, role })
+    Some((AwsTarget { region, account, role }, roles))
 }

@@ -18,7 +18,9 @@ pub fn narrow(policy: &Project, goal: Project) -> Project {
     Project {
         app: policy.app.clone(),
         aws: policy.aws.clone(),
+        aws_roles: policy.aws_roles.clone(),
         domain: policy.domain.clone(),
+        commands: policy.commands.clone(),
         stages,
         services: goal.services,
         digest: goal.digest,
@@ -93,5 +95,19 @@ mod tests {
         let policy = project("shop", r#""pr-{number}": { on: { pull_request: {} } }"#, "web");
         let goal = project("shop", r#""evil-{branch}": { on: { push: "*" } }"#, "web");
         assert_eq!(narrow(&policy, goal).stages, policy.stages);
+    }
+
+    #[test]
+    fn a_pull_request_changes_nothing_of_who_may_command() {
+        let policy = project("shop", "lab: { on: { manual: true }, allow: { deploy: { approvals: 2 } } }", "web");
+        let own = "lab: { on: { manual: true }, allow: { deploy: { who: [read] } } }";
+        let goal = format!(
+            "version: 1\napp: shop\ncommands: {{ prefix: \"!\", bots: [1] }}\nstages:\n  {own}\n\
+             services:\n  web: {{ kind: ecs, build: {{}} }}\n"
+        );
+        let goal = check("f.yml", goal.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_ne!((&goal.commands, &goal.stages[0].allow), (&policy.commands, &policy.stages[1].allow));
+        let joined = narrow(&policy, goal);
+        assert_eq!((joined.commands, joined.stages), (policy.commands, policy.stages));
     }
 }

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::model::{Dns, DraftPolicy, ForkPolicy, Platform, ServiceKind};
 
+use super::policy::{Allow, Commands};
+
 /// Configuration of Greenroom: `.github/greenroom.yml`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,9 @@ pub(super) struct File {
     pub(super) aws: Option<Aws>,
     /// The DNS zone that the stages answer in.
     pub(super) domain: Option<Domain>,
+    /// How comments command; always that of the default branch.
+    #[serde(default)]
+    pub(super) commands: Commands,
     /// The stages by name. `{number}` in a name makes one for each pull request, `{branch}` one for each branch.
     #[serde(default = "default_stages")]
     #[schemars(extend("minProperties" = 1, "maxProperties" = 50))]
@@ -48,6 +53,26 @@ pub(super) struct Aws {
     #[schemars(regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$"))]
     #[schemars(title = "a role such as arn:aws:iam::123456789012:role/greenroom")]
     pub(super) role: Option<String>,
+    /// Roles for stages of one kind, instead of `role`.
+    #[serde(default)]
+    pub(super) roles: AwsRoles,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AwsRoles {
+    /// For stages that come and go.
+    #[schemars(regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$"))]
+    #[schemars(title = "a role such as arn:aws:iam::123456789012:role/greenroom-preview")]
+    pub(super) preview: Option<String>,
+    /// For permanent stages.
+    #[schemars(regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$"))]
+    #[schemars(title = "a role such as arn:aws:iam::123456789012:role/greenroom-permanent")]
+    pub(super) permanent: Option<String>,
+    /// For permanent stages at the zone itself, and protected ones.
+    #[schemars(regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$"))]
+    #[schemars(title = "a role such as arn:aws:iam::123456789012:role/greenroom-production")]
+    pub(super) production: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +85,11 @@ pub(super) struct Domain {
     /// Who serves the zone; `none` leaves the records to you.
     #[serde(default = "default_dns")]
     pub(super) dns: Dns,
+    /// A certificate that covers the stages' hosts, where Greenroom cannot have one made: with `none`
+    /// it is what makes their addresses `https`.
+    #[schemars(regex(pattern = r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]{1,64}$"))]
+    #[schemars(title = "a certificate such as arn:aws:acm:eu-central-1:123456789012:certificate/0123abcd")]
+    pub(super) certificate: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +113,9 @@ pub(super) struct Stage {
     pub(super) max: Option<u32>,
     /// Origins of other sites that browsers may call the stage from.
     pub(super) cors: Option<Cors>,
+    /// Who may command what here, by command; `*` is every command that is not named. Always that of the default branch.
+    #[serde(default)]
+    pub(super) allow: BTreeMap<String, Allow>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -302,6 +335,7 @@ pub(super) fn default_stages() -> BTreeMap<String, Stage> {
         expires: Some(span("7d")),
         max: Some(20),
         cors: None,
+        allow: BTreeMap::new(),
     };
     BTreeMap::from([("pr-{number}".to_owned(), stage)])
 }

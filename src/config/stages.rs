@@ -4,6 +4,7 @@
 use crate::model::{Branch, BranchPattern, Cors, Seconds, StageName, StagePattern, StageRule, Trigger};
 
 use super::overlap::{Token, can_be_equal};
+use super::policy::stage_policy;
 use super::raw::{self, On, Stage};
 use super::sheet::Sheet;
 use super::tree::{below, shown};
@@ -112,8 +113,9 @@ fn rule(sheet: &mut Sheet<'_>, pointer: &str, name: &str, stage: &Stage) -> Opti
         origins: cors.origins.iter().map(|origin| origin.0.clone()).collect(),
         max_age: sheet.span(&below(&below(pointer, "cors"), "max_age"), &cors.max_age, LONGEST_CORS),
     });
+    let allow = stage_policy(sheet, pointer, &stage.allow);
     let (apex, protect, retain, max) = (stage.apex, stage.protect, stage.retain, stage.max);
-    Some(StageRule { pattern, trigger, apex, protect, retain, expires, max, cors })
+    Some(StageRule { pattern, trigger, apex, protect, retain, expires, max, cors, allow })
 }
 
 fn trigger(sheet: &mut Sheet<'_>, pointer: &str, on: &On) -> Option<Trigger> {
@@ -137,7 +139,7 @@ fn trigger(sheet: &mut Sheet<'_>, pointer: &str, on: &On) -> Option<Trigger> {
 }
 
 /// Source: git-check-ref-format(1), what no branch's name can hold.
-fn bad_branch(text: &str) -> Option<String> {
+pub(super) fn bad_branch(text: &str) -> Option<String> {
     if text.starts_with("refs/") {
         return Some("write the branch without `refs/heads/`".to_owned());
     }

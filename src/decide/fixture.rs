@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Actor, ActorKind, Addressing, AppName, Artifact, Branch, BranchPattern, CommitSha, DeployId, Dns, Domain,
-    DraftPolicy, ForkPolicy, Generation, HeadRef, Health, HostLabel, LocalCommand, LocalCommands, Migrate, Observed,
-    ObservedService, Project, PullNumber, PullRequest, PullRequestState, Release, RepoName, Resource, Scale, Seconds,
-    Service, ServiceKind, ServiceName, Size, StageId, StageName, StagePattern, StageRecord, StageRule, StageSpec,
-    StageStatus, Subject, Target, Timestamp, Trigger, UserId, VersionKey,
+    Actor, ActorKind, Addressing, AppName, Artifact, AwsRoles, Branch, BranchPattern, CommandRules, CommitSha,
+    DeployId, Dns, Domain, DraftPolicy, ForkPolicy, Generation, HeadRef, Health, HostLabel, LocalCommand,
+    LocalCommands, Migrate, Observed, ObservedService, Project, PullNumber, PullRequest, PullRequestState, Release,
+    RepoName, Resource, Scale, Scheme, Seconds, Service, ServiceKind, ServiceName, Size, StageId, StageName,
+    StagePattern, StagePolicy, StageRecord, StageRule, StageSpec, StageStatus, Subject, Target, Timestamp, Trigger,
+    UserId, VersionKey,
 };
 
 pub(super) fn repo() -> RepoName {
@@ -28,7 +29,7 @@ pub(super) fn stage(text: &str) -> StageId {
 }
 
 pub(super) fn addressing() -> Addressing {
-    Addressing { scheme: "https".into(), zone: "localhost".into(), port: None, local_commands: LocalCommands::Run }
+    Addressing { scheme: Scheme::Https, zone: "localhost".into(), port: None, local_commands: LocalCommands::Run }
 }
 
 pub(super) fn service(text: &str, host: Option<HostLabel>) -> Service {
@@ -61,7 +62,17 @@ pub(super) fn service(text: &str, host: Option<HostLabel>) -> Service {
 }
 
 pub(super) fn rule(pattern: StagePattern, trigger: Trigger) -> StageRule {
-    StageRule { pattern, trigger, apex: false, protect: false, retain: false, expires: None, max: None, cors: None }
+    StageRule {
+        pattern,
+        trigger,
+        apex: false,
+        protect: false,
+        retain: false,
+        expires: None,
+        max: None,
+        cors: None,
+        allow: StagePolicy::default(),
+    }
 }
 
 pub(super) fn pull_rule() -> StageRule {
@@ -83,7 +94,9 @@ pub(super) fn shop() -> Project {
     Project {
         app: AppName::new("shop").unwrap(),
         aws: None,
-        domain: Some(Domain { zone: "shop.test".into(), dns: Dns::None }),
+        aws_roles: AwsRoles::default(),
+        domain: Some(Domain { zone: "shop.test".into(), dns: Dns::None, certificate: None }),
+        commands: CommandRules::default(),
         stages: vec![
             StageRule { apex: true, ..rule(named("prod"), push("main")) },
             rule(named("staging"), push("staging")),
@@ -109,7 +122,7 @@ pub(super) fn all_serving() -> Observed {
         id: format!("{text}-1"),
         service: Some(name(text)),
     });
-    Observed { services: services.into(), resources: resources.into() }
+    Observed { services: services.into(), resources: resources.into(), blueprint: None }
 }
 
 pub(super) fn release(spec: &StageSpec) -> Release {
@@ -127,6 +140,7 @@ pub(super) fn release(spec: &StageSpec) -> Release {
 
 pub(super) fn record(text: &str, subject: Subject, target: Target) -> StageRecord {
     StageRecord {
+        place: None,
         id: stage(text),
         subject,
         target,
@@ -134,6 +148,8 @@ pub(super) fn record(text: &str, subject: Subject, target: Target) -> StageRecor
         status: StageStatus::New,
         approval: None,
         lock: None,
+        queue: Vec::new(),
+        keep_until: None,
         touched_at: Timestamp(0),
         expires_at: None,
     }

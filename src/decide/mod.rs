@@ -6,25 +6,44 @@
 //! - [`resolve`]: a configuration at a commit as names, addresses and values.
 //! - [`plan`]: the steps from what is to what is wanted.
 //! - [`next`]: the one thing to do now.
+//! - [`sweep`]: what to make of a stage that exists.
+//! - [`command`]: what a comment asks for.
+//! - [`witness`]: the head of a pull request that an event shows.
+//! - [`bind`]: which commit it means.
+//! - [`gate`]: whether it may be done.
 //! - [`backoff`]: how long to wait after a passing fault.
 
 mod admit;
 mod backoff;
+mod bind;
+pub mod command;
+pub mod gate;
 mod next;
 mod plan;
 mod resolve;
 mod route;
+mod sweep;
 mod version;
+mod witness;
 
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod prepare_tests;
+#[cfg(test)]
+mod route_tests;
+#[cfg(test)]
 mod tests;
+
+use resolve::stage_kind;
 
 pub use admit::{Admission, admit, admit_place};
 pub use backoff::backoff_millis;
+pub use bind::bind;
 pub use next::{Next, Standing, finish_uninterruptible, next};
 pub use plan::{Present, is_settled, plan};
 pub use resolve::resolve;
 pub use route::{Intent, Sighting, route};
+pub use sweep::{Finding, sweep};
 pub use version::version_key;
+pub use witness::witness;

@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use globset::{Glob, GlobSetBuilder};
 
 use crate::model::{
-    Action, Changed, Generation, Interruption, Observed, Plan, Release, Runs, Seconds, ServiceName, ServiceSpec,
+    Action, Changed, Generation, Interruption, Observed, Place, Plan, Release, Runs, Seconds, ServiceName, ServiceSpec,
     SkipReason, Skipped, StageId, StageSpec, Step, StepKey, Wanted,
 };
 
+/// A first load balancer and its certificate take minutes, and what a hand left behind may have to go first.
+const PREPARE_DEADLINE: Seconds = Seconds(45 * 60);
 const FETCH_DEADLINE: Seconds = Seconds(5 * 60);
 const BUILD_DEADLINE: Seconds = Seconds(60 * 60);
 const SHIFT_DEADLINE: Seconds = Seconds(30 * 60);
@@ -26,16 +28,18 @@ pub struct Present<'a> {
     pub release: Option<&'a Release>,
     /// Files that differ between that release and the goal.
     pub changed: &'a Changed,
+    /// What the target would have to prepare for the goal.
+    pub blueprint: Option<&'a str>,
 }
 
 /// Makes the plan.
-pub fn plan(stage: &StageId, generation: Generation, wanted: &Wanted, present: &Present<'_>) -> Plan {
+pub fn plan(stage: &StageId, place: &Place, generation: Generation, wanted: &Wanted, present: &Present<'_>) -> Plan {
     let (steps, skipped) = match wanted {
         Wanted::Live(spec) if is_settled(spec, present) => (Vec::new(), Vec::new()),
         Wanted::Live(spec) => deploy(spec, present),
         Wanted::Gone(_) => (remove(present.observed), Vec::new()),
     };
-    Plan { stage: stage.clone(), generation, wanted: wanted.clone(), steps, skipped }
+    Plan { stage: stage.clone(), place: place.clone(), generation, wanted: wanted.clone(), steps, skipped }
 }
 
 /// Whether the stage already runs exactly this, with nothing left over.
@@ -48,7 +52,11 @@ pub fn is_settled(spec: &StageSpec, present: &Present<'_>) -> bool {
             .get(&service.name)
             .is_some_and(|seen| seen.serving.is_some() && seen.others.is_empty())
     });
-    verified && serving && dropped_services(spec, present).next().is_none()
+    verified && serving && is_prepared(present) && dropped_services(spec, present).next().is_none()
+}
+
+fn is_prepared(present: &Present<'_>) -> bool {
+    present.blueprint == present.observed.blueprint.as_deref()
 }
 
 /// Services that run although the goal no longer names them.
@@ -60,11 +68,17 @@ fn deploy(spec: &StageSpec, present: &Present<'_>) -> (Vec<Step>, Vec<Skipped>) 
     let (kept, due): (Vec<&ServiceSpec>, Vec<&ServiceSpec>) =
         spec.services.iter().partition(|service| is_untouched(service, spec, present));
     let mut steps = Vec::new();
+    if !is_prepared(present) {
+        // Beside the builds: neither needs the other.
+        steps.push(uninterruptible(step("prepare", &[], Action::Prepare, PREPARE_DEADLINE)));
+    }
     if !due.is_empty() {
         steps.push(step("fetch", &[], Action::Fetch, FETCH_DEADLINE));
     }
+    let prepared: Vec<StepKey> =
+        steps.iter().filter(|step| step.action == Action::Prepare).map(|step| step.key.clone()).collect();
     for service in &due {
-        steps.extend(steps_of(service, &due));
+        steps.extend(steps_of(service, &due, &prepared));
     }
     steps.extend(remove_dropped(spec, present, &steps));
     if !due.is_empty() {
@@ -100,10 +114,11 @@ fn concerns(globs: &[String], file: &str) -> bool {
     set.build().map_or(true, |set| set.is_match(file))
 }
 
-fn steps_of(service: &ServiceSpec, due: &[&ServiceSpec]) -> Vec<Step> {
+fn steps_of(service: &ServiceSpec, due: &[&ServiceSpec], prepared: &[StepKey]) -> Vec<Step> {
     let name = &service.name;
     let build = key("build", name);
     let mut before_start = vec![build.clone()];
+    before_start.extend_from_slice(prepared);
     before_start
         .extend(due.iter().filter(|other| service.needs.contains(&other.name)).map(|other| key("check", &other.name)));
     let mut steps = vec![step(&build.0, &[key_of("fetch")], Action::Build { service: name.clone() }, BUILD_DEADLINE)];

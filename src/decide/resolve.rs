@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    Addressing, CommitSha, HostLabel, ImageSpec, LocalCommands, Project, PullNumber, Runtime, SecretRef, Service,
-    ServiceName, ServiceSpec, StageId, StageKind, StageRule, StageSpec,
+    Addressing, AwsTarget, CommitSha, Dns, Domain, HostLabel, ImageSpec, LocalCommands, Place, Project, PullNumber,
+    Runtime, Scheme, SecretRef, Service, ServiceName, ServiceSpec, StageId, StageKind, StageRule, StageSpec,
 };
 
 /// What the placeholders of one stage and commit stand for.
@@ -36,19 +36,39 @@ pub fn resolve(
     // The same without the commit: what differs then is configuration.
     let any_sha = CommitSha::new("0".repeat(40)).unwrap_or_else(|_| sha.clone());
     let neutral = services_at(project, rule, stage, &any_sha, pull, addressing);
-    let digest = Sha256::digest(serde_json::to_string(&neutral).unwrap_or_default());
+    let place = place(project, rule, stage);
+    let digest = Sha256::digest(serde_json::to_string(&(&place, &neutral)).unwrap_or_default());
     StageSpec {
         stage: stage.clone(),
         sha: sha.clone(),
         pull,
-        kind: kind(rule),
+        kind: stage_kind(rule),
+        place,
         services,
         expires: rule.expires,
         digest: hex::encode(digest),
     }
 }
 
-fn kind(rule: &StageRule) -> StageKind {
+fn place(project: &Project, rule: &StageRule, stage: &StageId) -> Place {
+    let kind = stage_kind(rule);
+    let roles = &project.aws_roles;
+    let own = match kind {
+        StageKind::Ephemeral => &roles.preview,
+        StageKind::Permanent => &roles.permanent,
+        StageKind::Production => &roles.production,
+    };
+    let aws =
+        project.aws.as_ref().map(|aws| AwsTarget { role: own.clone().or_else(|| aws.role.clone()), ..aws.clone() });
+    let base = project.domain.as_ref().map(|domain| match (rule.apex, kind) {
+        (true, _) | (_, StageKind::Ephemeral) => domain.zone.clone(),
+        (false, _) => format!("{}.{}", stage.name, domain.zone),
+    });
+    Place { app: Some(project.app.clone()), kind, aws, domain: project.domain.clone(), base, retain: rule.retain }
+}
+
+/// How long a stage of the rule is meant to be there.
+pub(super) fn stage_kind(rule: &StageRule) -> StageKind {
     if rule.pattern.is_ephemeral() {
         StageKind::Ephemeral
     } else if rule.apex || rule.protect {
@@ -73,7 +93,7 @@ fn services_at(
         .filter_map(|service| Some((service.name.clone(), host_name(service.host.as_ref()?, rule, stage, zone))))
         .collect();
     let urls: BTreeMap<ServiceName, String> =
-        hosts.iter().map(|(name, host)| (name.clone(), url_of(host, addressing))).collect();
+        hosts.iter().map(|(name, host)| (name.clone(), url_of(host, addressing, project.domain.as_ref()))).collect();
     let url = urls.values().min_by_key(|url| url.len()).map(String::as_str);
     let values = Values { stage, sha, pull, urls: &urls, url, local_commands: addressing.local_commands };
     in_order_of_need(&chosen).into_iter().map(|service| concrete(service, &hosts, &values)).collect()
@@ -96,10 +116,16 @@ fn host_name(label: &HostLabel, rule: &StageRule, stage: &StageId, zone: &str) -
     }
 }
 
-fn url_of(host: &str, addressing: &Addressing) -> String {
+fn url_of(host: &str, addressing: &Addressing, domain: Option<&Domain>) -> String {
+    let certified = domain.is_some_and(|domain| domain.dns != Dns::None || domain.certificate.is_some());
+    let scheme = match addressing.scheme {
+        Scheme::Http => "http",
+        Scheme::HttpsIfCertified if !certified => "http",
+        Scheme::Https | Scheme::HttpsIfCertified => "https",
+    };
     match addressing.port {
-        Some(port) => format!("{}://{host}:{port}", addressing.scheme),
-        None => format!("{}://{host}", addressing.scheme),
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
     }
 }
 

@@ -4,9 +4,11 @@
 //! its own lane from what GitHub says at that time, so an event that comes late or out of order
 //! cannot win.
 
+use std::collections::BTreeMap;
+
 use crate::model::{
-    Branch, Event, GoneReason, Project, PullNumber, PullRequest, PullRequestAction, StageName, StagePattern,
-    StageRecord, StageStatus, Subject, Target, Trigger,
+    Branch, Event, GoneReason, Place, Project, PullNumber, PullRequest, PullRequestAction, StageKind, StageName,
+    StagePattern, StageRecord, StageStatus, Subject, Target, Trigger,
 };
 
 /// What to change.
@@ -27,7 +29,7 @@ pub enum Intent {
 pub struct Sighting {
     pub open: Vec<PullRequest>,
     /// Stages of the repository of which something exists on the target.
-    pub existing: Vec<StageName>,
+    pub existing: BTreeMap<StageName, Place>,
 }
 
 /// Decides what an event changes. `stages` are those of the repository.
@@ -38,8 +40,8 @@ pub fn route(event: &Event, project: &Project, stages: &[StageRecord], seen: &Si
         Event::Push(push) => branch_deleted(&push.branch, project, stages),
         Event::BranchDeleted { branch, .. } => branch_deleted(branch, project, stages),
         Event::Reconcile { .. } => reconcile(project, stages, seen),
-        Event::Requested { stage, target, .. } => requested(stage, target, project, stages),
-        Event::Comment(_) | Event::InstallationChanged => Vec::new(),
+        Event::Requested { stage, target, .. } => requested(stage, target, project, stages, seen),
+        Event::Comment(_) | Event::CommentEdited { .. } | Event::InstallationChanged => Vec::new(),
     }
 }
 
@@ -125,7 +127,7 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
         let stage = record.id.name.clone();
         let is_gone = matches!(record.status, StageStatus::Gone { .. });
         match record.pull() {
-            _ if is_gone && seen.existing.contains(&stage) => intents.push(Intent::Ring { stage }),
+            _ if is_gone && seen.existing.contains_key(&stage) => intents.push(Intent::Ring { stage }),
             _ if is_gone => {}
             // A closing that was missed.
             Some(number) if seen.open.iter().all(|pull| pull.number != number) => intents.push(Intent::Nudge { stage }),
@@ -134,8 +136,10 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
             None => intents.push(Intent::Ring { stage }),
         }
     }
-    for name in seen.existing.iter().filter(|name| find(name).is_none()) {
-        if let Some(number) = pull_of(name, project) {
+    // Only what says of itself that it comes and goes is judged by a pull request.
+    let fleeting = seen.existing.iter().filter(|(_, place)| place.kind == StageKind::Ephemeral);
+    for (name, _) in fleeting.filter(|(name, _)| find(name).is_none() && !is_permanent(name, project)) {
+        if let Some(number) = pull_of(name, project).or_else(|| usual_pull_of(name)) {
             intents.push(follow_pull(name.clone(), number));
         }
     }
@@ -153,12 +157,29 @@ fn pull_of(name: &StageName, project: &Project) -> Option<PullNumber> {
     })
 }
 
+/// The pull request that a name speaks of where no rule does any more: `pr-42`, as previews are
+/// called unless somebody called them otherwise.
+fn usual_pull_of(name: &StageName) -> Option<PullNumber> {
+    name.as_str().strip_prefix("pr-")?.parse().ok().map(PullNumber)
+}
+
 /// A wish that came by the command line or a comment, its right already checked where it was made.
-fn requested(stage: &StageName, target: &Target, project: &Project, stages: &[StageRecord]) -> Vec<Intent> {
+fn requested(
+    stage: &StageName,
+    target: &Target,
+    project: &Project,
+    stages: &[StageRecord],
+    seen: &Sighting,
+) -> Vec<Intent> {
     let subject = match (target, stages.iter().find(|record| record.id.name == *stage)) {
         (Target::PullRequest(number), _) => Some(Subject::PullRequest(*number)),
         (Target::Branch(branch), _) => Some(Subject::Branch(branch.clone())),
         (_, Some(record)) => Some(record.subject.clone()),
+        // What nobody knows may still be removed: by its name, whoever it belonged to.
+        (Target::Gone(_), None) if seen.existing.contains_key(stage) => {
+            let pull = pull_of(stage, project).map(Subject::PullRequest);
+            pull.or_else(|| Some(Subject::Branch(Branch(stage.to_string()))))
+        }
         (_, None) => pull_of(stage, project).map(Subject::PullRequest),
     };
     subject

@@ -2,15 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::fixture::{
-    actor, addressing, all_serving, name, pull, pull_record, pull_rule, record, release, repo, sha, shop, spec, stage,
-};
+use super::fixture::{addressing, all_serving, name, pull, pull_record, pull_rule, release, sha, shop, spec, stage};
 use super::*;
 use crate::model::{
-    Branch, Changed, CommitSha, DraftPolicy, Event, Failure, FailureKind, Fence, ForkPolicy, Generation, GoneReason,
-    Interruption, Observed, Output, Plan, PullNumber, PullRequest, PullRequestAction, PullRequestState, PushEvent,
-    RepoName, Runs, StageRecord, StageRule, StageStatus, StepEvent, StepEventKind, StepKey, StepLog, Subject, Target,
-    Timestamp, Trigger, Wanted,
+    Changed, CommitSha, DraftPolicy, Failure, FailureKind, Fence, ForkPolicy, Generation, GoneReason, Interruption,
+    Observed, Output, Place, Plan, PullRequest, PullRequestState, RepoName, Runs, StageRecord, StageRule, StageStatus,
+    StepEvent, StepEventKind, StepKey, StepLog, Timestamp, Trigger, Wanted,
 };
 
 fn written(plan: &Plan) -> String {
@@ -31,12 +28,13 @@ fn written(plan: &Plan) -> String {
 }
 
 fn planned(wanted: &Wanted, present: &Present<'_>) -> Plan {
-    plan(&stage("pr-7"), Generation(1), wanted, present)
+    plan(&stage("pr-7"), &Place::default(), Generation(1), wanted, present)
 }
 
 #[test]
 fn a_first_deploy_builds_together_starts_in_order_of_need_and_shifts_last() {
-    let present = Present { observed: &Observed::default(), release: None, changed: &Changed::Everything };
+    let present =
+        Present { observed: &Observed::default(), release: None, changed: &Changed::Everything, blueprint: None };
     insta::assert_snapshot!(written(&planned(&Wanted::Live(Box::new(spec('a'))), &present)), @r"
     fetch <- 
     build:api <- fetch
@@ -65,7 +63,7 @@ fn what_is_live_and_complete_needs_no_step() {
     let live = spec('a');
     let release = release(&live);
     let none = Changed::Files(Vec::new());
-    let present = Present { observed: &observed, release: Some(&release), changed: &none };
+    let present = Present { observed: &observed, release: Some(&release), changed: &none, blueprint: None };
     assert_eq!(planned(&Wanted::Live(Box::new(live.clone())), &present).steps, []);
     assert_ne!(planned(&Wanted::Live(Box::new(spec('b'))), &present).steps, [], "another commit");
     let mut lost = all_serving();
@@ -80,19 +78,20 @@ fn a_service_none_of_whose_files_changed_is_left_alone() {
     let release = release(&spec('a'));
     for (file, expected) in [("api/main.rs", true), ("web/index.html", false)] {
         let changed = Changed::Files(vec![file.into()]);
-        let present = Present { observed: &observed, release: Some(&release), changed: &changed };
+        let present = Present { observed: &observed, release: Some(&release), changed: &changed, blueprint: None };
         let plan = planned(&Wanted::Live(Box::new(spec('b'))), &present);
         assert_eq!(plan.skipped.iter().any(|skipped| skipped.service == name("web")), expected, "{file}");
         assert_eq!(plan.steps.iter().any(|step| step.key.0 == "build:web"), !expected, "{file}");
     }
-    let unknown = Present { observed: &observed, release: Some(&release), changed: &Changed::Everything };
+    let unknown =
+        Present { observed: &observed, release: Some(&release), changed: &Changed::Everything, blueprint: None };
     assert_eq!(planned(&Wanted::Live(Box::new(spec('b'))), &unknown).skipped, []);
 }
 
 #[test]
 fn a_stage_that_goes_is_removed_in_the_targets_order_and_proven_gone() {
     let observed = all_serving();
-    let present = Present { observed: &observed, release: None, changed: &Changed::Everything };
+    let present = Present { observed: &observed, release: None, changed: &Changed::Everything, blueprint: None };
     insta::assert_snapshot!(written(&planned(&Wanted::Gone(GoneReason::Closed), &present)), @r"
     remove:1 ! <- 
     remove:2 ! <- remove:1
@@ -120,7 +119,8 @@ fn failed() -> StepEventKind {
 }
 
 fn first_plan() -> Plan {
-    let present = Present { observed: &Observed::default(), release: None, changed: &Changed::Everything };
+    let present =
+        Present { observed: &Observed::default(), release: None, changed: &Changed::Everything, blueprint: None };
     planned(&Wanted::Live(Box::new(spec('a'))), &present)
 }
 
@@ -307,84 +307,4 @@ fn two_hundred_stages_that_decide_at_once_take_exactly_the_places_there_are() {
     assert!(admit_place(&rule, &later[0], &later).is_none(), "who has a place keeps it");
     let Some(Admission::Full { max, holders }) = admit_place(&rule, &later[40], &later) else { panic!("it is full") };
     assert_eq!((max, holders.len() >= 20), (20, true));
-}
-
-fn pull_event(number: u64, action: PullRequestAction) -> Event {
-    Event::PullRequest { repo: repo(), number: PullNumber(number), action, head: sha('f'), actor: actor() }
-}
-
-fn pushed(branch: &str, after: Option<CommitSha>) -> Event {
-    Event::Push(PushEvent { repo: repo(), branch: Branch(branch.into()), after, actor: None })
-}
-
-fn told(event: &Event, stages: &[StageRecord], seen: &Sighting) -> String {
-    let intents = route(event, &shop(), stages, seen);
-    let line = |intent: &Intent| match intent {
-        Intent::Follow { stage, target, .. } => format!("{stage} -> {target:?}"),
-        Intent::Nudge { stage } => format!("nudge {stage}"),
-        Intent::Ring { stage } => format!("ring {stage}"),
-    };
-    intents.iter().map(line).collect::<Vec<_>>().join("; ")
-}
-
-#[test]
-fn events_become_goals() {
-    let none = Sighting::default();
-    let known = [pull_record(7)];
-    let branch_stage =
-        record("feature-x", Subject::Branch(Branch("feature-x".into())), Target::Branch(Branch("feature-x".into())));
-    let prod = record("prod", Subject::Branch(Branch("main".into())), Target::Branch(Branch("main".into())));
-    let cases: Vec<(Event, Vec<StageRecord>, &str)> = vec![
-        (pull_event(7, PullRequestAction::Opened), vec![], "pr-7 -> PullRequest(PullNumber(7))"),
-        (pull_event(7, PullRequestAction::Synchronize), known.to_vec(), "pr-7 -> PullRequest(PullNumber(7))"),
-        (pull_event(7, PullRequestAction::Labeled), known.to_vec(), "nudge pr-7"),
-        (pull_event(7, PullRequestAction::Labeled), vec![], "pr-7 -> PullRequest(PullNumber(7))"),
-        (pull_event(7, PullRequestAction::Closed), known.to_vec(), "pr-7 -> PullRequest(PullNumber(7))"),
-        (pushed("main", Some(sha('a'))), vec![], "prod -> Branch(Branch(\"main\"))"),
-        (pushed("feature-x", Some(sha('a'))), vec![], "feature-x -> Branch(Branch(\"feature-x\"))"),
-        (pushed("wip", Some(sha('a'))), vec![], ""),
-        (pushed("feature-x", None), vec![branch_stage.clone()], "feature-x -> Gone(BranchDeleted)"),
-        (pushed("main", None), vec![prod], ""),
-        (
-            Event::BranchDeleted { repo: repo(), branch: Branch("feature-x".into()) },
-            vec![branch_stage],
-            "feature-x -> Gone(BranchDeleted)",
-        ),
-    ];
-    for (event, stages, expected) in cases {
-        assert_eq!(told(&event, &stages, &none), expected, "{event:?}");
-    }
-}
-
-#[test]
-fn reconciling_finds_what_no_event_told() {
-    let event = Event::Reconcile { repo: repo() };
-    let seen = |open: &[u64], existing: &[&str]| Sighting {
-        open: open.iter().map(|number| pull(*number)).collect(),
-        existing: existing.iter().map(|text| stage(text).name).collect(),
-    };
-    let gone = StageRecord { status: StageStatus::Gone { removed: 3 }, ..pull_record(7) };
-    let live = StageRecord { status: StageStatus::Live { sha: sha('a') }, ..pull_record(7) };
-    assert_eq!(told(&event, &[], &seen(&[7], &[])), "pr-7 -> PullRequest(PullNumber(7))", "an opening that was missed");
-    assert_eq!(
-        told(&event, std::slice::from_ref(&live), &seen(&[], &["pr-7"])),
-        "nudge pr-7",
-        "a closing that was missed"
-    );
-    assert_eq!(told(&event, std::slice::from_ref(&live), &seen(&[7], &["pr-7"])), "", "all is well");
-    assert_eq!(
-        told(&event, std::slice::from_ref(&gone), &seen(&[], &["pr-7"])),
-        "ring pr-7",
-        "something of it came back"
-    );
-    assert_eq!(told(&event, &[gone], &seen(&[], &[])), "", "gone is gone");
-    assert_eq!(
-        told(&event, &[], &seen(&[], &["pr-9"])),
-        "pr-9 -> PullRequest(PullNumber(9))",
-        "a stage the database lost"
-    );
-    assert_eq!(told(&event, &[], &seen(&[], &["mystery"])), "", "what nobody can explain is kept");
-    let main = Branch("main".into());
-    let prod = record("prod", Subject::Branch(main.clone()), Target::Branch(main));
-    assert_eq!(told(&event, &[prod], &seen(&[], &[])), "ring prod", "a push that was missed");
 }

@@ -49,6 +49,9 @@ impl World {
             status: StageStatus::New,
             approval: None,
             lock: None,
+            queue: Vec::new(),
+            keep_until: None,
+            place: None,
             touched_at: PUSHED,
             expires_at: Some(PUSHED.after(Seconds(7 * 86_400))),
         };
@@ -85,6 +88,7 @@ impl World {
             sha,
             pull: Some(PullNumber(42)),
             kind: crate::model::StageKind::Ephemeral,
+            place: crate::model::Place::default(),
             services: vec![
                 service_spec("web", Some("https://pr-42.example.com")),
                 service_spec("api", Some("https://api-pr-42.example.com")),
@@ -110,6 +114,7 @@ impl World {
         self.log = StepLog::default();
         let plan = Plan {
             stage: self.record.id.clone(),
+            place: crate::model::Place::default(),
             generation: Generation(number),
             wanted,
             steps: actions.into_iter().map(step).collect(),
@@ -253,7 +258,9 @@ fn key(action: &Action) -> StepKey {
         Action::Check { service } => format!("check:{service}"),
         Action::Remove { resource } => format!("remove:{}", resource.id),
         Action::Prove { .. } => "prove".into(),
-        Action::Migrate { .. } | Action::Retire { .. } | Action::Tidy => unreachable!("not part of these stories"),
+        Action::Prepare | Action::Migrate { .. } | Action::Retire { .. } | Action::Tidy => {
+            unreachable!("not part of these stories")
+        }
     })
 }
 

@@ -14,6 +14,7 @@ mod clean;
 mod limit;
 mod markdown;
 mod read;
+mod receipt;
 mod redact;
 mod render;
 mod service;
@@ -22,6 +23,7 @@ mod status;
 mod times;
 
 pub use clean::{clean_line, clean_lines};
+pub use receipt::{Keep, Receipt, Told, receipt, receipt_marker};
 pub use redact::{redact, redact_lines};
 pub use render::{
     CheckText, CommentWish, DeploymentText, check, comment, comment_wish, deployment, line, marker, span, step_line,
@@ -37,6 +39,8 @@ pub use times::{Part, PartName, Times};
 mod attacks;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod receipt_tests;
 #[cfg(test)]
 mod snapshots_deploys;
 #[cfg(test)]

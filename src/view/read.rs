@@ -179,6 +179,7 @@ fn sha(record: &StageRecord, run: Option<Run<'_>>) -> Option<CommitSha> {
 pub(super) fn step_view(action: &Action) -> StepView {
     let (kind, resource) = match action {
         Action::Fetch => ("fetch", None),
+        Action::Prepare => ("prepare", None),
         Action::Build { .. } => ("build", None),
         Action::Migrate { .. } => ("migrate", None),
         Action::Start { .. } => ("start", None),

@@ -14,13 +14,14 @@ use serde_json::json;
 use super::clean::{clean_line, cut};
 use super::limit::{Limits, shorten};
 use super::markdown;
+use super::receipt::Row;
 use super::stage::{StagePhase, StageView, StepRow};
 use crate::model::{CheckState, DeploymentState, FailureKind, Seconds, StageName, Timestamp};
 
 /// The most that GitHub takes as a comment, in characters; we count bytes, which are never fewer.
 ///
 /// Source: the answer "body is too long (maximum is 65536 characters)".
-const MAX_COMMENT: usize = 65_536;
+pub(super) const MAX_COMMENT: usize = 65_536;
 
 /// The most that GitHub takes as a check run's summary.
 ///
@@ -71,7 +72,7 @@ enum Format {
 static MARKDOWN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(Format::Markdown));
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(Format::Plain));
 
-const TEMPLATES: [(&str, &str); 16] = [
+const TEMPLATES: [(&str, &str); 19] = [
     ("body", include_str!("../../templates/comment/body.md.j2")),
     ("failure", include_str!("../../templates/comment/failure.md.j2")),
     ("footer", include_str!("../../templates/comment/footer.md.j2")),
@@ -80,6 +81,9 @@ const TEMPLATES: [(&str, &str); 16] = [
     ("health", include_str!("../../templates/comment/health.md.j2")),
     ("history", include_str!("../../templates/comment/history.md.j2")),
     ("line", include_str!("../../templates/check/line.txt.j2")),
+    ("receipt", include_str!("../../templates/comment/receipt.md.j2")),
+    ("receipt_gates", include_str!("../../templates/comment/receipt_gates.md.j2")),
+    ("receipt_help", include_str!("../../templates/comment/receipt_help.md.j2")),
     ("service_state", include_str!("../../templates/comment/service_state.md.j2")),
     ("services", include_str!("../../templates/comment/services.md.j2")),
     ("stage", include_str!("../../templates/comment/stage.md.j2")),
@@ -158,6 +162,13 @@ pub fn line(view: &StageView) -> String {
 /// One line for a terminal about one step: what it is, how far it is, how long it took.
 pub fn step_line(row: &StepRow) -> String {
     clean_line(&rendered(&PLAIN, "step_line", Value::from(Serde(row))))
+}
+
+/// The answer to a comment; `left_out` parts are not among these.
+pub(super) fn receipt_text(marker: &str, parts: &[Row], left_out: usize) -> String {
+    let marker = Value::from_safe_string(marker.to_owned());
+    let values = context! { marker, parts => Value::from(Serde(&parts)), left_out };
+    rendered(&MARKDOWN, "receipt", values)
 }
 
 fn plain(view: &StageView, template: &str) -> String {

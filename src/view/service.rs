@@ -91,9 +91,12 @@ fn working(action: &Action) -> ServiceState {
         Action::Start { .. } => ServiceState::Starting,
         Action::Shift { .. } => ServiceState::Switching,
         Action::Check { .. } => ServiceState::Checking,
-        Action::Fetch | Action::Retire { .. } | Action::Tidy | Action::Remove { .. } | Action::Prove { .. } => {
-            ServiceState::Waiting
-        }
+        Action::Fetch
+        | Action::Prepare
+        | Action::Retire { .. }
+        | Action::Tidy
+        | Action::Remove { .. }
+        | Action::Prove { .. } => ServiceState::Waiting,
     }
 }
 

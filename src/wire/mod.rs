@@ -9,6 +9,7 @@
 //! - What is malformed is told apart: bytes that are no JSON ([`WireError::NotJson`], refused) and
 //!   JSON that GitHub signed but that lacks what its event must have ([`WireError::Poison`], kept).
 
+mod comment;
 mod parse;
 mod payload;
 mod signature;

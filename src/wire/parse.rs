@@ -6,9 +6,10 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::payload::{CommentPayload, DeletePayload, Outline, PullRequestPayload, PushPayload, Repository};
+use super::comment::{issue_comment, review, review_comment};
+use super::payload::{DeletePayload, Outline, PullRequestPayload, PushPayload, Repository};
 use crate::model::{
-    BadId, Branch, CommentEvent, CommitSha, DeliveryId, Event, PullNumber, PullRequestAction, PushEvent, RepoName,
+    BadId, Branch, CommitSha, DeliveryId, Event, PullNumber, PullRequestAction, PushEvent, RepoName, Timestamp,
 };
 
 /// A delivery that was understood.
@@ -54,7 +55,7 @@ pub enum WireError {
 }
 
 /// Why one event could not be read, before it is known to whom it belongs.
-enum Unreadable {
+pub(super) enum Unreadable {
     Json(serde_json::Error),
     Value(String),
 }
@@ -72,8 +73,17 @@ impl From<BadId> for Unreadable {
     }
 }
 
-const KNOWN: [&str; 7] =
-    ["pull_request", "push", "issue_comment", "delete", "installation", "installation_repositories", "ping"];
+const KNOWN: [&str; 9] = [
+    "pull_request",
+    "push",
+    "issue_comment",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "delete",
+    "installation",
+    "installation_repositories",
+    "ping",
+];
 
 /// The event's name where it is one that is handled, else `other`: a closed set, for metrics.
 pub fn event_label(event_header: Option<&str>) -> &'static str {
@@ -89,6 +99,8 @@ pub fn parse(event_header: Option<&str>, delivery_header: Option<&str>, body: &[
         "pull_request" => pull_request(body),
         "push" => push(body),
         "issue_comment" => issue_comment(body),
+        "pull_request_review" => review(body),
+        "pull_request_review_comment" => review_comment(body),
         "delete" => delete(body),
         "installation" | "installation_repositories" => serde_json::from_slice::<IgnoredAny>(body)
             .map(|_| Parsed::Event(Event::InstallationChanged))
@@ -116,7 +128,10 @@ fn pull_request(body: &[u8]) -> Result<Parsed, Unreadable> {
         "closed" => PullRequestAction::Closed,
         _ => return Ok(Parsed::Ignored { why: "an action that changes no stage" }),
     };
+    // It only ever moves a witness to a later time: without it, our own clock counts.
+    let updated_at = payload.pull_request.updated_at.and_then(|at| at.parse::<jiff::Timestamp>().ok());
     Ok(Parsed::Event(Event::PullRequest {
+        updated_at: updated_at.map_or(Timestamp(0), |at| Timestamp(at.as_millisecond())),
         repo: repo(&payload.repository)?,
         number: PullNumber(payload.number),
         action,
@@ -140,26 +155,6 @@ fn push(body: &[u8]) -> Result<Parsed, Unreadable> {
     })))
 }
 
-fn issue_comment(body: &[u8]) -> Result<Parsed, Unreadable> {
-    let payload: CommentPayload<'_> = serde_json::from_slice(body)?;
-    if payload.action != "created" {
-        return Ok(Parsed::Ignored { why: "a comment that is not new" });
-    }
-    if payload.issue.pull_request.is_none() {
-        return Ok(Parsed::Ignored { why: "a comment on an issue" });
-    }
-    let Some(author) = payload.comment.user else {
-        return Ok(Parsed::Ignored { why: "a comment without an author" });
-    };
-    Ok(Parsed::Event(Event::Comment(CommentEvent {
-        repo: repo(&payload.repository)?,
-        number: PullNumber(payload.issue.number),
-        comment: payload.comment.id,
-        author: author.actor(),
-        body: payload.comment.body.into_owned(),
-    })))
-}
-
 fn delete(body: &[u8]) -> Result<Parsed, Unreadable> {
     let payload: DeletePayload<'_> = serde_json::from_slice(body)?;
     if payload.ref_type != "branch" {
@@ -169,7 +164,7 @@ fn delete(body: &[u8]) -> Result<Parsed, Unreadable> {
     Ok(Parsed::Event(Event::BranchDeleted { repo: repo(&payload.repository)?, branch }))
 }
 
-fn repo(repository: &Repository<'_>) -> Result<RepoName, BadId> {
+pub(super) fn repo(repository: &Repository<'_>) -> Result<RepoName, BadId> {
     RepoName::new(repository.full_name.as_ref())
 }
 

@@ -48,6 +48,8 @@ pub(super) struct PullRequestPayload<'a> {
 pub(super) struct Pull<'a> {
     #[serde(borrow)]
     pub(super) head: Head<'a>,
+    #[serde(borrow)]
+    pub(super) updated_at: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -79,8 +81,56 @@ pub(super) struct CommentPayload<'a> {
     pub(super) issue: Issue<'a>,
     #[serde(borrow)]
     pub(super) comment: Comment<'a>,
+    #[serde(borrow, default)]
+    pub(super) changes: Changes<'a>,
     #[serde(borrow)]
     pub(super) repository: Repository<'a>,
+}
+
+/// A comment at a line of the changes.
+#[derive(Deserialize)]
+pub(super) struct ReviewCommentPayload<'a> {
+    #[serde(borrow)]
+    pub(super) action: Cow<'a, str>,
+    pub(super) pull_request: Numbered,
+    #[serde(borrow)]
+    pub(super) comment: Comment<'a>,
+    #[serde(borrow, default)]
+    pub(super) changes: Changes<'a>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ReviewPayload<'a> {
+    #[serde(borrow)]
+    pub(super) action: Cow<'a, str>,
+    pub(super) pull_request: Numbered,
+    #[serde(borrow)]
+    pub(super) review: Comment<'a>,
+    #[serde(borrow, default)]
+    pub(super) changes: Changes<'a>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Numbered {
+    pub(super) number: u64,
+}
+
+/// What an edit replaced; empty for everything else.
+#[derive(Deserialize, Default)]
+pub(super) struct Changes<'a> {
+    #[serde(borrow)]
+    pub(super) body: Option<Before<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Before<'a> {
+    /// `null` where there was no text.
+    #[serde(borrow)]
+    pub(super) from: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -94,8 +144,14 @@ pub(super) struct Issue<'a> {
 #[derive(Deserialize)]
 pub(super) struct Comment<'a> {
     pub(super) id: u64,
+    /// `null` for a review without a text.
     #[serde(borrow)]
-    pub(super) body: Cow<'a, str>,
+    pub(super) body: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) created_at: Option<Cow<'a, str>>,
+    /// What a review has in its place.
+    #[serde(borrow)]
+    pub(super) submitted_at: Option<Cow<'a, str>>,
     /// `null` when the account is gone.
     #[serde(borrow)]
     pub(super) user: Option<Account<'a>>,

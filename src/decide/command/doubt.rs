@@ -1,0 +1,150 @@
+//! Where GitHub may read a line in another way than our parser does.
+//!
+//! Both follow `CommonMark`; its extensions have no such specification, and its corners are many. A
+//! line in doubt never runs:
+//!
+//! - a table may begin with the last line of a paragraph, and a footnote's name may hold almost
+//!   anything: both are looked for in every run of lines without an empty one;
+//! - what stands directly below a quote, a list or the like may belong to it;
+//! - `~` and `$` open and close more than one rule can tell, also over several lines.
+
+use std::ops::Range;
+
+use crate::model::Block;
+
+/// Runs of lines that may belong to a block, in order.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    runs: Vec<(Range<usize>, Block)>,
+}
+
+impl Blocks {
+    /// Looks through a comment once.
+    pub(super) fn of(body: &str) -> Self {
+        let mut blocks = Self::default();
+        let mut at = 0;
+        let mut above = None;
+        let mut is_empty_footnote = false;
+        let mut run_begin = 0;
+        let mut begun: Option<(usize, Block)> = None;
+        for line in body.split_inclusive('\n') {
+            let begin = at;
+            at += line.len();
+            if line.trim().is_empty() {
+                // A footnote without a text waits for it.
+                if is_empty_footnote {
+                    continue;
+                }
+                blocks.runs.extend(begun.take().map(|(from, block)| (from..begin, block)));
+                above = None;
+                continue;
+            }
+            let run = above.map_or(begin, |_| run_begin);
+            run_begin = run;
+            if begun.is_none() && is_footnote(line) {
+                // Whether an odd name is one decides over the lines above as well.
+                begun = Some((if has_plain_name(line) { begin } else { run }, Block::Footnote));
+            } else if begun.is_none() && is_below_head(line) {
+                begun = above.map(|above| (above, Block::Table));
+            }
+            above = Some(begin);
+            is_empty_footnote = is_footnote(line) && line.trim_end().ends_with("]:");
+        }
+        blocks.runs.extend(begun.map(|(from, block)| (from..at, block)));
+        blocks
+    }
+
+    /// The block that a place may belong to.
+    pub(super) fn at(&self, place: usize) -> Option<Block> {
+        let next = self.runs.partition_point(|(run, _)| run.end <= place);
+        self.runs.get(next).filter(|(run, _)| run.contains(&place)).map(|(_, block)| *block)
+    }
+}
+
+/// A row of dashes and bars: the line above it is a table's head.
+fn is_below_head(line: &str) -> bool {
+    let is_row = line.contains('-') && line.contains(['|', ':']);
+    is_row && line.chars().all(|c| "|:-\u{b}".contains(c) || c.is_ascii_whitespace())
+}
+
+fn is_footnote(line: &str) -> bool {
+    line.trim_start().strip_prefix("[^").is_some_and(|rest| rest.contains("]:"))
+}
+
+fn has_plain_name(footnote: &str) -> bool {
+    let name = footnote.trim_start().trim_start_matches("[^").split(']').next().unwrap_or_default();
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Whether a paragraph that begins at a place stands directly below something that ends at another,
+/// without an empty line between.
+pub(super) fn is_directly_below(body: &str, paragraph: usize, end: usize) -> bool {
+    let begin = body[..paragraph].rfind('\n').map_or(0, |at| at + 1);
+    let Some(above) = begin.checked_sub(1).and_then(|before| body.get(..before)) else { return false };
+    let above_begins = above.rfind('\n').map_or(0, |at| at + 1);
+    end > above_begins && !above[above_begins..].trim().is_empty()
+}
+
+/// From the first to the last sign of a kind, all may be struck out or a formula.
+#[derive(Debug, Default)]
+pub(super) struct Signs([Option<Range<usize>>; 2]);
+
+impl Signs {
+    pub(super) fn of(body: &str, paragraph: &Range<usize>) -> Self {
+        let text = body.get(paragraph.clone()).unwrap_or_default();
+        Self(['~', '$'].map(|sign| {
+            let (first, last) = (text.find(sign)?, text.rfind(sign)?);
+            // A formula can also take away the end of what began before it, such as a link.
+            let begin = if sign == '$' { 0 } else { first };
+            (first < last).then_some(paragraph.start + begin..paragraph.start + last + 1)
+        }))
+    }
+
+    /// Whether a piece of text may be more than text.
+    pub(super) fn touch(&self, piece: &Range<usize>) -> bool {
+        self.0.iter().flatten().any(|signs| signs.start < piece.end && piece.start < signs.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_and_footnotes_are_found_in_runs_of_lines() {
+        let at = |text: &str, place: usize| Blocks::of(text).at(place);
+        assert_eq!(at("a\nb|c\r\n-|-\nd", 2), Some(Block::Table));
+        assert_eq!(at("a\nb|c\r\n-|-\nd", 1), None);
+        assert_eq!(at("a\n :-\nb\n\nc", 6), Some(Block::Table));
+        assert_eq!(at("a\n :-\nb\n\nc", 9), None);
+        assert_eq!(at("a\n [^[]:b\nc", 10), Some(Block::Footnote));
+        assert_eq!(at("[^a]:\n\nb\n\nc", 7), Some(Block::Footnote));
+        assert_eq!(at("[^a]:\n\nb\n\nc", 10), None);
+        assert_eq!(at("z\n\na```\n/x\n[^ 1]:```", 8), Some(Block::Footnote));
+        assert_eq!(at("/x\n[^1]: a", 1), None);
+        assert_eq!(at("-|-\na", 4), None);
+        assert_eq!(at("a - b\n[^a]\nb|c", 12), None);
+    }
+
+    #[test]
+    fn a_line_directly_below_is_told_from_one_with_space_between() {
+        for (text, end, is_below) in [
+            ("- a\n/x", 3, true),
+            ("- a\n/x", 4, true),
+            ("- a\n\n/x", 5, false),
+            ("- a\nb\n/x", 4, false),
+            ("/x", 0, false),
+        ] {
+            let paragraph = text.find("/x").expect("it is there");
+            assert_eq!(is_directly_below(text, paragraph, end), is_below, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn signs_touch_what_stands_between_them() {
+        let touch = |text: &str, piece| Signs::of(text, &(0..text.len())).touch(&piece);
+        assert!(touch("a~b\n/x\nc~d", 4..6) && touch("a~b\n/x\nc~d", 0..3));
+        assert!(touch("[\n/x\n$$]($)", 2..4));
+        assert!(!touch("a~b\n/x\nc~d", 0..1) && !touch("a~b\n/x\n$", 4..6));
+    }
+}

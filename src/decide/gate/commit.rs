@@ -1,0 +1,233 @@
+//! The gates about the commit: that it is the one that was seen, who vouches for it, and where it
+//! comes from.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    ActorKind, Allow, Binding, ChecksWanted, ForkPolicy, Gate, GateResult, LockScope, Permission, StageRule, Trigger,
+    UserId, Verb,
+};
+
+use super::{
+    Case, CheckApp, CheckOutcome, CheckRun, Fact, Facts, Origin, Review, ReviewState, brings_what_ran, closed, open,
+    unknown,
+};
+
+const AGAIN: &str = "look at the new head, then give the command again";
+
+pub(super) fn bound(case: &Case<'_>, facts: &Facts) -> GateResult {
+    let gate = Gate::Commit;
+    let Fact::Known(pull) = &facts.pull else { return unknown(gate, "the head of the pull request") };
+    if let Some(named) = &case.ask.sha {
+        let now = pull.head_now.short();
+        if named.matches(&pull.head_now) {
+            return open(gate, format!("{now} is the head"));
+        }
+        return closed(gate, format!("{named} is not the head, {now} is"), format!("look at {now}, then approve it"));
+    }
+    let Fact::Known(binding) = &facts.bound else { return unknown(gate, "which head the author of the comment saw") };
+    match binding {
+        // It may have moved since it was bound: what runs is what was seen, or nothing.
+        Binding::Bound(sha) if *sha != pull.head_now => closed(
+            gate,
+            format!("the head was {} when the comment was written and is {} now", sha.short(), pull.head_now.short()),
+            AGAIN,
+        ),
+        Binding::Bound(sha) => open(gate, format!("{} was the head when the comment was written, and is", sha.short())),
+        Binding::Moved { seen, now } if seen == now => closed(
+            gate,
+            format!("the head moved away from {} after the comment was written, and back", seen.short()),
+            AGAIN,
+        ),
+        Binding::Moved { seen, now } => closed(
+            gate,
+            format!("the head was {} when the comment was written and is {} now", seen.short(), now.short()),
+            AGAIN,
+        ),
+        Binding::SameSecond { seen, now } => closed(
+            gate,
+            format!("a push came in the same second as the comment: {} before, {} now", seen.short(), now.short()),
+            AGAIN,
+        ),
+        Binding::NeverWitnessed { now } => closed(
+            gate,
+            format!("Greenroom learned of the head {} only after the comment was written", now.short()),
+            "give the command again",
+        ),
+    }
+}
+
+pub(super) fn fork(case: &Case<'_>, rule: &StageRule, facts: &Facts) -> GateResult {
+    let gate = Gate::Fork;
+    // On the command line nobody brings a pull request's code by the way.
+    let origin = match (case.ask.verb, case.ask.pull) {
+        (Verb::Promote, _) => facts.source.known().map(|source| source.origin),
+        (Verb::Redeploy | Verb::Retry, _) if case.ask.place != LockScope::Own => Some(Origin::Own),
+        (_, None) => Some(Origin::Own),
+        (_, Some(_)) => facts.pull.known().map(|pull| pull.origin),
+    };
+    match origin {
+        None => return unknown(gate, "whose repository the commit comes from"),
+        Some(Origin::Own) => return open(gate, "the commit is of this repository"),
+        Some(Origin::Fork) => {}
+    }
+    if matches!(rule.trigger, Trigger::PullRequest { forks: ForkPolicy::Never, .. }) {
+        return closed(gate, "pull requests from forks get no stage here", "push the branch to this repository");
+    }
+    let Some(sha) = case.commit(facts) else { return unknown(gate, "which commit it is about") };
+    match &facts.approval {
+        Fact::Known(Some(approved)) if approved == sha => open(gate, format!("{} is approved", sha.short())),
+        Fact::Known(approved) => {
+            let found = match approved {
+                Some(old) => format!("the fork's commit {} is not approved, {} was", sha.short(), old.short()),
+                None => format!("the fork's commit {} is not approved", sha.short()),
+            };
+            closed(gate, found, format!("somebody with the right reads it and writes approve {}", sha.short()))
+        }
+        Fact::Unknown => unknown(gate, "which commit is approved"),
+    }
+}
+
+pub(super) fn approvals(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResult {
+    let gate = Gate::Approvals;
+    if allow.approvals == 0 {
+        return open(gate, "none are asked for");
+    }
+    let Some(sha) = case.commit(facts) else { return unknown(gate, "which commit it is about") };
+    let (Fact::Known(reviews), Fact::Known(pull)) = (&facts.reviews, &facts.pull) else {
+        return unknown(gate, "the reviews");
+    };
+    let decided = decided(reviews);
+    let people = || decided.values().filter(|review| review.kind == ActorKind::Person && review.by != pull.author);
+    let writes = |review: &Review| match review.role {
+        Fact::Known(role) => Fact::Known(role >= Permission::Write),
+        Fact::Unknown => Fact::Unknown,
+    };
+    let against = || people().filter(|review| review.state == ReviewState::ChangesRequested);
+    if let Some(review) = against().find(|review| writes(review) == Fact::Known(true)) {
+        let found = format!("{} asked for changes", review.login);
+        return closed(gate, found, format!("settle it with {}, who then approves", review.login));
+    }
+    if let Some(review) = against().find(|review| writes(review) == Fact::Unknown) {
+        return unknown(gate, &format!("whether {} may ask for changes", review.login));
+    }
+    let pro = || people().filter(|review| review.state == ReviewState::Approved && review.sha == *sha);
+    let count = |is: Fact<bool>| pro().filter(|review| writes(review) == is).count();
+    let (sure, unsure) = (count(Fact::Known(true)), count(Fact::Unknown));
+    let wanted = usize::try_from(allow.approvals).unwrap_or(usize::MAX);
+    let found = format!("{sure} of {wanted} approvals of {} by others with write access", sha.short());
+    if sure >= wanted {
+        open(gate, found)
+    } else if sure + unsure >= wanted {
+        unknown(gate, "what a reviewer may do")
+    } else {
+        closed(gate, found, format!("{} more with write access approve exactly {}", wanted - sure, sha.short()))
+    }
+}
+
+/// What each person said last. A remark takes nothing back.
+fn decided(reviews: &[Review]) -> BTreeMap<UserId, &Review> {
+    let mut last: BTreeMap<UserId, &Review> = BTreeMap::new();
+    for review in reviews.iter().filter(|review| review.state != ReviewState::Commented) {
+        let place = last.entry(review.by).or_insert(review);
+        if review.at >= place.at {
+            *place = review;
+        }
+    }
+    last
+}
+
+pub(super) fn checks(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResult {
+    let gate = Gate::Checks;
+    let Some(sha) = case.commit(facts) else { return unknown(gate, "which commit it is about") };
+    let checks = match &facts.checks {
+        Fact::Known(checks) if checks.sha == *sha => checks,
+        Fact::Known(_) | Fact::Unknown => return unknown(gate, &format!("the checks of {}", sha.short())),
+    };
+    let newest = newest(&checks.runs);
+    let named = |name: &str| newest.values().filter(|run| run.name == name).copied().collect::<Vec<_>>();
+    let wanted: Vec<&CheckRun> = match &allow.checks {
+        ChecksWanted::None => return open(gate, "none are asked for"),
+        ChecksWanted::All => newest.values().copied().collect(),
+        ChecksWanted::Named(names) => {
+            if let Some(missing) = names.iter().find(|name| named(name).is_empty()) {
+                return closed(
+                    gate,
+                    format!("{} has no check {missing}", sha.short()),
+                    format!("have {missing} run on it"),
+                );
+            }
+            names.iter().flat_map(|name| named(name)).collect()
+        }
+    };
+    if wanted.is_empty() {
+        return closed(gate, format!("{} has no check at all", sha.short()), "have its checks run");
+    }
+    let of =
+        |outcome| wanted.iter().filter(|run| run.outcome == outcome).map(|run| run.name.as_str()).collect::<Vec<_>>();
+    if let [first, ..] = of(CheckOutcome::Failed).as_slice() {
+        return closed(gate, format!("{first} failed on {}", sha.short()), format!("make {first} pass"));
+    }
+    if let [first, ..] = of(CheckOutcome::Running).as_slice() {
+        let way_out = format!("wait for {first}, then give the command again");
+        return closed(gate, format!("{first} is still running on {}", sha.short()), way_out);
+    }
+    if let [first, ..] = of(CheckOutcome::Unknown).as_slice() {
+        return unknown(gate, &format!("how {first} ended"));
+    }
+    open(gate, format!("{} of {} passed on {}", wanted.len(), wanted.len(), sha.short()))
+}
+
+/// The newest run of each check that is not ours.
+fn newest(runs: &[CheckRun]) -> BTreeMap<(CheckApp, &str), &CheckRun> {
+    let mut newest: BTreeMap<(CheckApp, &str), &CheckRun> = BTreeMap::new();
+    for run in runs.iter().filter(|run| run.app != CheckApp::Ourselves) {
+        let place = newest.entry((run.app, run.name.as_str())).or_insert(run);
+        if run.number >= place.number {
+            *place = run;
+        }
+    }
+    newest
+}
+
+pub(super) fn up_to_date(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResult {
+    let gate = Gate::UpToDate;
+    if !allow.up_to_date {
+        return open(gate, "it may be behind");
+    }
+    let Some(sha) = case.commit(facts) else { return unknown(gate, "which commit it is about") };
+    match &facts.divergence {
+        Fact::Known(divergence) if divergence.sha == *sha && divergence.behind_by == 0 => {
+            open(gate, format!("{} holds everything of its base", sha.short()))
+        }
+        Fact::Known(divergence) if divergence.sha == *sha => {
+            let commits = if divergence.behind_by == 1 { "commit" } else { "commits" };
+            let found = format!("{} lacks {} {commits} of its base", sha.short(), divergence.behind_by);
+            closed(gate, found, "bring the branch up to date, then give the command again")
+        }
+        Fact::Known(_) | Fact::Unknown => unknown(gate, "what the branch lacks of its base"),
+    }
+}
+
+pub(super) fn branch(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResult {
+    let gate = Gate::Branch;
+    if allow.branches.is_empty() {
+        return open(gate, "every branch may");
+    }
+    let from = if brings_what_ran(case.ask.verb) {
+        facts.source.known().map(|source| (&source.branch, source.origin))
+    } else {
+        facts.pull.known().map(|pull| (&pull.head_branch, pull.origin))
+    };
+    let Some((branch, origin)) = from else { return unknown(gate, "which branch the commit is of") };
+    let listed = allow.branches.iter().map(|pattern| pattern.0.as_str()).collect::<Vec<_>>().join(", ");
+    let way_out = format!("use one of the branches {listed}");
+    // Whoever forks may call a branch what they like.
+    if origin == Origin::Fork {
+        return closed(gate, format!("{} is a branch of a fork", branch.0), way_out);
+    }
+    if allow.branches.iter().any(|pattern| pattern.matches(branch)) {
+        return open(gate, format!("{} is one of {listed}", branch.0));
+    }
+    closed(gate, format!("{} is none of {listed}", branch.0), way_out)
+}

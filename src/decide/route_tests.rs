@@ -1,0 +1,102 @@
+//! What each event means for which stages, as a table.
+
+use super::fixture::{actor, pull, pull_record, record, repo, sha, shop, stage};
+use super::*;
+use crate::model::{
+    Branch, CommitSha, Event, GoneReason, Place, PullNumber, PullRequestAction, PushEvent, StageKind, StageRecord,
+    StageStatus, Subject, Target, Timestamp,
+};
+
+fn pull_event(number: u64, action: PullRequestAction) -> Event {
+    let updated_at = Timestamp(0);
+    Event::PullRequest { repo: repo(), number: PullNumber(number), action, head: sha('f'), actor: actor(), updated_at }
+}
+
+fn pushed(branch: &str, after: Option<CommitSha>) -> Event {
+    Event::Push(PushEvent { repo: repo(), branch: Branch(branch.into()), after, actor: None })
+}
+
+fn told(event: &Event, stages: &[StageRecord], seen: &Sighting) -> String {
+    let intents = route(event, &shop(), stages, seen);
+    let line = |intent: &Intent| match intent {
+        Intent::Follow { stage, target, .. } => format!("{stage} -> {target:?}"),
+        Intent::Nudge { stage } => format!("nudge {stage}"),
+        Intent::Ring { stage } => format!("ring {stage}"),
+    };
+    intents.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn events_become_goals() {
+    let none = Sighting::default();
+    let known = [pull_record(7)];
+    let branch_stage =
+        record("feature-x", Subject::Branch(Branch("feature-x".into())), Target::Branch(Branch("feature-x".into())));
+    let prod = record("prod", Subject::Branch(Branch("main".into())), Target::Branch(Branch("main".into())));
+    let cases: Vec<(Event, Vec<StageRecord>, &str)> = vec![
+        (pull_event(7, PullRequestAction::Opened), vec![], "pr-7 -> PullRequest(PullNumber(7))"),
+        (pull_event(7, PullRequestAction::Synchronize), known.to_vec(), "pr-7 -> PullRequest(PullNumber(7))"),
+        (pull_event(7, PullRequestAction::Labeled), known.to_vec(), "nudge pr-7"),
+        (pull_event(7, PullRequestAction::Labeled), vec![], "pr-7 -> PullRequest(PullNumber(7))"),
+        (pull_event(7, PullRequestAction::Closed), known.to_vec(), "pr-7 -> PullRequest(PullNumber(7))"),
+        (pushed("main", Some(sha('a'))), vec![], "prod -> Branch(Branch(\"main\"))"),
+        (pushed("feature-x", Some(sha('a'))), vec![], "feature-x -> Branch(Branch(\"feature-x\"))"),
+        (pushed("wip", Some(sha('a'))), vec![], ""),
+        (pushed("feature-x", None), vec![branch_stage.clone()], "feature-x -> Gone(BranchDeleted)"),
+        (pushed("main", None), vec![prod], ""),
+        (
+            Event::BranchDeleted { repo: repo(), branch: Branch("feature-x".into()) },
+            vec![branch_stage],
+            "feature-x -> Gone(BranchDeleted)",
+        ),
+    ];
+    for (event, stages, expected) in cases {
+        assert_eq!(told(&event, &stages, &none), expected, "{event:?}");
+    }
+}
+
+#[test]
+fn reconciling_finds_what_no_event_told() {
+    let event = Event::Reconcile { repo: repo() };
+    let seen = |open: &[u64], existing: &[&str]| Sighting {
+        open: open.iter().map(|number| pull(*number)).collect(),
+        existing: existing.iter().map(|text| (stage(text).name, Place::default())).collect(),
+    };
+    let gone = StageRecord { status: StageStatus::Gone { removed: 3 }, ..pull_record(7) };
+    let live = StageRecord { status: StageStatus::Live { sha: sha('a') }, ..pull_record(7) };
+    assert_eq!(told(&event, &[], &seen(&[7], &[])), "pr-7 -> PullRequest(PullNumber(7))", "an opening that was missed");
+    assert_eq!(
+        told(&event, std::slice::from_ref(&live), &seen(&[], &["pr-7"])),
+        "nudge pr-7",
+        "a closing that was missed"
+    );
+    assert_eq!(told(&event, std::slice::from_ref(&live), &seen(&[7], &["pr-7"])), "", "all is well");
+    assert_eq!(
+        told(&event, std::slice::from_ref(&gone), &seen(&[], &["pr-7"])),
+        "ring pr-7",
+        "something of it came back"
+    );
+    assert_eq!(told(&event, &[gone], &seen(&[], &[])), "", "gone is gone");
+    assert_eq!(
+        told(&event, &[], &seen(&[], &["pr-9"])),
+        "pr-9 -> PullRequest(PullNumber(9))",
+        "a stage the database lost"
+    );
+    assert_eq!(told(&event, &[], &seen(&[], &["mystery"])), "", "what nobody can explain is kept");
+    let mut lasting = seen(&[], &["pr-9"]);
+    for place in lasting.existing.values_mut() {
+        place.kind = StageKind::Permanent;
+    }
+    assert_eq!(told(&event, &[], &lasting), "", "a permanent stage is judged by no pull request");
+    let by_name = |existing: &[&str], target: Target| {
+        let event = Event::Requested { repo: repo(), stage: stage("old").name, target };
+        told(&event, &[], &seen(&[], existing))
+    };
+    let gone = Target::Gone(GoneReason::Requested);
+    assert_eq!(by_name(&["old"], gone.clone()), "old -> Gone(Requested)", "what is there goes by its name");
+    assert_eq!(by_name(&[], gone), "", "what is not there is no stage");
+    assert_eq!(by_name(&["old"], Target::Commit(sha('a'))), "", "and nothing else is made of it");
+    let main = Branch("main".into());
+    let prod = record("prod", Subject::Branch(main.clone()), Target::Branch(main));
+    assert_eq!(told(&event, &[prod], &seen(&[], &[])), "ring prod", "a push that was missed");
+}
