@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use greenroom::model::{FailureKind, Migrate, Output, Scale, Seconds};
 use greenroom::port::{Cloud, Phase, PortError};
-use machine::{Machine, Step, get, until};
+use machine::{Machine, Step, get, site, until};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,7 +350,7 @@ async fn the_log_of_what_serves_can_be_read() {
     let machine = Machine::new().await;
     let one = machine.web("one");
     machine.go_live(&one).await;
-    let lines = machine.cloud.logs(&one.spec.stage, &one.service().name, 1).await.unwrap();
+    let lines = machine.cloud.logs(site(&one.spec.stage), &one.service().name, 1).await.unwrap();
     assert_eq!(lines, ["one listens"]);
     machine.tear_down().await;
 }

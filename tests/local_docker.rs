@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use greenroom::local::{Allowed, DockerSettings, LocalCloud, LocalSettings};
 use greenroom::model::{
-    Artifact, FailureKind, Generation, Health, ImageSpec, Migrate, Observed, Output, Runtime, Scale, Seconds,
-    SecretRef, ServiceSpec, Size, StageId, StageSpec, Timestamp, VersionKey,
+    Artifact, FailureKind, Generation, Health, ImageSpec, Migrate, Observed, Output, Place, Runtime, Scale, Seconds,
+    SecretRef, ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
 };
-use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout};
+use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -147,7 +147,8 @@ impl World {
             stage: self.stage.clone(),
             sha: "0123456789012345678901234567890123456789".parse().expect("a commit"),
             pull: None,
-            kind: greenroom::model::StageKind::Ephemeral,
+            kind: StageKind::Ephemeral,
+            place: Place::default(),
             services: vec![service],
             expires: None,
             digest: "digest".into(),
@@ -196,14 +197,16 @@ impl World {
 
     async fn tear_down(&self) {
         let begun = Instant::now();
-        for resource in self.cloud.observe(&self.stage).await.expect("it can be observed").resources {
-            while self.cloud.remove(&self.stage, &resource).await.expect("it can be removed") != Progress::Done(()) {
+        for resource in self.cloud.observe(site(&self.stage)).await.expect("it can be observed").resources {
+            while self.cloud.remove(site(&self.stage), &resource).await.expect("it can be removed")
+                != Progress::Done(())
+            {
                 assert!(begun.elapsed() < PATIENCE, "{resource} does not go");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        assert_eq!(self.cloud.observe(&self.stage).await.expect("it can be observed"), Observed::default());
-        assert_eq!(self.cloud.stages().await.expect("stages can be listed"), []);
+        assert_eq!(self.cloud.observe(site(&self.stage)).await.expect("it can be observed"), Observed::default());
+        assert_eq!(self.cloud.stages(&[]).await.expect("stages can be listed"), []);
         assert_eq!(self.containers(), Vec::<String>::new());
         let filter = format!("label=greenroom.repo={}", self.stage.repo);
         assert_eq!(docker(&["images", "--quiet", "--filter", &filter]), "", "no image is left");
@@ -232,7 +235,7 @@ async fn a_container_starts_rolls_and_leaves_nothing() {
     assert_eq!(world.name().await, "two");
     assert_eq!(world.containers().len(), 1, "the old version is gone");
     let service = &two.spec.services[0].name;
-    assert_eq!(world.cloud.logs(&world.stage, service, 5).await.unwrap(), ["two listens"]);
+    assert_eq!(world.cloud.logs(site(&world.stage), service, 5).await.unwrap(), ["two listens"]);
     world.tear_down().await;
 }
 
@@ -371,4 +374,12 @@ async fn no_value_of_the_environment_is_on_a_command_line() {
     assert!(seen.iter().all(|words| !words.contains("hunter2")), "{seen:?}");
     assert_eq!(world.name().await, "hunter2", "the program got its secret");
     world.tear_down().await;
+}
+
+static ANYWHERE: Place =
+    Place { app: None, kind: StageKind::Ephemeral, aws: None, domain: None, base: None, retain: false };
+
+/// A stage on this machine: there is one place.
+fn site(stage: &StageId) -> Site<'_> {
+    Site { stage, place: &ANYWHERE }
 }

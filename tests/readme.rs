@@ -25,6 +25,8 @@ fn is_printed_by(name: &str, args: &[&str]) {
     );
 }
 
+/// The table is of the whole program.
+#[cfg(feature = "aws")]
 #[test]
 fn the_settings_are_those_of_the_program() {
     is_printed_by("settings", &["schema", "--settings"]);
@@ -33,4 +35,26 @@ fn the_settings_are_those_of_the_program() {
 #[test]
 fn the_keys_are_those_of_the_configuration() {
     is_printed_by("keys", &["schema", "--table"]);
+}
+
+/// One row for the commands that are for the same people.
+#[test]
+fn who_may_command_is_what_the_policy_says() {
+    use greenroom::model::{Permission, StageKind, Verb, default_role};
+    let kinds = [StageKind::Ephemeral, StageKind::Permanent, StageKind::Production];
+    let mut rows: Vec<([Permission; 3], Vec<String>)> = Vec::new();
+    for verb in Verb::ALL.into_iter().filter(|verb| *verb != Verb::Help) {
+        let roles = kinds.map(|kind| default_role(verb, kind));
+        let name = format!("`{verb}`");
+        match rows.iter_mut().find(|(other, _)| *other == roles) {
+            Some((_, names)) => names.push(name),
+            None => rows.push((roles, vec![name])),
+        }
+    }
+    let row = |(roles, names): &([Permission; 3], Vec<String>)| {
+        format!("| {} | {} |", names.join(", "), roles.map(|role| format!("`{}`", role.name())).join(" | "))
+    };
+    let expected: Vec<String> = rows.iter().map(row).collect();
+    let part = part("who");
+    assert_eq!(part.lines().skip(2).collect::<Vec<_>>(), expected);
 }

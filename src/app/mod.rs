@@ -3,9 +3,15 @@
 //! The only module that knows every part, and the only one that reads the environment, the clock
 //! and chance.
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "aws")]
+mod calls;
+pub mod foundation;
 mod log;
 mod planner;
 mod settings;
+mod target;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -22,17 +28,22 @@ use tokio_util::sync::CancellationToken;
 use crate::build::{BuildSettings, DockerBuilder, UnpackLimits};
 use crate::engine::{Engine, EngineSettings, Ports};
 use crate::github::{GitHub, GitHubSettings, ProxySettings};
-use crate::local::{Allowed, DockerSettings, LocalCloud, LocalSettings, ServerEnv};
+use crate::local::{Allowed, DockerSettings, LocalSettings, ServerEnv};
 use crate::model::Timestamp;
 use crate::port::{Clock, Store};
 use crate::server::{self, DoorMetrics, DoorState, Limits};
 use crate::store;
 use crate::wire::Secrets;
 
+#[cfg(feature = "aws")]
+pub use aws::doctor;
 pub use log::{start_log, start_log_in};
 pub use planner::planner;
+use target::Running;
+
 pub use settings::{
-    LogFormat, SECRETS, SecretVariable, ServerSecrets, ServerSettings, StoreSettings, TargetName, private_key,
+    AwsArgs, LogFormat, NatGatewayCount, PreviewCapacityName, SECRETS, SecretVariable, ServerSecrets, ServerSettings,
+    StoreSettings, TargetName, private_key,
 };
 
 /// The machine's clock.
@@ -49,7 +60,7 @@ impl Clock for SystemClock {
 /// A server that is ready to run: everything opened, nothing started.
 pub struct App {
     engine: Arc<Engine>,
-    local: Arc<LocalCloud>,
+    target: Running,
     listener: TcpListener,
     door: DoorState,
 }
@@ -59,21 +70,18 @@ impl App {
     pub async fn open(settings: &ServerSettings, secrets: ServerSecrets) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let forge = connect(settings, secrets.private_key, clock.clone())?;
+        let mut target = Running::open(settings, clock.clone()).await?;
+        let store = target.store.clone();
         let builder = DockerBuilder::new(BuildSettings {
             data_dir: settings.data.join("build"),
             docker: PathBuf::from("docker"),
             docker_env: docker_env(),
-            registry: settings.registry.clone(),
+            registry: target.registry.clone(),
+            cache: settings.registry.clone(),
             limits: UnpackLimits::default(),
             concurrency: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         })
         .context("cannot set up the builder")?;
-        let local = LocalCloud::start(local_settings(settings, clock.clone())?)
-            .await
-            .context("cannot set up the local target")?;
-        // After the lock on the data folder: no other server works on these lanes any more.
-        let store = store::open_for_server(settings.store.database_url.expose_secret()).await;
-        let store = store.context("cannot open the database")?;
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}: set GREENROOM_LISTEN to a free address", settings.listen))?;
@@ -81,12 +89,13 @@ impl App {
         let ports = Ports {
             store: store.clone(),
             forge: Arc::new(forge),
-            cloud: local.clone(),
+            cloud: target.cloud.clone(),
             builder: Arc::new(builder),
             clock: clock.clone(),
         };
         let engine = Arc::new(Engine::new(ports, EngineSettings::default(), bell.clone()));
         let metrics = DoorMetrics::new(engine.metrics().registry().clone()).context("cannot register the metrics")?;
+        target.count_in(engine.metrics().registry()).context("cannot register the target's metrics")?;
         let webhook = Secrets::new(secrets.webhook, secrets.webhook_previous)?;
         let door = DoorState {
             store,
@@ -96,7 +105,7 @@ impl App {
             metrics: Arc::new(metrics),
             limits: Limits::default(),
         };
-        Ok(Self { engine, local, listener, door })
+        Ok(Self { engine, target, listener, door })
     }
 
     /// Where webhooks are received.
@@ -104,9 +113,9 @@ impl App {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Where stages answer.
-    pub fn proxy_address(&self) -> SocketAddr {
-        self.local.proxy_address()
+    /// Where the stages of this machine answer; `None` where they run elsewhere.
+    pub fn proxy_address(&self) -> Option<SocketAddr> {
+        self.target.proxy_address()
     }
 
     /// The database, to read what the server does.
@@ -116,13 +125,13 @@ impl App {
 
     /// Serves until `stop`. Stages go on running after it.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { engine, local, listener, door } = self;
+        let Self { engine, target, listener, door } = self;
         engine.ring_chores().await.context("the database does not take the first ring")?;
         let work = tokio::spawn(engine.run(stop.clone()));
         let served = server::serve(listener, door, stop.clone().cancelled_owned()).await;
         stop.cancel();
         work.await.context("the engine panicked")?;
-        local.shutdown().await;
+        target.shutdown().await;
         served.context("the door failed")
     }
 }
@@ -243,10 +252,21 @@ fn variable(name: &str) -> Option<String> {
 
 /// What the Docker command line needs, and nothing else of ours.
 fn docker_env() -> Vec<(String, String)> {
-    ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"]
-        .into_iter()
-        .filter_map(|name| Some((name.to_owned(), variable(name)?)))
-        .collect()
+    [
+        "PATH",
+        "HOME",
+        "DOCKER_HOST",
+        "DOCKER_CONFIG",
+        "DOCKER_CONTEXT",
+        "DOCKER_CERT_PATH",
+        "DOCKER_TLS_VERIFY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+    ]
+    .into_iter()
+    .filter_map(|name| Some((name.to_owned(), variable(name)?)))
+    .collect()
 }
 
 /// Secrets for stages that are written `env:NAME`: only variables under this prefix, so that no

@@ -6,19 +6,19 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
-use super::{ServerSettings, SystemClock, connect, local_settings, open_existing_store};
+use super::{ServerSettings, SystemClock, connect, open_existing_store};
 use crate::engine::{Engine, EngineSettings, Ports};
-use crate::local::LocalObserver;
 use crate::model::{Artifact, CommitSha, Output, ServiceSpec, StageId};
 use crate::port::{BuildJob, Builder, Clock, PortError, PortResult, Progress, TarballStream};
 
 /// Opens the server's database and target for looking at, beside a server that may be running.
 pub async fn planner(settings: &ServerSettings, private_key: SecretString) -> anyhow::Result<Engine> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = open_existing_store(&settings.store).await?;
     let ports = Ports {
-        store: open_existing_store(&settings.store).await?,
+        store: store.clone(),
         forge: Arc::new(connect(settings, private_key, clock.clone())?),
-        cloud: Arc::new(LocalObserver::new(local_settings(settings, clock.clone())?)),
+        cloud: super::target::observer(settings, clock.clone(), store).await?,
         builder: Arc::new(NoBuilder),
         clock,
     };

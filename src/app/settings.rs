@@ -27,8 +27,71 @@ pub struct StoreSettings {
 /// Where stages run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TargetName {
+    /// On AWS: ECS behind a load balancer.
+    #[cfg(feature = "aws")]
+    Aws,
     /// On this machine.
     Local,
+}
+
+/// Where stages run when nothing is said.
+const DEFAULT_TARGET: &str = if cfg!(feature = "aws") { "aws" } else { "local" };
+
+/// How many NAT gateways a foundation has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NatGatewayCount {
+    /// Programs have public addresses of their own, into which nothing is let.
+    #[value(name = "0")]
+    Zero,
+    #[value(name = "1")]
+    One,
+    /// One in each zone.
+    #[value(name = "2")]
+    Two,
+}
+
+/// What previews run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreviewCapacityName {
+    Fargate,
+    /// Much cheaper; AWS may take a task away with two minutes' notice.
+    FargateSpot,
+}
+
+/// How stages on AWS are made. Credentials come by the standard `AWS_*` chain.
+#[derive(Debug, Clone, Args)]
+pub struct AwsArgs {
+    /// Begins every name on AWS; another one for each Greenroom in an account.
+    #[arg(long, env = "GREENROOM_AWS_NAME", default_value = "greenroom", value_name = "NAME", value_parser = aws_name)]
+    pub aws_name: String,
+    /// NAT gateways of a foundation; without one, programs have public addresses that let nothing in.
+    #[arg(long, env = "GREENROOM_AWS_NAT_GATEWAYS", default_value = "0", value_name = "0|1|2")]
+    pub aws_nat_gateways: NatGatewayCount,
+    /// What previews run on.
+    #[arg(long, env = "GREENROOM_AWS_PREVIEW_CAPACITY", default_value = "fargate", value_name = "CAPACITY")]
+    pub aws_preview_capacity: PreviewCapacityName,
+    /// The ARN of a policy that bounds every role that is made.
+    #[arg(long, env = "GREENROOM_AWS_PERMISSIONS_BOUNDARY", value_name = "ARN")]
+    pub aws_permissions_boundary: Option<String>,
+}
+
+impl Default for AwsArgs {
+    fn default() -> Self {
+        Self {
+            aws_name: "greenroom".to_owned(),
+            aws_nat_gateways: NatGatewayCount::Zero,
+            aws_preview_capacity: PreviewCapacityName::Fargate,
+            aws_permissions_boundary: None,
+        }
+    }
+}
+
+fn aws_name(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 20 && text.starts_with(|c: char| c.is_ascii_lowercase());
+    if fits && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Ok(text.to_owned());
+    }
+    Err("up to 20 lower-case letters, digits and hyphens, a letter first".into())
 }
 
 /// How log lines look.
@@ -58,11 +121,13 @@ pub struct ServerSettings {
     #[arg(long, env = "GREENROOM_GITHUB_APP_ID", value_name = "ID")]
     pub github_app_id: u64,
     /// Where stages run.
-    #[arg(long, env = "GREENROOM_TARGET", default_value = "local")]
+    #[arg(long, env = "GREENROOM_TARGET", default_value = DEFAULT_TARGET)]
     pub target: TargetName,
-    /// A registry for the build cache, without scheme.
+    /// A registry in place of ECR's own address, without scheme; on one machine, where the build cache is kept.
     #[arg(long, env = "GREENROOM_REGISTRY", value_name = "HOST/PATH")]
     pub registry: Option<String>,
+    #[command(flatten)]
+    pub aws: AwsArgs,
     /// Where stages on this machine answer.
     #[arg(long, env = "GREENROOM_PROXY_LISTEN", default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
     pub proxy_listen: SocketAddr,

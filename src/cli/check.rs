@@ -13,7 +13,7 @@ use crate::config;
 use crate::decide::resolve;
 use crate::model::{
     Addressing, Branch, CommitSha, DraftPolicy, ForkPolicy, LocalCommands, Problem, Project, PullNumber, RepoName,
-    Seconds, Service, ServiceName, StageId, StageName, StagePattern, StageRule, Trigger,
+    Scheme, Seconds, Service, ServiceName, StageId, StageName, StagePattern, StageRule, Trigger,
 };
 
 /// More of a file is not read: the check refuses it by its size.
@@ -210,6 +210,7 @@ fn some_branch(rule: &StageRule) -> Branch {
 
 /// A file that names a zone is meant for it; any other for one machine, as `serve` is set by default.
 fn addressing(project: &Project) -> Addressing {
-    let (scheme, port) = if project.domain.is_some() { ("https", None) } else { ("http", Some(8088)) };
-    Addressing { scheme: scheme.into(), zone: "localhost".into(), port, local_commands: LocalCommands::Run }
+    let (scheme, port) =
+        if project.domain.is_some() { (Scheme::HttpsIfCertified, None) } else { (Scheme::Http, Some(8088)) };
+    Addressing { scheme, zone: "localhost".into(), port, local_commands: LocalCommands::Run }
 }

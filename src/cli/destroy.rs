@@ -20,7 +20,7 @@ Examples:
 pub(super) struct Destroy {
     #[command(flatten)]
     stage: StageArgs,
-    /// Remove a permanent stage too.
+    /// Remove a permanent stage too, and one that the database does not know but the target does.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -32,11 +32,12 @@ impl Destroy {
         let Self { stage, yes, follow } = self;
         let stage = stage.id();
         let store = follow.open().await?;
-        let Some(record) = store.stage(&stage).await.context("cannot read the stage")? else {
+        let record = store.stage(&stage).await.context("cannot read the stage")?;
+        if record.is_none() && !yes {
             let message = format!("there is no stage {stage}: `greenroom status --repo {}` lists them", stage.repo);
             return Err(ExitStatus::Usage.error(message));
-        };
-        if is_permanent(&record) && !yes {
+        }
+        if record.as_ref().is_some_and(is_permanent) && !yes {
             return Err(
                 ExitStatus::Usage.error(format!("{stage} does not go by itself: --yes removes it all the same"))
             );

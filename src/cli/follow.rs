@@ -127,7 +127,7 @@ fn style(format: OutputFormat) -> ProgressStyle {
     }
 }
 
-async fn put(store: &dyn Store, stage: &StageId, target: &Target) -> anyhow::Result<DeliveryId> {
+pub(super) async fn put(store: &dyn Store, stage: &StageId, target: &Target) -> anyhow::Result<DeliveryId> {
     let id = DeliveryId::new(format!("cli-{}", app::chance_id()))?;
     let StageId { repo, name } = stage.clone();
     let event = Event::Requested { repo: repo.clone(), stage: name, target: target.clone() };

@@ -3,13 +3,17 @@
 //! Results go to standard output, once, as text or as one JSON document. What happens on the way,
 //! and what went wrong, goes to standard error.
 
+mod audit;
 mod bench;
 mod check;
 mod demo;
 mod deploy;
 mod destroy;
+#[cfg(feature = "aws")]
+mod doctor;
 mod exit;
 mod follow;
+mod foundation;
 mod init;
 mod plan;
 mod printer;
@@ -18,6 +22,7 @@ mod schema;
 mod serve;
 mod stage;
 mod status;
+mod sweep;
 
 use clap::{Parser, Subcommand};
 
@@ -42,7 +47,7 @@ Exit codes:
 
 Examples:
   greenroom init
-  greenroom serve --github-app-id 12345 --local-allow acme/shop
+  greenroom serve --github-app-id 12345
   greenroom deploy pr-42 --repo acme/shop --pr 42"
 )]
 pub struct Cli {
@@ -55,6 +60,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Audit(audit::Audit),
     Bench(bench::Bench),
     Check(check::Check),
     Demo(demo::Demo),
@@ -62,11 +68,15 @@ enum Verb {
     DemoApp(demo::DemoApp),
     Deploy(Box<deploy::Deploy>),
     Destroy(Box<destroy::Destroy>),
+    #[cfg(feature = "aws")]
+    Doctor(doctor::Doctor),
+    Foundation(Box<foundation::Foundation>),
     Init(init::Init),
     Plan(Box<plan::Plan>),
     Schema(schema::Schema),
     Serve(Box<serve::Serve>),
     Status(Box<status::Status>),
+    Sweep(Box<sweep::Sweep>),
 }
 
 impl Cli {
@@ -75,24 +85,32 @@ impl Cli {
         let format = if self.json { OutputFormat::Json } else { OutputFormat::Human };
         let mut printer = Printer::standard(format);
         let result = match self.verb {
+            Verb::Audit(audit) => run_async(audit.run(&mut printer)),
             Verb::Bench(bench) => bench.run(&mut printer),
             Verb::Check(check) => check.run(&mut printer),
             Verb::Demo(demo) => run_async(demo.run(&mut printer)),
             Verb::DemoApp(app) => run_async(app.run()),
             Verb::Deploy(deploy) => run_async(deploy.run(&mut printer)),
             Verb::Destroy(destroy) => run_async(destroy.run(&mut printer)),
+            #[cfg(feature = "aws")]
+            Verb::Doctor(doctor) => run_async(doctor.run(&mut printer)),
+            Verb::Foundation(foundation) => run_async(foundation.run(&mut printer)),
             Verb::Init(init) => init.run(&mut printer),
             Verb::Plan(plan) => run_async(plan.run(&mut printer)),
             Verb::Schema(schema) => schema.run(&mut printer),
             Verb::Serve(serve) => run_async(serve.run(&mut printer)),
             Verb::Status(status) => run_async(status.run(&mut printer)),
+            Verb::Sweep(sweep) => run_async(sweep.run(&mut printer)),
         };
         result.unwrap_or_else(|error| printer.error(&error))
     }
 }
 
 fn run_async<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    // One processor is left to the database's thread: with more workers than processors they take
+    // turns, and everybody who waits for a commit waits for a turn as well.
+    let workers = std::thread::available_parallelism().map_or(1, |all| all.get().saturating_sub(1).max(1));
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?.block_on(work)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use super::{ExitStatus, Printer};
 use crate::app::{self, ServerSettings};
 use crate::engine::{Engine, Preview};
 use crate::model::{
-    Action, Generation, GoneReason, Interruption, Plan as Steps, RepoName, Runs, SkipReason, StageId, StageName, Step,
-    StepKey, Target, Wanted,
+    Action, ChangeKind, Generation, GoneReason, Interruption, Plan as Steps, RepoName, ResourceChange, Runs,
+    SkipReason, StageId, StageName, Step, StepKey, Target, Wanted,
 };
 
 /// Show what a deploy would do, without doing it.
@@ -57,6 +57,9 @@ struct Document {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Box<Steps>>,
+    /// What preparing the stage changes on the target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<ResourceChange>,
 }
 
 impl Plan {
@@ -67,7 +70,11 @@ impl Plan {
         let engine = app::planner(&settings, app::private_key()?).await?;
         let (generation, preview) = preview(&engine, &stage, target).await?;
         let status = status_of(&preview);
-        printer.result(&document(stage, generation, preview), human)?;
+        let changes = match &preview {
+            Preview::Plan(plan) => engine.changes(plan).await.context("cannot tell what preparing would change")?,
+            _ => Vec::new(),
+        };
+        printer.result(&Document { changes, ..document(stage, generation, preview) }, human)?;
         Ok(status)
     }
 }
@@ -113,13 +120,13 @@ fn document(stage: StageId, generation: Generation, preview: Preview) -> Documen
             ("kept", Some(reason.to_owned()), None)
         }
     };
-    Document { repo: stage.repo, stage: stage.name, generation, ruling, reason, plan }
+    Document { repo: stage.repo, stage: stage.name, generation, ruling, reason, plan, changes: Vec::new() }
 }
 
 fn human(document: &Document) -> String {
     let head = format!("{}/{}", document.repo, document.stage);
     match (&document.plan, &document.reason) {
-        (Some(plan), _) => plan_text(&head, plan),
+        (Some(plan), _) => plan_text(&head, plan) + &changes_text(&document.changes),
         (None, Some(reason)) if document.ruling == "misconfigured" => reason.clone(),
         (None, reason) => format!("{head}: {}", reason.as_deref().unwrap_or_default()),
     }
@@ -153,9 +160,27 @@ fn plan_text(head: &str, plan: &Steps) -> String {
     text
 }
 
+/// One line for each thing that preparing changes.
+fn changes_text(changes: &[ResourceChange]) -> String {
+    let mut text = String::new();
+    for ResourceChange { change, kind, name, details } in changes {
+        let sign = match change {
+            ChangeKind::Added => "+",
+            ChangeKind::Changed => "~",
+            ChangeKind::Replaced => "±",
+            ChangeKind::Removed => "-",
+        };
+        let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {sign} {kind} {name}{details}");
+    }
+    text
+}
+
 fn words(action: &Action) -> String {
     match action {
         Action::Fetch => "fetch the source".to_owned(),
+        Action::Prepare => "make what the stage needs besides its programs".to_owned(),
         Action::Build { service } => format!("build {service}"),
         Action::Migrate { service } => format!("run the migration of {service}"),
         Action::Start { service } => format!("start {service} beside what serves, until it is healthy"),

@@ -14,7 +14,8 @@ Secrets come by the environment alone:
   GREENROOM_GITHUB_PRIVATE_KEY       the App's private key as PEM, or the path of its file
 
 Examples:
-  greenroom serve --github-app-id 12345 --local-allow acme/shop
+  greenroom serve --github-app-id 12345
+  greenroom serve --github-app-id 12345 --target local --local-allow acme/shop
   GREENROOM_DATABASE_URL=postgres://greenroom@db/greenroom greenroom serve --github-app-id 12345")]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -27,8 +28,8 @@ impl Serve {
         let stop = app::stop_on_signal()?;
         let app = App::open(&self.settings, ServerSecrets::from_environment()?).await?;
         let (door, proxy) = (app.address()?, app.proxy_address());
-        printer
-            .note(&format!("webhooks at http://{door}/webhook, stages at http://<stage>.localhost:{}", proxy.port()))?;
+        let stages = proxy.map(|proxy| format!(", stages at http://<stage>.localhost:{}", proxy.port()));
+        printer.note(&format!("webhooks at http://{door}/webhook{}", stages.unwrap_or_default()))?;
         app.run(stop).await?;
         Ok(ExitStatus::Ok)
     }

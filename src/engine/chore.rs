@@ -12,6 +12,9 @@ use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, 
 const DELIVERIES_MILLIS: i64 = 3 * 86_400_000;
 /// Handled deliveries are remembered for longer than that, so that none is handled twice.
 const REMEMBERED_MILLIS: i64 = 7 * 86_400_000;
+/// Witnessed heads bind a comment to what its author could have seen, and receipts tell a comment
+/// that was answered; nobody comes back to either later.
+const WITNESSED_MILLIS: i64 = 90 * 86_400_000;
 /// A delivery that failed this often will not go through by trying.
 const TRIES: usize = 5;
 /// News of the installation that one run answers.
@@ -21,7 +24,7 @@ const HEALED_AT_ONCE: usize = 100;
 
 impl Engine {
     /// One run of a periodic duty.
-    pub(super) async fn chore(&self, held: &Held, chore: Chore) -> PortResult<Wake> {
+    pub(super) async fn chore(&self, held: &mut Held, chore: Chore) -> PortResult<Wake> {
         let now = self.ports.clock.now();
         match chore {
             Chore::Deliveries => self.heal_deliveries(now).await?,
@@ -36,10 +39,12 @@ impl Engine {
                 }
             }
             Chore::Sweep => {
-                let stages = self.ports.cloud.stages().await?;
-                self.ask_to_reconcile(stages.into_iter().map(|stage| stage.repo), now).await?;
                 let forgotten = self.ports.store.prune(now.after_millis(-REMEMBERED_MILLIS)).await?;
                 tracing::debug!(forgotten, "forgot {forgotten} handled deliveries");
+                let forgotten = self.ports.store.forget(now.after_millis(-WITNESSED_MILLIS)).await?;
+                tracing::debug!(forgotten, "forgot {forgotten} old heads and receipts");
+                let repos = self.sweep(held).await?;
+                self.ask_to_reconcile(repos, now).await?;
             }
         }
         Ok(Wake::At(now.after(chore.period())))

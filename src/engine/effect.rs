@@ -7,7 +7,7 @@ use crate::decide::{backoff_millis, version_key};
 use crate::model::{
     Action, Failure, FailureKind, Output, ServiceName, StageSpec, Step, StepEventKind, StepKey, Wanted,
 };
-use crate::port::{BuildJob, Phase, PortError, PortResult, Progress, Rollout};
+use crate::port::{BuildJob, Phase, PortError, PortResult, Progress, Rollout, Site};
 
 /// A passing fault that lasts for this many tries is no longer passing.
 const TRIES: u32 = 12;
@@ -38,6 +38,7 @@ impl Engine {
     async fn act(&self, run: &Run, step: &Step) -> PortResult<Progress<Output>> {
         match &step.action {
             Action::Fetch => self.fetch(spec_of(run)?).await,
+            Action::Prepare => self.ports.cloud.prepare(spec_of(run)?).await,
             Action::Build { service } => self.build(run, service).await,
             Action::Migrate { service } => self.roll(run, service, Phase::Migrate).await,
             Action::Start { service } => self.roll(run, service, Phase::Start).await,
@@ -51,7 +52,7 @@ impl Engine {
                 }
                 Ok(Progress::Done(Output::Nothing))
             }
-            Action::Remove { resource } => match self.ports.cloud.remove(&run.deploy.plan.stage, resource).await? {
+            Action::Remove { resource } => match self.ports.cloud.remove(site_of(run), resource).await? {
                 Progress::Done(()) => Ok(Progress::Done(Output::Nothing)),
                 Progress::Pending { again_millis, note } => Ok(Progress::Pending { again_millis, note }),
             },
@@ -60,7 +61,7 @@ impl Engine {
     }
 
     async fn fetch(&self, spec: &StageSpec) -> PortResult<Progress<Output>> {
-        self.ports.cloud.admits(&spec.stage).await?;
+        self.ports.cloud.admits(Site { stage: &spec.stage, place: &spec.place }).await?;
         let path = match self.ports.builder.source(&spec.stage, &spec.sha).await? {
             Some(path) => path,
             None => {
@@ -76,7 +77,7 @@ impl Engine {
         let service = service_of(spec, service)?;
         let fetched = run.log.output(&StepKey("fetch".into()));
         let Some(Output::Source { path }) = fetched else { return Err(missing("the source", &spec.stage)) };
-        let job = BuildJob { stage: &spec.stage, sha: &spec.sha, service, source: path };
+        let job = BuildJob { stage: &spec.stage, place: &spec.place, sha: &spec.sha, service, source: path };
         self.ports.builder.ensure(&job).await
     }
 
@@ -98,7 +99,7 @@ impl Engine {
     }
 
     async fn prove(&self, run: &Run, planned: u32) -> PortResult<Progress<Output>> {
-        let left = self.ports.cloud.observe(&run.deploy.plan.stage).await?.resources;
+        let left = self.ports.cloud.inventory(site_of(run)).await?;
         if left.is_empty() {
             return Ok(Progress::Done(Output::Left { removed: planned, left }));
         }
@@ -106,6 +107,10 @@ impl Engine {
         let summary = format!("{} of {planned} left: {}", left.len(), names.join(", "));
         Err(PortError::failed(FailureKind::Environment, summary, "Greenroom tries again in five minutes."))
     }
+}
+
+fn site_of(run: &Run) -> Site<'_> {
+    Site { stage: &run.deploy.plan.stage, place: &run.deploy.plan.place }
 }
 
 fn spec_of(run: &Run) -> PortResult<&StageSpec> {

@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 
 use super::Engine;
-use crate::decide::{Intent, Sighting, route};
+use crate::decide::{Intent, Sighting, route, witness};
 use crate::model::{
-    AppName, DraftPolicy, Event, ForkPolicy, Generation, Lane, Project, RepoName, StageId, StageName, StagePattern,
-    StageRecord, StageRule, StageStatus, Subject, Target, Timestamp, Trigger, Wake,
+    AppName, AuditEntry, AwsRoles, CommandRules, DraftPolicy, Event, ForkPolicy, Generation, Lane, Project, RepoName,
+    StageId, StageName, StagePattern, StagePolicy, StageRecord, StageRule, StageStatus, Subject, Target, Timestamp,
+    Trigger, Wake, Witness,
 };
-use crate::port::{AuditEntry, Held, InboxRow, IntakeWrite, PortResult};
+use crate::port::{Held, InboxRow, IntakeWrite, PortResult};
 
 /// Events handled in one transaction.
 const DRAIN: u32 = 200;
@@ -32,7 +33,7 @@ impl Engine {
         }
         let project = self.routing(repo).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
-        let seen = self.look(repo, &rows).await?;
+        let seen = self.look(repo, &rows, &stages).await?;
         let mut board = Board::new(repo, stages, self.ports.clock.now());
         for row in &rows {
             board.take(row, &project, &seen);
@@ -51,16 +52,24 @@ impl Engine {
         })
     }
 
-    /// Looks at the world once for all reconciling events of a drain.
-    async fn look(&self, repo: &RepoName, rows: &[InboxRow]) -> PortResult<Sighting> {
-        if !rows.iter().any(|row| matches!(row.event, Event::Reconcile { .. })) {
+    /// Looks at the world once for all events of a drain that need it.
+    async fn look(&self, repo: &RepoName, rows: &[InboxRow], stages: &[StageRecord]) -> PortResult<Sighting> {
+        let reconciles = rows.iter().any(|row| matches!(row.event, Event::Reconcile { .. }));
+        if !reconciles && !rows.iter().any(|row| removes_unknown(&row.event, stages)) {
             return Ok(Sighting::default());
         }
-        let open = self.ports.forge.open_pull_requests(repo).await?;
-        let existing = self.ports.cloud.stages().await?;
-        let existing = existing.into_iter().filter(|id| id.repo == *repo).map(|id| id.name).collect();
-        Ok(Sighting { open, existing })
+        let open = if reconciles { self.ports.forge.open_pull_requests(repo).await? } else { Vec::new() };
+        let existing = self.existing().await?;
+        let of_repo = existing.iter().filter(|(id, _)| id.repo == *repo);
+        Ok(Sighting { open, existing: of_repo.map(|(id, place)| (id.name.clone(), place.clone())).collect() })
     }
+}
+
+/// Whether somebody wants a stage gone that the database does not know: where it lives is told by
+/// the target alone.
+fn removes_unknown(event: &Event, stages: &[StageRecord]) -> bool {
+    let Event::Requested { stage, target: Target::Gone(_), .. } = event else { return false };
+    stages.iter().all(|record| record.id.name != *stage)
 }
 
 /// The stages of one repository while a drain changes them.
@@ -72,19 +81,21 @@ pub(super) struct Board<'a> {
     changed: BTreeSet<StageName>,
     rings: BTreeSet<StageName>,
     done: Vec<i64>,
+    witnesses: Vec<Witness>,
     audit: Vec<AuditEntry>,
 }
 
 impl<'a> Board<'a> {
     pub(super) fn new(repo: &'a RepoName, stages: Vec<StageRecord>, now: Timestamp) -> Self {
-        let (changed, rings, done, audit) = Default::default();
-        Self { repo, now, stages, changed, rings, done, audit }
+        let (changed, rings, done, witnesses, audit) = Default::default();
+        Self { repo, now, stages, changed, rings, done, witnesses, audit }
     }
 
     fn take(&mut self, row: &InboxRow, project: &Project, seen: &Sighting) {
         for (stage, target) in self.judge(&row.event, project, seen) {
             self.audit.push(self.entry(row, &stage, &target));
         }
+        self.witnesses.extend(witness(&row.event, row.at));
         self.done.push(row.seq);
     }
 
@@ -99,7 +110,7 @@ impl<'a> Board<'a> {
                 Intent::Nudge { stage } => self.raise(&stage),
                 Intent::Follow { stage, subject, target } => {
                     goals.push((stage.clone(), target.clone()));
-                    self.follow(stage, subject, target);
+                    self.follow(stage, subject, target, seen);
                 }
             }
         }
@@ -120,7 +131,7 @@ impl<'a> Board<'a> {
         }
     }
 
-    fn follow(&mut self, name: StageName, subject: Subject, target: Target) {
+    fn follow(&mut self, name: StageName, subject: Subject, target: Target, seen: &Sighting) {
         self.raise(&name);
         if let Some(record) = self.stages.iter_mut().find(|record| record.id.name == name) {
             record.subject = subject;
@@ -128,6 +139,7 @@ impl<'a> Board<'a> {
             record.touched_at = self.now;
             return;
         }
+        let place = seen.existing.get(&name).cloned();
         self.stages.push(StageRecord {
             id: StageId { repo: self.repo.clone(), name },
             subject,
@@ -136,6 +148,9 @@ impl<'a> Board<'a> {
             status: StageStatus::New,
             approval: None,
             lock: None,
+            queue: Vec::new(),
+            keep_until: None,
+            place,
             touched_at: self.now,
             expires_at: None,
         });
@@ -153,10 +168,11 @@ impl<'a> Board<'a> {
     }
 
     fn write(self) -> IntakeWrite {
-        let Self { repo, stages, changed, rings, done, audit, now: _ } = self;
+        let Self { repo, stages, changed, rings, done, witnesses, audit, now: _ } = self;
         let stages = stages.into_iter().filter(|record| changed.contains(&record.id.name)).collect();
         let lane = |name: StageName| Lane::Stage(StageId { repo: repo.clone(), name });
-        IntakeWrite { stages, rings: rings.into_iter().map(lane).collect(), done, poison: Vec::new(), audit }
+        let rings = rings.into_iter().map(lane).collect();
+        IntakeWrite { stages, rings, done, witnesses, audit, ..IntakeWrite::default() }
     }
 }
 
@@ -188,11 +204,14 @@ fn previews_only() -> Project {
         expires: None,
         max: None,
         cors: None,
+        allow: StagePolicy::default(),
     };
     Project {
         app: AppName::new("unknown").unwrap_or_else(|_| unreachable!("a valid name")),
         aws: None,
+        aws_roles: AwsRoles::default(),
         domain: None,
+        commands: CommandRules::default(),
         stages: vec![rule],
         services: Vec::new(),
         digest: String::new(),

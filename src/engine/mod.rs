@@ -20,6 +20,7 @@ mod ruling;
 mod run;
 mod stage;
 mod surfaces;
+mod sweep;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -35,6 +36,7 @@ pub use loader::CONFIG_PATH;
 pub use metrics::EngineMetrics;
 pub use preview::Preview;
 pub use report::stage_view;
+pub use sweep::{Fate, SweepReport, SweepRow};
 
 /// How long a claimed lane is ours; a killed process delays its lanes by this much at most.
 const LEASE_MILLIS: i64 = 60_000;
@@ -75,6 +77,7 @@ pub struct Engine {
     settings: EngineSettings,
     bell: Arc<Notify>,
     projects: loader::ProjectCache,
+    sighted: tokio::sync::Mutex<Option<sweep::Sighted>>,
     metrics: EngineMetrics,
 }
 
@@ -82,7 +85,8 @@ impl Engine {
     /// An engine over these ports. `bell` is rung by whoever makes lanes due in this process, to
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
-        Self { ports, settings, bell, projects: loader::ProjectCache::default(), metrics: EngineMetrics::default() }
+        let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
+        Self { ports, settings, bell, projects, sighted, metrics: EngineMetrics::default() }
     }
 
     /// What the engine counts.

@@ -7,9 +7,10 @@ use super::intake::Board;
 use super::ruling::Ruling;
 use crate::decide::{Present, Sighting, plan};
 use crate::model::{
-    Changed, CommitSha, Event, Plan, Problems, Release, StageId, StageName, StageRecord, StageStatus, Target, Wanted,
+    Action, Changed, CommitSha, Event, Observed, Plan, Problems, Release, ResourceChange, StageId, StageName,
+    StageRecord, StageStatus, Target, Wanted,
 };
-use crate::port::{PortError, PortResult};
+use crate::port::{PortError, PortResult, Site};
 
 /// What the engine would do about a stage now.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,9 +60,31 @@ impl Engine {
         })
     }
 
+    /// What preparing would change for a plan that begins with it.
+    pub async fn changes(&self, plan: &Plan) -> PortResult<Vec<ResourceChange>> {
+        match &plan.wanted {
+            Wanted::Live(spec) if plan.steps.iter().any(|step| step.action == Action::Prepare) => {
+                self.ports.cloud.changes(spec).await
+            }
+            Wanted::Live(_) | Wanted::Gone(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Observes the stage and plans. `None`: it is gone, and nothing is left of it.
     pub(super) async fn draft(&self, record: &StageRecord, wanted: &Wanted) -> PortResult<Option<Plan>> {
-        let observed = self.ports.cloud.observe(&record.id).await?;
+        let place = record.place.clone().unwrap_or_default();
+        let (place, blueprint) = match wanted {
+            Wanted::Live(spec) => (spec.place.clone(), self.ports.cloud.blueprint(spec)),
+            Wanted::Gone(_) => (place, None),
+        };
+        let site = Site { stage: &record.id, place: &place };
+        let observed = match wanted {
+            Wanted::Live(_) => self.ports.cloud.observe(site).await?,
+            Wanted::Gone(_) => {
+                let resources = self.ports.cloud.inventory(site).await?;
+                Observed { resources, ..Observed::default() }
+            }
+        };
         let is_gone = matches!((&record.status, wanted), (StageStatus::Gone { .. }, Wanted::Gone(_)));
         if is_gone && observed.resources.is_empty() {
             return Ok(None);
@@ -70,8 +93,13 @@ impl Engine {
         // A stage that is gone has nothing in common with what it once ran.
         let release = release.filter(|_| !observed.services.is_empty());
         let changed = self.changed(record, release.as_ref(), wanted).await?;
-        let present = Present { observed: &observed, release: release.as_ref(), changed: &changed };
-        Ok(Some(plan(&record.id, record.generation, wanted, &present)))
+        let present = Present {
+            observed: &observed,
+            release: release.as_ref(),
+            changed: &changed,
+            blueprint: blueprint.as_deref(),
+        };
+        Ok(Some(plan(&record.id, &place, record.generation, wanted, &present)))
     }
 
     async fn changed(&self, record: &StageRecord, release: Option<&Release>, wanted: &Wanted) -> PortResult<Changed> {

@@ -1,11 +1,11 @@
 //! What a stage should be now: its target, resolved by asking GitHub, under the policy.
 
-use super::Engine;
+use super::{CONFIG_PATH, Engine};
 use crate::config;
 use crate::decide::{Admission, admit, admit_place, resolve};
 use crate::model::{
-    CommitSha, GoneReason, Problems, Project, PullNumber, PullRequestState, StageName, StagePattern, StageRecord,
-    StageRule, StageSpec, Subject, Target, Wanted,
+    CommitSha, GoneReason, Position, Problem, Problems, Project, PullNumber, PullRequestState, StageName, StagePattern,
+    StageRecord, StageRule, StageSpec, Subject, Target, Wanted,
 };
 use crate::port::{PortError, PortResult};
 
@@ -127,7 +127,25 @@ impl Engine {
         // The commit's own file may narrow the rule: an earlier expiry counts.
         let rule = project.stages.iter().find(|own| own.pattern == rule.pattern).unwrap_or(rule);
         let spec: StageSpec = resolve(&project, rule, &record.id, &sha, pull, &self.ports.cloud.addressing());
+        if let Some(problems) = self.objections(record, &spec) {
+            return Ok(Ruling::Misconfigured { sha, problems });
+        }
         Ok(Ruling::Want(Wanted::Live(Box::new(spec))))
+    }
+
+    /// What stands between a resolved stage and this target.
+    fn objections(&self, record: &StageRecord, spec: &StageSpec) -> Option<Problems> {
+        let mut objections = self.ports.cloud.objections(spec);
+        if record.place.as_ref().is_some_and(|place| place.is_elsewhere(&spec.place)) {
+            objections
+                .push("the stage lives in another account or region: destroy it first, then deploy it anew".into());
+        }
+        if objections.is_empty() {
+            return None;
+        }
+        let at = Position { line: 1, column: 1 };
+        let problem = |message| Problem { at, path: String::new(), message };
+        Some(Problems { file: CONFIG_PATH.into(), problems: objections.into_iter().map(problem).collect() })
     }
 }
 

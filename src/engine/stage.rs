@@ -105,6 +105,10 @@ impl Engine {
         if let Some(wake) = self.stays_failed(record, &wanted).await? {
             return Ok(Some(wake));
         }
+        if let Wanted::Live(spec) = &wanted {
+            // On disk before anything is made there.
+            record.place = Some(spec.place.clone());
+        }
         let Some(plan) = self.draft(record, &wanted).await? else { return Ok(Some(Wake::OnBell)) };
         let now = self.ports.clock.now();
         if let (true, Wanted::Live(spec)) = (plan.steps.is_empty(), &wanted) {
@@ -112,6 +116,7 @@ impl Engine {
             self.set_status(held, record, StageStatus::Live { sha: spec.sha.clone() }).await?;
             return Ok(Some(self.after_live(record)));
         }
+        self.ports.store.save_status(held, record).await?;
         let deploy = self.ports.store.open_deploy(held, NewDeploy { plan, started_at: now }).await?;
         let generation = record.generation;
         self.set_status(held, record, StageStatus::Deploying { generation }).await?;

@@ -57,7 +57,7 @@ pub(super) async fn observe(shared: &Arc<Shared>, stage: &StageId) -> PortResult
         Err(error) => tracing::debug!(%error, "no containers are looked for"),
     }
     let resources = [routes, programs, images, files].concat();
-    Ok(Observed { services, resources })
+    Ok(Observed { services, resources, blueprint: None })
 }
 
 async fn docker_things(shared: &Shared, stage: &StageId) -> PortResult<(Vec<Resource>, Vec<Resource>)> {

@@ -51,8 +51,8 @@ use self::disk::{Disk, Fate, VersionId};
 use self::proxy::{Proxy, Routes};
 use self::shared::Shared;
 use self::unit::Farewell;
-use crate::model::{Addressing, FailureKind, Observed, Output, Resource, ServiceName, StageId};
-use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout};
+use crate::model::{Addressing, FailureKind, Observed, Output, Place, Resource, ServiceName, StageId};
+use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
 /// [`Cloud`] on one machine. Dropping it leaves everything running, as a kill would.
 pub struct LocalCloud {
@@ -120,29 +120,29 @@ impl Cloud for LocalCloud {
         self.shared.addressing()
     }
 
-    async fn admits(&self, stage: &StageId) -> PortResult<()> {
-        settings::admit(&self.allow, &stage.repo)
+    async fn admits(&self, site: Site<'_>) -> PortResult<()> {
+        settings::admit(&self.allow, &site.stage.repo)
     }
 
-    async fn observe(&self, stage: &StageId) -> PortResult<Observed> {
-        inventory::observe(&self.shared, stage).await
+    async fn observe(&self, site: Site<'_>) -> PortResult<Observed> {
+        inventory::observe(&self.shared, site.stage).await
     }
 
     async fn ensure(&self, phase: Phase, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
-        self.admits(&rollout.stage.stage).await?;
+        self.admits(Site { stage: &rollout.stage.stage, place: &rollout.stage.place }).await?;
         phases::ensure(&self.shared, phase, rollout).await
     }
 
-    async fn remove(&self, stage: &StageId, resource: &Resource) -> PortResult<Progress<()>> {
-        inventory::remove(&self.shared, stage, resource).await
+    async fn remove(&self, site: Site<'_>, resource: &Resource) -> PortResult<Progress<()>> {
+        inventory::remove(&self.shared, site.stage, resource).await
     }
 
-    async fn stages(&self) -> PortResult<Vec<StageId>> {
-        inventory::stages(&self.shared).await
+    async fn stages(&self, _known: &[(StageId, Place)]) -> PortResult<Vec<(StageId, Place)>> {
+        Ok(inventory::stages(&self.shared).await?.into_iter().map(|stage| (stage, Place::default())).collect())
     }
 
-    async fn logs(&self, stage: &StageId, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
-        inventory::logs(&self.shared, stage, service, lines).await
+    async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
+        inventory::logs(&self.shared, site.stage, service, lines).await
     }
 }
 

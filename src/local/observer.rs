@@ -17,8 +17,8 @@ use super::settings::{Allowed, LocalSettings};
 use super::shared::Shared;
 use super::unit::CopyState;
 use super::{docker, door, inventory, settings, shared};
-use crate::model::{Addressing, Observed, Output, Resource, Runtime, ServiceName, StageId};
-use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout};
+use crate::model::{Addressing, Observed, Output, Place, Resource, Runtime, ServiceName, StageId};
+use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
 /// A [`Cloud`] that can only be looked at.
 pub struct LocalObserver {
@@ -90,28 +90,28 @@ impl Cloud for LocalObserver {
         self.shared.addressing()
     }
 
-    async fn admits(&self, stage: &StageId) -> PortResult<()> {
-        settings::admit(&self.allow, &stage.repo)
+    async fn admits(&self, site: Site<'_>) -> PortResult<()> {
+        settings::admit(&self.allow, &site.stage.repo)
     }
 
-    async fn observe(&self, stage: &StageId) -> PortResult<Observed> {
-        self.see(stage).await?;
-        inventory::observe(&self.shared, stage).await
+    async fn observe(&self, site: Site<'_>) -> PortResult<Observed> {
+        self.see(site.stage).await?;
+        inventory::observe(&self.shared, site.stage).await
     }
 
     async fn ensure(&self, _: Phase, _: &Rollout<'_>) -> PortResult<Progress<Output>> {
         denied()
     }
 
-    async fn remove(&self, _: &StageId, _: &Resource) -> PortResult<Progress<()>> {
+    async fn remove(&self, _: Site<'_>, _: &Resource) -> PortResult<Progress<()>> {
         denied()
     }
 
-    async fn stages(&self) -> PortResult<Vec<StageId>> {
-        inventory::stages(&self.shared).await
+    async fn stages(&self, _known: &[(StageId, Place)]) -> PortResult<Vec<(StageId, Place)>> {
+        Ok(inventory::stages(&self.shared).await?.into_iter().map(|stage| (stage, Place::default())).collect())
     }
 
-    async fn logs(&self, stage: &StageId, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
-        inventory::logs(&self.shared, stage, service, lines).await
+    async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
+        inventory::logs(&self.shared, site.stage, service, lines).await
     }
 }

@@ -14,7 +14,7 @@ use super::docker::Docker;
 use super::proxy::Routes;
 use super::settings::ServerEnv;
 use super::unit::Unit;
-use crate::model::{Addressing, FailureKind, LocalCommands, Runtime, SecretRef, ServiceSpec, StageId};
+use crate::model::{Addressing, FailureKind, LocalCommands, Runtime, Scheme, SecretRef, ServiceSpec, StageId};
 use crate::port::{Clock, PortError, PortResult, Rollout};
 
 /// Ports of programs lie below those that the kernel gives to outgoing connections (32768 and up),
@@ -48,7 +48,7 @@ impl Shared {
     /// How stages on this machine are addressed.
     pub(super) fn addressing(&self) -> Addressing {
         let port = Some(self.port_shown).filter(|port| *port != 80);
-        Addressing { scheme: "http".to_owned(), zone: "localhost".to_owned(), port, local_commands: LocalCommands::Run }
+        Addressing { scheme: Scheme::Http, zone: "localhost".to_owned(), port, local_commands: LocalCommands::Run }
     }
 
     /// A version that exists, in memory or on disk.

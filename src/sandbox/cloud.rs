@@ -3,16 +3,16 @@
 //! It keeps a journal of everything that changed, so that a test sees what was done twice, and can
 //! be told to be slow or to fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::model::{
-    Addressing, CommitSha, Failure, LocalCommands, Observed, ObservedService, Output, Resource, ServiceName, StageId,
-    VersionKey,
+    Addressing, CommitSha, Failure, LocalCommands, Observed, ObservedService, Output, Place, Resource, Scheme,
+    ServiceName, StageId, VersionKey,
 };
-use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout};
+use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
 /// What a rollout does when it is asked for, instead of succeeding at once.
 #[derive(Debug, Clone)]
@@ -39,6 +39,10 @@ struct State {
     stages: BTreeMap<StageId, BTreeMap<ServiceName, Service>>,
     mishaps: BTreeMap<(Phase, ServiceName, Option<CommitSha>), Mishap>,
     stubborn: Vec<String>,
+    /// Where stages live that do not live at the target's own place.
+    places: BTreeMap<StageId, Place>,
+    /// Digests of images by the stage that pushed them.
+    images: Vec<(StageId, String)>,
     journal: Vec<String>,
     calls: u64,
 }
@@ -52,7 +56,7 @@ pub struct SandboxCloud {
 impl Default for SandboxCloud {
     fn default() -> Self {
         let addressing = Addressing {
-            scheme: "https".into(),
+            scheme: Scheme::Https,
             zone: "preview.test".into(),
             port: None,
             local_commands: LocalCommands::Run,
@@ -127,6 +131,22 @@ impl SandboxCloud {
         service.versions.insert(VersionKey("late".into()), sha);
     }
 
+    /// Says of a stage what the target knows of it besides.
+    pub fn settle_at(&self, stage: &StageId, place: Place) {
+        self.lock().places.insert(stage.clone(), place);
+    }
+
+    /// Leaves an image behind.
+    pub fn pile_up(&self, stage: &StageId, digest: &str) {
+        self.lock().images.push((stage.clone(), digest.to_owned()));
+    }
+
+    /// The digests of the images that are left of a stage.
+    pub fn images(&self, stage: &StageId) -> Vec<String> {
+        let state = self.lock();
+        state.images.iter().filter(|(owner, _)| owner == stage).map(|(_, digest)| digest.clone()).collect()
+    }
+
     /// How many calls came in.
     pub fn calls(&self) -> u64 {
         self.lock().calls
@@ -160,15 +180,15 @@ impl Cloud for SandboxCloud {
         self.addressing.clone()
     }
 
-    async fn admits(&self, _stage: &StageId) -> PortResult<()> {
+    async fn admits(&self, _site: Site<'_>) -> PortResult<()> {
         Ok(())
     }
 
-    async fn observe(&self, stage: &StageId) -> PortResult<Observed> {
+    async fn observe(&self, site: Site<'_>) -> PortResult<Observed> {
         let mut state = self.lock();
         state.calls += 1;
         let mut observed = Observed::default();
-        for (name, service) in state.stages.get(stage).into_iter().flatten() {
+        for (name, service) in state.stages.get(site.stage).into_iter().flatten() {
             let others =
                 service.versions.keys().filter(|key| Some(*key) != service.serving.as_ref()).cloned().collect();
             observed.services.insert(name.clone(), ObservedService { serving: service.serving.clone(), others });
@@ -247,14 +267,18 @@ impl Cloud for SandboxCloud {
         }))
     }
 
-    async fn remove(&self, stage: &StageId, resource: &Resource) -> PortResult<Progress<()>> {
+    async fn remove(&self, site: Site<'_>, resource: &Resource) -> PortResult<Progress<()>> {
         let mut state = self.lock();
         state.calls += 1;
         if state.stubborn.contains(&resource.kind) {
             return Ok(Progress::Done(()));
         }
+        if resource.kind == "image" {
+            state.images.retain(|(owner, digest)| owner != site.stage || *digest != resource.id);
+            return Ok(Progress::Done(()));
+        }
         let State { stages, journal, .. } = &mut *state;
-        let Some(services) = stages.get_mut(stage) else { return Ok(Progress::Done(())) };
+        let Some(services) = stages.get_mut(site.stage) else { return Ok(Progress::Done(())) };
         let Some(service) = resource.service.as_ref().and_then(|name| services.get_mut(name)) else {
             return Ok(Progress::Done(()));
         };
@@ -263,18 +287,25 @@ impl Cloud for SandboxCloud {
             None => service.serving.take().is_some(),
         };
         if removed {
-            journal.push(format!("remove {}/{}", stage.name, resource.kind));
+            journal.push(format!("remove {}/{}", site.stage.name, resource.kind));
         }
         services.retain(|_, service| !service.versions.is_empty() || service.serving.is_some());
         stages.retain(|_, services| !services.is_empty());
         Ok(Progress::Done(()))
     }
 
-    async fn stages(&self) -> PortResult<Vec<StageId>> {
-        Ok(self.lock().stages.keys().cloned().collect())
+    async fn stages(&self, _known: &[(StageId, Place)]) -> PortResult<Vec<(StageId, Place)>> {
+        let state = self.lock();
+        let place = |stage: &StageId| state.places.get(stage).cloned().unwrap_or_default();
+        Ok(state.stages.keys().map(|stage| (stage.clone(), place(stage))).collect())
     }
 
-    async fn logs(&self, _stage: &StageId, _service: &ServiceName, _lines: usize) -> PortResult<Vec<String>> {
+    async fn surplus(&self, site: Site<'_>, used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
+        let unused = self.images(site.stage).into_iter().filter(|digest| !used.contains(digest));
+        Ok(unused.map(|id| Resource { kind: "image".into(), id, service: None }).collect())
+    }
+
+    async fn logs(&self, _site: Site<'_>, _service: &ServiceName, _lines: usize) -> PortResult<Vec<String>> {
         Ok(Vec::new())
     }
 }

@@ -49,16 +49,21 @@ async fn help_of_the_program() {
     Usage: greenroom [OPTIONS] <COMMAND>
 
     Commands:
-      bench    Measure this program on this machine
-      check    Check a configuration, and say what it means
-      demo     See a pull request get its stage, on this machine, with nothing to set up
-      deploy   Deploy a stage, and follow it to its end
-      destroy  Remove a stage, and follow it until nothing is left
-      init     Write a first configuration from what is found here
-      plan     Show what a deploy would do, without doing it
-      schema   Print the JSON Schema of the configuration
-      serve    Receive webhooks and keep stages true
-      status   List the stages
+      audit       Show who asked for what, newest first
+      bench       Measure this program on this machine
+      check       Check a configuration, and say what it means
+      demo        See a pull request get its stage, on this machine, with nothing to set up
+      deploy      Deploy a stage, and follow it to its end
+      destroy     Remove a stage, and follow it until nothing is left
+      doctor      See whether AWS is ready, and what to mend
+      foundation  Make, change or remove what stages on AWS share: network, load balancer, certificate,
+                  cluster
+      init        Write a first configuration from what is found here
+      plan        Show what a deploy would do, without doing it
+      schema      Print the JSON Schema of the configuration
+      serve       Receive webhooks and keep stages true
+      status      List the stages
+      sweep       Remove what is left of stages that nobody needs any more
 
     Options:
           --json     Print results as JSON
@@ -74,9 +79,40 @@ async fn help_of_the_program() {
 
     Examples:
       greenroom init
-      greenroom serve --github-app-id 12345 --local-allow acme/shop
+      greenroom serve --github-app-id 12345
       greenroom deploy pr-42 --repo acme/shop --pr 42
     ");
+}
+
+#[tokio::test]
+async fn help_of_audit() {
+    assert_snapshot!(help("audit").await, @r#"
+    Show who asked for what, newest first
+
+    Usage: greenroom audit [OPTIONS]
+           greenroom audit <COMMAND>
+
+    Commands:
+      verify  See whether an entry was changed, removed, added or moved by hand
+
+    Options:
+          --json                Print results as JSON
+          --repo <OWNER/NAME>   Only that of this repository
+          --stage <STAGE>       Only what is about a stage of this name
+          --limit <NUMBER>      At most so many entries [default: 50]
+          --database-url <URL>  The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>`
+                                for several servers [env: GREENROOM_DATABASE_URL] [default:
+                                sqlite://greenroom.db]
+      -h, --help                Print help
+
+    With --json come the details of each entry and its whole hash.
+
+    Examples:
+      greenroom audit
+      greenroom audit --repo acme/shop --stage pr-42 --limit 20
+      greenroom audit verify
+      greenroom --json audit --limit 1000 | jq -r '.[] | select(.action == "refuse") | .actor'
+    "#);
 }
 
 #[tokio::test]
@@ -148,7 +184,8 @@ async fn help_of_destroy() {
     Options:
           --json                Print results as JSON
           --repo <OWNER/NAME>   Its repository
-          --yes                 Remove a permanent stage too
+          --yes                 Remove a permanent stage too, and one that the database does not know
+                                but the target does
           --no-wait             Ask, and do not wait for the end
           --timeout <SPAN>      Stop waiting after this long; the work goes on [default: 1h]
           --database-url <URL>  The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>`
@@ -163,6 +200,58 @@ async fn help_of_destroy() {
       greenroom destroy pr-42 --repo acme/shop
       greenroom destroy staging --repo acme/shop --yes
     ");
+}
+
+#[tokio::test]
+async fn help_of_doctor() {
+    assert_snapshot!(help("doctor").await, @r#"
+    See whether AWS is ready, and what to mend
+
+    Usage: greenroom doctor [OPTIONS] [FILE]
+
+    Arguments:
+      [FILE]
+              The configuration whose account, roles and zone are looked at; without one, the file of
+              this folder if there is one
+
+    Options:
+          --json
+              Print results as JSON
+
+          --repo <OWNER/NAME>
+              The repository: roles are taken on for one
+
+          --resolver <ADDRESS>
+              A DNS resolver that sees what the world sees
+              
+              [default: 1.1.1.1:53]
+
+          --policy <WHOSE>
+              Print the least that must be allowed, as a policy for IAM, and look at nothing
+
+              Possible values:
+              - server:     The server's own, where configurations name roles
+              - stages:     Deploying stages
+              - foundation: Making what stages share, besides
+
+          --aws-name <NAME>
+              Begins every name on AWS; another one for each Greenroom in an account
+              
+              [env: GREENROOM_AWS_NAME=]
+              [default: greenroom]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Looks at credentials, roles, permissions, quotas, DNS and certificates, and changes nothing. It uses
+    the standard AWS_* variables. The exit code is 1 if anything fails.
+
+    Examples:
+      greenroom doctor
+      greenroom doctor --repo acme/shop .github/greenroom.yml
+      greenroom doctor --policy stages > policy.json
+      greenroom --json doctor | jq -r '.[] | select(.health == "fail") | .fix'
+    "#);
 }
 
 #[tokio::test]
@@ -186,6 +275,8 @@ async fn help_of_init() {
     ");
 }
 
+#[cfg(feature = "aws")]
+#[expect(clippy::too_many_lines, reason = "it is the help's own length")]
 #[tokio::test]
 async fn help_of_plan() {
     assert_snapshot!(help("plan").await, @"
@@ -243,10 +334,44 @@ async fn help_of_plan() {
               Where stages run
 
               Possible values:
+              - aws:   On AWS: ECS behind a load balancer
               - local: On this machine
               
               [env: GREENROOM_TARGET=]
-              [default: local]
+              [default: aws]
+
+          --aws-name <NAME>
+              Begins every name on AWS; another one for each Greenroom in an account
+              
+              [env: GREENROOM_AWS_NAME=]
+              [default: greenroom]
+
+          --aws-nat-gateways <0|1|2>
+              NAT gateways of a foundation; without one, programs have public addresses that let nothing
+              in
+
+              Possible values:
+              - 0: Programs have public addresses of their own, into which nothing is let
+              - 1
+              - 2: One in each zone
+              
+              [env: GREENROOM_AWS_NAT_GATEWAYS=]
+              [default: 0]
+
+          --aws-preview-capacity <CAPACITY>
+              What previews run on
+
+              Possible values:
+              - fargate
+              - fargate-spot: Much cheaper; AWS may take a task away with two minutes' notice
+              
+              [env: GREENROOM_AWS_PREVIEW_CAPACITY=]
+              [default: fargate]
+
+          --aws-permissions-boundary <ARN>
+              The ARN of a policy that bounds every role that is made
+              
+              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY=]
 
           --proxy-listen <ADDRESS>
               Where stages on this machine answer
@@ -291,6 +416,8 @@ async fn help_of_schema() {
     ");
 }
 
+#[cfg(feature = "aws")]
+#[expect(clippy::too_many_lines, reason = "it is the help's own length")]
 #[tokio::test]
 async fn help_of_serve() {
     assert_snapshot!(help("serve").await, @"
@@ -335,15 +462,50 @@ async fn help_of_serve() {
               Where stages run
 
               Possible values:
+              - aws:   On AWS: ECS behind a load balancer
               - local: On this machine
               
               [env: GREENROOM_TARGET=]
-              [default: local]
+              [default: aws]
 
           --registry <HOST/PATH>
-              A registry for the build cache, without scheme
+              A registry in place of ECR's own address, without scheme; on one machine, where the build
+              cache is kept
               
               [env: GREENROOM_REGISTRY=]
+
+          --aws-name <NAME>
+              Begins every name on AWS; another one for each Greenroom in an account
+              
+              [env: GREENROOM_AWS_NAME=]
+              [default: greenroom]
+
+          --aws-nat-gateways <0|1|2>
+              NAT gateways of a foundation; without one, programs have public addresses that let nothing
+              in
+
+              Possible values:
+              - 0: Programs have public addresses of their own, into which nothing is let
+              - 1
+              - 2: One in each zone
+              
+              [env: GREENROOM_AWS_NAT_GATEWAYS=]
+              [default: 0]
+
+          --aws-preview-capacity <CAPACITY>
+              What previews run on
+
+              Possible values:
+              - fargate
+              - fargate-spot: Much cheaper; AWS may take a task away with two minutes' notice
+              
+              [env: GREENROOM_AWS_PREVIEW_CAPACITY=]
+              [default: fargate]
+
+          --aws-permissions-boundary <ARN>
+              The ARN of a policy that bounds every role that is made
+              
+              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY=]
 
           --proxy-listen <ADDRESS>
               Where stages on this machine answer
@@ -381,7 +543,8 @@ async fn help_of_serve() {
       GREENROOM_GITHUB_PRIVATE_KEY       the App's private key as PEM, or the path of its file
 
     Examples:
-      greenroom serve --github-app-id 12345 --local-allow acme/shop
+      greenroom serve --github-app-id 12345
+      greenroom serve --github-app-id 12345 --target local --local-allow acme/shop
       GREENROOM_DATABASE_URL=postgres://greenroom@db/greenroom greenroom serve --github-app-id 12345
     ");
 }

@@ -107,6 +107,21 @@ async fn only_a_stage_that_is_there_can_be_destroyed() {
 }
 
 #[tokio::test]
+async fn a_sweep_without_a_server_stays_asked_for() {
+    let bench = with_database().await;
+    let sweep = ["sweep", "--github-app-id", "1", "--taken-up-within", "1s"];
+    assert_snapshot!(bench.run(&sweep).await.all(), @"
+    --- stderr
+    error: no server took the sweep up: is `greenroom serve` running on this database? It stays asked for
+    --- exit 3
+    ");
+    let store = greenroom::store::open(&bench.database()).await.expect("a database");
+    let claimed =
+        store.claim(Timestamp(i64::MAX / 2), 1).await.expect("the database answers").expect("a lane that is due");
+    assert_eq!(claimed.held.lane().to_string(), "chore:sweep");
+}
+
+#[tokio::test]
 async fn a_deploy_says_what_it_wants() {
     let bench = with_database().await;
     assert_snapshot!(bench.run(&["deploy", "pr-1", "--repo", "acme/shop"]).await.all(), @"
@@ -185,7 +200,17 @@ async fn a_plan_says_what_it_needs() {
 #[tokio::test]
 async fn a_server_refuses_to_start_without_a_secret() {
     let bench = with_database().await;
-    let serve = ["serve", "--github-app-id", "1", "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0"];
+    let serve = [
+        "serve",
+        "--target",
+        "local",
+        "--github-app-id",
+        "1",
+        "--listen",
+        "127.0.0.1:0",
+        "--proxy-listen",
+        "127.0.0.1:0",
+    ];
     assert_snapshot!(bench.run(&serve).await.all(), @"
     --- stderr
     error: GREENROOM_WEBHOOK_SECRET is not set: without it anybody could send webhooks. Set it to the secret in the GitHub App's webhook settings

@@ -64,6 +64,16 @@ async fn a_branch_is_planned_deployed_and_shown() {
     nothing to do: staging is live · [two] · [time] (build [time], deploy [time], health [time]) · http://staging.localhost[port]
     --- exit 0
     ");
+    assert_snapshot!(world.run("sweep --dry-run").await.all(), @"
+    --- stdout
+    nothing to sweep: the one stage that exists is known
+    --- exit 0
+    ");
+    assert_snapshot!(world.run("sweep").await.all(), @"
+    --- stdout
+    nothing was left over
+    --- exit 0
+    ");
     assert_eq!(world.run("destroy staging --repo acme/shop --yes").await.code, 0);
     world.stop().await;
 }

@@ -80,6 +80,7 @@ impl Served {
             ("GREENROOM_GITHUB_API_URL", github.api_url().into()),
             ("GREENROOM_GITHUB_APP_ID", github.app_id().to_string()),
             ("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret().into()),
+            ("GREENROOM_TARGET", "local".into()),
             ("GREENROOM_LOCAL_ALLOW", "acme/shop".into()),
         ] {
             bench.env(name, value);

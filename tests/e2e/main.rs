@@ -4,14 +4,32 @@
 //!
 //! What is waited for is a condition, never a span of time. When a test ends, the server must have
 //! stopped cleanly, and every request that it made to GitHub must be one that GitHub documents.
-//! Containers want a Docker engine (`DOCKER_HOST`); without one those tests fail and say so.
+//! Containers want a Docker engine (`DOCKER_HOST`), and stages on AWS MiniStack as well; without
+//! them those tests fail and say so.
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "aws")]
+mod aws_kills;
+#[cfg(feature = "aws")]
+mod aws_many;
+#[cfg(feature = "aws")]
+mod aws_world;
 mod clients;
 mod containers;
 mod database;
 mod docker;
 mod door;
+#[cfg(feature = "aws")]
+#[path = "../support/edge.rs"]
+mod edge;
+#[cfg(feature = "aws")]
+#[path = "../support/estate.rs"]
+mod estate;
 mod kills;
+#[cfg(feature = "aws")]
+#[path = "../support/ministack.rs"]
+mod ministack;
 #[path = "../support/openapi.rs"]
 mod openapi;
 mod processes;

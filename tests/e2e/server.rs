@@ -22,7 +22,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Server {
     child: Child,
     pub(crate) door: SocketAddr,
-    pub(crate) proxy: SocketAddr,
+    /// Where the stages of this machine answer; `None` where they run elsewhere.
+    pub(crate) proxy: Option<SocketAddr>,
 }
 
 /// Where a server keeps what it has, and which addresses it takes.
@@ -30,9 +31,11 @@ pub(crate) struct Server {
 pub(crate) struct Home {
     pub(crate) folder: PathBuf,
     /// `None` takes free ones; a server that is started again keeps its addresses.
-    pub(crate) addresses: Option<(SocketAddr, SocketAddr)>,
+    pub(crate) addresses: Option<(SocketAddr, Option<SocketAddr>)>,
     /// What `GREENROOM_LOCAL_ALLOW` says.
     pub(crate) allow: String,
+    /// More variables, or others.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Home {
@@ -99,7 +102,7 @@ impl Server {
 
 fn command(home: &Home, github: &Sandbox) -> Command {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (door, proxy) = home.addresses.unwrap_or((any, any));
+    let (door, proxy) = home.addresses.unwrap_or((any, None));
     let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
     command
         .arg("serve")
@@ -108,7 +111,7 @@ fn command(home: &Home, github: &Sandbox) -> Command {
         .envs(inherited())
         .env("NO_COLOR", "1")
         .env("GREENROOM_LISTEN", door.to_string())
-        .env("GREENROOM_PROXY_LISTEN", proxy.to_string())
+        .env("GREENROOM_PROXY_LISTEN", proxy.unwrap_or(any).to_string())
         .env("GREENROOM_DATABASE_URL", format!("sqlite://{}", home.database().display()))
         .env("GREENROOM_DATA", home.data())
         .env("GREENROOM_GITHUB_API_URL", github.api_url())
@@ -116,8 +119,10 @@ fn command(home: &Home, github: &Sandbox) -> Command {
         .env("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret())
         .env("GREENROOM_WEBHOOK_SECRET", SECRET)
         .env("GREENROOM_TARGET", "local")
+        .env("GREENROOM_TARGET", "local")
         .env("GREENROOM_LOCAL_ALLOW", &home.allow)
         .env("GREENROOM_LOG", "info")
+        .envs(home.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -130,12 +135,14 @@ pub(crate) fn inherited() -> Vec<(String, String)> {
     wanted.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }
 
-/// The addresses in the line `webhooks at http://<door>/webhook, stages at http://<stage>.localhost:<port>`.
-fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+/// The addresses in the line `webhooks at http://<door>/webhook`, which may go on with
+/// `, stages at http://<stage>.localhost:<port>`.
+fn addresses(log: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
     let (_, rest) = log.split_once("webhooks at http://")?;
-    let (door, rest) = rest.split_once("/webhook, stages at http://<stage>.localhost:")?;
-    let (port, _) = rest.split_once('\n')?;
-    Some((door.parse().ok()?, SocketAddr::from(([127, 0, 0, 1], port.trim().parse().ok()?))))
+    let (line, _) = rest.split_once('\n')?;
+    let (door, rest) = line.split_once("/webhook")?;
+    let port = rest.strip_prefix(", stages at http://<stage>.localhost:").and_then(|port| port.trim().parse().ok());
+    Some((door.parse().ok()?, port.map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)))))
 }
 
 /// Every file below a folder, by its path inside it.

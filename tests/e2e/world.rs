@@ -73,12 +73,20 @@ impl World {
 
     /// A server that may run the repository with these files, given the test's folder.
     pub(crate) async fn begin(files: impl FnOnce(&Path) -> Vec<FileChange>) -> Self {
+        Self::begin_in(Vec::new(), files).await
+    }
+
+    /// The same, with more in the server's environment.
+    pub(crate) async fn begin_in(
+        environment: Vec<(&'static str, String)>,
+        files: impl FnOnce(&Path) -> Vec<FileChange>,
+    ) -> Self {
         let folder = TempDir::new().expect("a folder");
         let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("acme/e2e_{}.{count}", std::process::id());
         let repo = github.create_repo(&name, files(folder.path())).expect("a repository");
-        let home = Home { folder: folder.path().to_path_buf(), addresses: None, allow: name };
+        let home = Home { folder: folder.path().to_path_buf(), addresses: None, allow: name, environment };
         let pull = PullNumber(0);
         let mut world = Self { github, repo, home, pull, server: None, _folder: folder };
         world.start_server().await;
@@ -140,7 +148,8 @@ impl World {
     }
 
     pub(crate) fn proxy(&self) -> std::net::SocketAddr {
-        self.home.addresses.expect("the server has run").1
+        let (_, proxy) = self.home.addresses.expect("the server has run");
+        proxy.expect("the stages run on this machine")
     }
 
     /// Asks the stage through the proxy; what breaks counts as status 0.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
 use greenroom::model::{
-    Artifact, Generation, Health, Observed, Output, Runtime, Scale, Seconds, SecretRef, ServiceName, ServiceSpec, Size,
-    StageSpec, Timestamp, VersionKey,
+    Artifact, Generation, Health, Observed, Output, Place, Runtime, Scale, Seconds, SecretRef, ServiceName,
+    ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
 };
-use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout};
+use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
@@ -100,10 +100,7 @@ fn settings(data: &Path, listen: SocketAddr) -> LocalSettings {
 }
 
 fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
-    let stage = greenroom::model::StageId {
-        repo: "acme/shop".parse().expect("a repository"),
-        name: "pr-1".parse().expect("a stage"),
-    };
+    let stage = StageId { repo: "acme/shop".parse().expect("a repository"), name: "pr-1".parse().expect("a stage") };
     let service = ServiceSpec {
         name: "web".parse().expect("a service"),
         runtime: Runtime::Process { command: program::command() },
@@ -134,7 +131,8 @@ fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
             stage,
             sha: "0123456789012345678901234567890123456789".parse().expect("a commit"),
             pull: None,
-            kind: greenroom::model::StageKind::Ephemeral,
+            kind: StageKind::Ephemeral,
+            place: Place::default(),
             services: vec![service],
             expires: None,
             digest: "digest".into(),
@@ -193,7 +191,7 @@ impl Machine {
     }
 
     pub(crate) async fn observe(&self) -> Observed {
-        self.cloud.observe(&self.web("any").spec.stage).await.expect("a stage can be observed")
+        self.cloud.observe(site(&self.web("any").spec.stage)).await.expect("a stage can be observed")
     }
 
     pub(crate) async fn serving(&self) -> Option<VersionKey> {
@@ -259,13 +257,13 @@ impl Machine {
         let stage = self.web("any").spec.stage;
         for resource in self.observe().await.resources {
             until(&format!("{resource} goes"), async || {
-                let progress = self.cloud.remove(&stage, &resource).await.expect("it can be removed");
+                let progress = self.cloud.remove(site(&stage), &resource).await.expect("it can be removed");
                 matches!(progress, Progress::Done(()))
             })
             .await;
         }
         assert_eq!(self.observe().await, Observed::default());
-        assert_eq!(self.cloud.stages().await.expect("stages can be listed"), []);
+        assert_eq!(self.cloud.stages(&[]).await.expect("stages can be listed"), []);
         assert_eq!((self.programs(), self.files()), (0, vec![]));
         assert_eq!(self.ask("/").await.0, 404);
     }
@@ -407,4 +405,12 @@ fn lives_with(process: &Path, mark: &[u8]) -> bool {
     let zombie = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
     let environ = std::fs::read(process.join("environ")).unwrap_or_default();
     !zombie && (mark.is_empty() || environ.windows(mark.len()).any(|window| window == mark))
+}
+
+static ANYWHERE: Place =
+    Place { app: None, kind: StageKind::Ephemeral, aws: None, domain: None, base: None, retain: false };
+
+/// A stage on this machine: there is one place.
+pub(crate) fn site(stage: &StageId) -> Site<'_> {
+    Site { stage, place: &ANYWHERE }
 }

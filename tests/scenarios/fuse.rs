@@ -4,6 +4,7 @@
 //! A process whose fuse has blown gets no further answer from any port, so it can neither finish
 //! what it was at nor tidy up behind itself: that is what `kill -9` does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -21,6 +22,21 @@ pub(crate) enum Point {
     Twice,
 }
 
+/// Whose effects are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Everything,
+    /// Those of the target alone: where each costs much, as with a real one.
+    Cloud,
+}
+
+/// Whose effect it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Cloud,
+    Other,
+}
+
 #[derive(Debug)]
 struct State {
     seen: usize,
@@ -32,12 +48,17 @@ struct State {
 pub(crate) struct Fuse {
     at: usize,
     point: Point,
+    scope: Scope,
     state: Mutex<State>,
 }
 
 impl Fuse {
     pub(crate) fn new(at: usize, point: Point) -> Arc<Self> {
-        Arc::new(Self { at, point, state: Mutex::new(State { seen: 0, blown: false }) })
+        Self::within(Scope::Everything, at, point)
+    }
+
+    pub(crate) fn within(scope: Scope, at: usize, point: Point) -> Arc<Self> {
+        Arc::new(Self { at, point, scope, state: Mutex::new(State { seen: 0, blown: false }) })
     }
 
     /// Never blows; counts.
@@ -53,15 +74,23 @@ impl Fuse {
         self.state.lock().expect("unpoisoned").blown
     }
 
+    /// The process dies now.
+    pub(crate) fn blow(&self) {
+        self.state.lock().expect("unpoisoned").blown = true;
+    }
+
     fn alive(&self) -> PortResult<()> {
         if self.is_blown() { Err(PortError::Stale) } else { Ok(()) }
     }
 
     /// Before an effect; answers whether it is the chosen one.
-    fn before(&self) -> PortResult<bool> {
+    fn before(&self, part: Part) -> PortResult<bool> {
         let mut state = self.state.lock().expect("unpoisoned");
         if state.blown {
             return Err(PortError::Stale);
+        }
+        if part == Part::Other && self.scope == Scope::Cloud {
+            return Ok(false);
         }
         state.seen += 1;
         let chosen = state.seen == self.at;
@@ -74,9 +103,9 @@ impl Fuse {
 
     fn after<T>(&self, chosen: bool, result: PortResult<T>) -> PortResult<T> {
         if chosen && self.point == Point::After {
-            self.state.lock().expect("unpoisoned").blown = true;
-            return Err(PortError::Stale);
+            self.blow();
         }
+        self.alive()?;
         result
     }
 }
@@ -84,16 +113,17 @@ impl Fuse {
 /// A port behind a fuse.
 struct Fused<P: ?Sized> {
     port: Arc<P>,
+    part: Part,
     fuse: Arc<Fuse>,
 }
 
 /// The same ports behind one fuse.
 pub(crate) fn fused(ports: &Ports, fuse: &Arc<Fuse>) -> Ports {
     Ports {
-        store: Arc::new(Fused { port: ports.store.clone(), fuse: fuse.clone() }),
-        forge: Arc::new(Fused { port: ports.forge.clone(), fuse: fuse.clone() }),
-        cloud: Arc::new(Fused { port: ports.cloud.clone(), fuse: fuse.clone() }),
-        builder: Arc::new(Fused { port: ports.builder.clone(), fuse: fuse.clone() }),
+        store: Arc::new(Fused { port: ports.store.clone(), part: Part::Other, fuse: fuse.clone() }),
+        forge: Arc::new(Fused { port: ports.forge.clone(), part: Part::Other, fuse: fuse.clone() }),
+        cloud: Arc::new(Fused { port: ports.cloud.clone(), part: Part::Cloud, fuse: fuse.clone() }),
+        builder: Arc::new(Fused { port: ports.builder.clone(), part: Part::Other, fuse: fuse.clone() }),
         clock: ports.clock.clone(),
     }
 }
@@ -111,7 +141,7 @@ macro_rules! read {
 /// A write that can be asked for twice.
 macro_rules! effect {
     ($self:ident, $call:expr) => {{
-        let chosen = $self.fuse.before()?;
+        let chosen = $self.fuse.before($self.part)?;
         if chosen && $self.fuse.point == Point::Twice {
             let _ = $call.await;
         }
@@ -122,10 +152,13 @@ macro_rules! effect {
 /// A write to the database: it happens once or not at all, as transactions do.
 macro_rules! write {
     ($self:ident, $call:expr) => {{
-        let chosen = $self.fuse.before()?;
+        let chosen = $self.fuse.before($self.part)?;
         $self.fuse.after(chosen, $call.await)
     }};
 }
+
+#[path = "fuse_records.rs"]
+mod records;
 
 #[async_trait]
 impl Store for Fused<dyn Store> {
@@ -196,9 +229,6 @@ impl Store for Fused<dyn Store> {
     }
     async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()> {
         write!(self, self.port.save_surfaces(held, stage, surfaces))
-    }
-    async fn audit(&self, repo: Option<&RepoName>, limit: u32) -> PortResult<Vec<AuditEntry>> {
-        read!(self, self.port.audit(repo, limit))
     }
     async fn prune(&self, before: Timestamp) -> PortResult<u64> {
         write!(self, self.port.prune(before))
@@ -271,23 +301,41 @@ impl Cloud for Fused<dyn Cloud> {
     fn addressing(&self) -> Addressing {
         self.port.addressing()
     }
-    async fn admits(&self, stage: &StageId) -> PortResult<()> {
-        read!(self, self.port.admits(stage))
+    async fn admits(&self, site: Site<'_>) -> PortResult<()> {
+        read!(self, self.port.admits(site))
     }
-    async fn observe(&self, stage: &StageId) -> PortResult<Observed> {
-        read!(self, self.port.observe(stage))
+    fn objections(&self, spec: &StageSpec) -> Vec<String> {
+        self.port.objections(spec)
+    }
+    fn blueprint(&self, spec: &StageSpec) -> Option<String> {
+        self.port.blueprint(spec)
+    }
+    async fn prepare(&self, spec: &StageSpec) -> PortResult<Progress<Output>> {
+        effect!(self, self.port.prepare(spec))
+    }
+    async fn changes(&self, spec: &StageSpec) -> PortResult<Vec<ResourceChange>> {
+        read!(self, self.port.changes(spec))
+    }
+    async fn observe(&self, site: Site<'_>) -> PortResult<Observed> {
+        read!(self, self.port.observe(site))
     }
     async fn ensure(&self, phase: Phase, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
         effect!(self, self.port.ensure(phase, rollout))
     }
-    async fn remove(&self, stage: &StageId, resource: &Resource) -> PortResult<Progress<()>> {
-        effect!(self, self.port.remove(stage, resource))
+    async fn inventory(&self, site: Site<'_>) -> PortResult<Vec<Resource>> {
+        read!(self, self.port.inventory(site))
     }
-    async fn stages(&self) -> PortResult<Vec<StageId>> {
-        read!(self, self.port.stages())
+    async fn remove(&self, site: Site<'_>, resource: &Resource) -> PortResult<Progress<()>> {
+        effect!(self, self.port.remove(site, resource))
     }
-    async fn logs(&self, stage: &StageId, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
-        read!(self, self.port.logs(stage, service, lines))
+    async fn stages(&self, known: &[(StageId, Place)]) -> PortResult<Vec<(StageId, Place)>> {
+        read!(self, self.port.stages(known))
+    }
+    async fn surplus(&self, site: Site<'_>, used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
+        read!(self, self.port.surplus(site, used))
+    }
+    async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
+        read!(self, self.port.logs(site, service, lines))
     }
 }
 
@@ -315,3 +363,9 @@ impl Builder for Fused<dyn Builder> {
         effect!(self, self.port.remove(artifact))
     }
 }
+
+/// Test binaries share this file, and each uses another part of it.
+const _: () = {
+    let _ = (Fuse::new, Fuse::within, Fuse::counter, Fuse::blow, Fuse::seen, Fuse::is_blown);
+    let _ = (Scope::Everything, Scope::Cloud);
+};

@@ -11,5 +11,6 @@ mod order;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod preview;
+mod sweeping;
 mod two_nodes;
 mod world;

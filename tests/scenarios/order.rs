@@ -1,7 +1,7 @@
 //! Events in any order: the newest head wins, one deploy is in flight at a time.
 
 use greenroom::model::{Outcome, StageStatus};
-use greenroom::port::Phase;
+use greenroom::port::{Clock as _, Phase};
 use greenroom::sandbox::{DeliveryMode, Mishap, Order};
 
 use crate::world::{CONFIG, World};
@@ -104,4 +104,26 @@ async fn a_label_taken_away_while_the_stage_is_being_made_stops_it() {
     w.settle().await;
     assert!(matches!(w.stage("pr-1").await.status, StageStatus::Gone { .. }));
     assert_eq!((w.cloud.world(), w.builder.sources()), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test]
+async fn every_head_is_witnessed_with_its_time_and_the_audit_of_it_all_is_whole() {
+    let w = World::new().await;
+    w.github.set_delivery_mode(DeliveryMode::Duplicate);
+    let (pull, first) = w.open("topic", "2");
+    w.settle().await;
+    w.github.edit_pull(&w.repo, pull, "Another title").expect("a title");
+    w.after(5000).await;
+    let between = w.clock.now();
+    w.clock.advance(5000);
+    let second = w.push("topic", "3");
+    w.settle().await;
+
+    let heads = w.store.witnesses(&w.repo, pull, 10).await.expect("witnesses");
+    let shas: Vec<_> = heads.iter().map(|head| head.sha.clone()).collect();
+    assert_eq!(shas, [second, first], "a new title is no new head");
+    assert!(heads[1].at < between && between < heads[0].at, "{heads:?} around {between:?}");
+    let verdict = w.store.verify_audit(&w.repo).await.expect("the audit");
+    assert_eq!((verdict.before_chain, verdict.first_bad), (0, None));
+    assert!(verdict.entries >= 2, "{} entries", verdict.entries);
 }

@@ -66,13 +66,7 @@ impl Measured {
 
     /// CPU time of all its threads so far, by itself and in the kernel for it, in microseconds.
     pub(super) fn cpu_micros(&self) -> anyhow::Result<u64> {
-        let stat = self.proc("stat")?;
-        // The second field is the program's name in parentheses, and may itself hold some.
-        let fields = stat.rsplit_once(')').context("a line of /proc that cannot be read")?.1;
-        // man 5 proc: utime and stime are fields 14 and 15; the third is the first after the name.
-        let ticks: Option<u64> =
-            fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Ok(ticks.context("a line of /proc that cannot be read")? * TICK_MICROS)
+        cpu_micros(&self.child.id().to_string())
     }
 
     /// The most memory that it has had resident, in bytes.
@@ -93,15 +87,25 @@ impl Measured {
     }
 
     fn status(&self, name: &str) -> anyhow::Result<u64> {
-        let status = self.proc("status")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).context(NEEDS_PROC)?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)).context(NEEDS_PROC)?;
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().context(NEEDS_PROC)?;
         Ok(kilobytes * 1024)
     }
+}
 
-    fn proc(&self, file: &str) -> anyhow::Result<String> {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).context(NEEDS_PROC)
-    }
+/// The same of the process that measures.
+pub(super) fn own_cpu_micros() -> anyhow::Result<u64> {
+    cpu_micros("self")
+}
+
+fn cpu_micros(process: &str) -> anyhow::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).context(NEEDS_PROC)?;
+    // The second field is the program's name in parentheses, and may itself hold some.
+    let fields = stat.rsplit_once(')').context("a line of /proc that cannot be read")?.1;
+    // man 5 proc: utime and stime are fields 14 and 15; the third is the first after the name.
+    let ticks: Option<u64> = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Ok(ticks.context("a line of /proc that cannot be read")? * TICK_MICROS)
 }
 
 impl Drop for Measured {

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::child::{Measured, Order};
+use super::child::{Measured, Order, own_cpu_micros};
 use super::figures::{Mark, Spread, build, marks, megabytes, ratio};
 use super::load::{self, Outcome};
 use super::mail::{Mail, Wish};
@@ -110,6 +110,8 @@ struct Report {
     per_second: f64,
     latency_ms: Spread,
     cpu_micros_per_delivery: f64,
+    /// What sending it took of the same machine.
+    load_cpu_micros_per_delivery: f64,
     peak_memory_mb: f64,
     /// Acknowledged deliveries found in the database after the server was killed.
     verified: usize,
@@ -139,10 +141,10 @@ impl Door {
             github: None,
         };
         let (server, address) = Measured::server(&order)?;
-        let before = server.cpu_micros()?;
+        let before = (server.cpu_micros()?, own_cpu_micros()?);
         let Outcome { acknowledged, micros, others, took } =
             load::send(mail.clone(), address, self.connections).await?;
-        let cpu = server.cpu_micros()? - before;
+        let (cpu, load_cpu) = (server.cpu_micros()? - before.0, own_cpu_micros()? - before.1);
         let peak = server.peak_bytes()?;
         server.kill()?;
         printer.note("the server is killed; looking for what it had acknowledged")?;
@@ -167,6 +169,7 @@ impl Door {
             per_second: rate,
             latency_ms: latency,
             cpu_micros_per_delivery: ratio(cpu, count),
+            load_cpu_micros_per_delivery: ratio(load_cpu, count),
             peak_memory_mb: megabytes(peak),
             verified,
             marks: vec![
@@ -210,8 +213,8 @@ fn human(report: &Report) -> String {
     let _ = writeln!(text, "  latency: p50 {p50:.2} ms, p90 {p90:.2} ms, p99 {p99:.2} ms, max {max:.2} ms");
     let _ = writeln!(
         text,
-        "  server: {:.1} µs of CPU a delivery, at most {:.1} MB of memory",
-        report.cpu_micros_per_delivery, report.peak_memory_mb
+        "  server: {:.1} µs of CPU a delivery, at most {:.1} MB of memory; beside it the load: {:.1} µs",
+        report.cpu_micros_per_delivery, report.peak_memory_mb, report.load_cpu_micros_per_delivery
     );
     let _ = writeln!(text, "  durability: {}", report.durability);
     let _ = writeln!(text, "  after kill -9: {} of {} acknowledged are there", report.verified, report.acknowledged);

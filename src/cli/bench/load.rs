@@ -1,10 +1,10 @@
 //! The load: every connection sends one delivery, waits for the answer, sends the next.
 //!
-//! It shares the machine with the server that it measures, so it does as little as it can: requests
-//! are written whole from one buffer, and of an answer only the status is looked at.
+//! It shares the machine with the server that it measures, so it does as little as it can: bodies
+//! are written from where they lie, and of an answer only the status is looked at.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::{IoSlice, Write as _};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,13 +61,12 @@ async fn connection(mail: Rc<Mail>, next: Rc<AtomicUsize>, door: SocketAddr) -> 
     let mut stream = TcpStream::connect(door).await.context("the door does not open")?;
     stream.set_nodelay(true)?;
     let mut outcome = Outcome::default();
-    let (mut request, mut answer) = (Vec::new(), Vec::with_capacity(ANSWER_BYTES));
+    let (mut head, mut answer) = (Vec::new(), Vec::with_capacity(ANSWER_BYTES));
     loop {
         let place = next.fetch_add(1, Ordering::Relaxed);
         let Some(letter) = mail.letters.get(place) else { return Ok(outcome) };
-        write_request(&mut request, &mail, letter, door)?;
         let begun = Instant::now();
-        stream.write_all(&request).await.context("the door closed the connection")?;
+        write_request(&mut stream, &mut head, &mail, letter, door).await?;
         let status = read_answer(&mut stream, &mut answer).await?;
         if status == ACCEPTED {
             outcome.acknowledged.push(place);
@@ -78,10 +77,17 @@ async fn connection(mail: Rc<Mail>, next: Rc<AtomicUsize>, door: SocketAddr) -> 
     }
 }
 
-fn write_request(request: &mut Vec<u8>, mail: &Mail, letter: &Letter, door: SocketAddr) -> io::Result<()> {
-    request.clear();
+/// Writes the head and the pieces of the body, which the kernel alone puts together.
+async fn write_request(
+    stream: &mut TcpStream,
+    head: &mut Vec<u8>,
+    mail: &Mail,
+    letter: &Letter,
+    door: SocketAddr,
+) -> anyhow::Result<()> {
+    head.clear();
     write!(
-        request,
+        head,
         "POST /webhook HTTP/1.1\r\nhost: {door}\r\nuser-agent: GitHub-Hookshot/0a1b2c3\r\naccept: */*\r\n\
          content-type: application/json\r\ncontent-length: {}\r\nx-github-event: pull_request\r\n\
          x-github-delivery: {}\r\nx-github-hook-id: 1\r\nx-github-hook-installation-target-type: integration\r\n\
@@ -90,7 +96,13 @@ fn write_request(request: &mut Vec<u8>, mail: &Mail, letter: &Letter, door: Sock
         letter.id,
         letter.signature
     )?;
-    mail.write_body(letter, request);
+    let mut slices: Vec<IoSlice<'_>> =
+        std::iter::once(head.as_slice()).chain(mail.body(letter)).map(IoSlice::new).collect();
+    let mut rest = slices.as_mut_slice();
+    while !rest.is_empty() {
+        let written = stream.write_vectored(rest).await.context("the door closed the connection")?;
+        IoSlice::advance_slices(&mut rest, written);
+    }
     Ok(())
 }
 

@@ -64,25 +64,23 @@ impl Mail {
             let id = format!("{:08x}-0000-4000-8000-{number:012x}", seed & 0xffff_ffff);
             let mut letter = Letter { template, sha, id, signature: String::new() };
             body.clear();
-            mail.write_body(&letter, &mut body);
+            mail.body(&letter).for_each(|piece| body.extend_from_slice(piece));
             letter.signature = wire::sign(&body, secret);
             mail.letters.push(letter);
         }
         Ok(mail)
     }
 
-    /// Adds the bytes of a delivery to a buffer.
-    pub(super) fn write_body(&self, letter: &Letter, buffer: &mut Vec<u8>) {
+    /// The bytes of a delivery: pieces of its template, and the commit between them.
+    pub(super) fn body<'a>(&'a self, letter: &'a Letter) -> impl Iterator<Item = &'a [u8]> {
         let template = &self.templates[letter.template];
-        let start = buffer.len();
-        buffer.extend_from_slice(&template.body);
-        for place in &template.places {
-            let at = start + place;
-            buffer[at..at + DIGITS].copy_from_slice(letter.sha.as_bytes());
-        }
+        let starts = std::iter::once(0).chain(template.places.iter().map(|place| place + DIGITS));
+        let ends = template.places.iter().copied().chain([template.body.len()]);
+        let pieces = starts.zip(ends).map(|(start, end)| &template.body[start..end]);
+        pieces.enumerate().flat_map(|(number, piece)| [if number == 0 { &[] } else { letter.sha.as_bytes() }, piece])
     }
 
-    /// How many bytes [`Self::write_body`] adds.
+    /// How many bytes [`Self::body`] has.
     pub(super) fn body_bytes(&self, letter: &Letter) -> usize {
         self.templates[letter.template].body.len()
     }
@@ -131,8 +129,7 @@ mod tests {
         let mut bodies = BTreeSet::new();
         let mut ids = BTreeSet::new();
         for letter in &mail.letters {
-            let mut body = Vec::new();
-            mail.write_body(letter, &mut body);
+            let body = mail.body(letter).collect::<Vec<_>>().concat();
             assert_eq!(body.len(), mail.body_bytes(letter));
             assert!((29_700..=30_300).contains(&body.len()), "{} bytes", body.len());
             assert!(wire::verify(&body, Some(&letter.signature), &secrets).is_ok());

@@ -1,4 +1,5 @@
-//! `greenroom bench`: what the door, the engine and an idle server cost on this machine.
+//! `greenroom bench`: what the door, the engine and an idle server cost on this machine, and what
+//! stages on AWS cost there.
 //!
 //! # Guarantees
 //!
@@ -6,9 +7,16 @@
 //!   time and its memory are its own. The load comes from this process.
 //! - A figure is printed with the mark that it was meant to reach, met or not. No figure decides
 //!   the exit status: only work that was acknowledged and is not there does.
-//! - Only loopback is used, and everything that was made is removed, but for what was written into
-//!   a database that the caller named.
+//! - Only loopback is used, but for `bench aws`, which uses the AWS that it is given. Everything that
+//!   was made is removed, but for what was written into a database that the caller named and the
+//!   foundation on AWS, which other previews may share.
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "aws")]
+mod aws_calls;
+#[cfg(feature = "aws")]
+mod aws_shop;
 mod child;
 mod door;
 mod engine;
@@ -42,6 +50,8 @@ enum What {
     Door(door::Door),
     Engine(engine::EngineBench),
     Idle(idle::Idle),
+    #[cfg(feature = "aws")]
+    Aws(aws::AwsBench),
     /// What the other benches measure.
     #[command(hide = true)]
     Server,
@@ -54,6 +64,8 @@ impl Bench {
             What::Door(door) => door.run(printer),
             What::Engine(engine) => engine.run(printer),
             What::Idle(idle) => idle.run(printer),
+            #[cfg(feature = "aws")]
+            What::Aws(aws) => aws.run(printer),
             What::Server => server::run(),
         }
     }

@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::shop;
-use crate::app::{self, App, LogFormat, ServerSecrets, ServerSettings, StoreSettings, SystemClock, TargetName};
+use crate::app::{
+    self, App, AwsArgs, LogFormat, ServerSecrets, ServerSettings, StoreSettings, SystemClock, TargetName,
+};
 use crate::engine::stage_view;
 use crate::model::{RepoName, StageId};
 use crate::port::{Clock as _, Store};
@@ -61,6 +63,7 @@ fn server_settings(folder: &Path, github: &Sandbox) -> ServerSettings {
         github_app_id: github.app_id(),
         target: TargetName::Local,
         registry: None,
+        aws: AwsArgs::default(),
         proxy_listen: any_port,
         local_allow: vec![shop::REPO.to_owned()],
         log: String::new(),

@@ -1,0 +1,88 @@
+//! Settings become the AWS adapter.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::settings::{NatGatewayCount, PreviewCapacityName};
+use super::{AwsArgs, ServerSettings, SystemClock, docker_env, proxy, variable};
+use crate::aws::{AwsCloud, AwsSettings, Finding, NatGateways, OutboundProxy, PreviewCapacity, Question, is_ecr};
+use crate::build::OciRegistry;
+use crate::port::{Clock, PortError, PortResult, Registry, Slots};
+
+/// The adapter over the standard chain of credentials.
+pub(super) async fn cloud(
+    settings: &ServerSettings,
+    clock: Arc<dyn Clock>,
+    slots: Arc<dyn Slots>,
+) -> anyhow::Result<AwsCloud> {
+    Ok(AwsCloud::new(aws_settings(&settings.aws, settings.registry.clone(), clock, slots)).await)
+}
+
+/// The adapter for foundations, which lease nothing and pull nothing.
+pub(super) async fn cloud_by_hand(args: &AwsArgs) -> AwsCloud {
+    AwsCloud::new(aws_settings(args, None, Arc::new(SystemClock), Arc::new(NoSlots))).await
+}
+
+/// Where the images go that ECS pulls.
+pub(super) fn registry(settings: &ServerSettings, aws: &AwsCloud) -> Arc<dyn Registry> {
+    match &settings.registry {
+        Some(other) if !is_ecr(Some(other), endpoint().as_deref()) => Arc::new(OciRegistry::new(other, docker_env())),
+        _ => Arc::new(aws.registry()),
+    }
+}
+
+fn endpoint() -> Option<String> {
+    variable("AWS_ENDPOINT_URL").filter(|url| !url.is_empty())
+}
+
+/// Looks at everything on AWS that deploys rest on; changes nothing.
+pub async fn doctor(args: &AwsArgs, question: &Question) -> Vec<Finding> {
+    let settings = aws_settings(args, None, Arc::new(SystemClock), Arc::new(NoSlots));
+    let aws = AwsCloud::new(settings).await;
+    Box::pin(aws.diagnose(question)).await
+}
+
+fn aws_settings(args: &AwsArgs, registry: Option<String>, clock: Arc<dyn Clock>, slots: Arc<dyn Slots>) -> AwsSettings {
+    AwsSettings {
+        name: args.aws_name.clone(),
+        endpoint: endpoint(),
+        registry,
+        nat_gateways: match args.aws_nat_gateways {
+            NatGatewayCount::Zero => NatGateways::None,
+            NatGatewayCount::One => NatGateways::One,
+            NatGatewayCount::Two => NatGateways::Two,
+        },
+        preview_capacity: match args.aws_preview_capacity {
+            PreviewCapacityName::Fargate => PreviewCapacity::Fargate,
+            PreviewCapacityName::FargateSpot => PreviewCapacity::FargateSpot,
+        },
+        permissions_boundary: args.aws_permissions_boundary.clone(),
+        proxy: proxy().map(|proxy| OutboundProxy { http: proxy.http, https: proxy.https, no: proxy.no }),
+        clock,
+        slots,
+    }
+}
+
+/// Without a database nothing is leased.
+struct NoSlots;
+
+fn no_slots<T>() -> PortResult<T> {
+    Err(PortError::Bug { context: "a number was asked for where nothing is made".into(), source: None })
+}
+
+#[async_trait]
+impl Slots for NoSlots {
+    async fn take_slot(&self, _: &str, _: &str, _: &BTreeSet<u32>, _: u32) -> PortResult<Option<u32>> {
+        no_slots()
+    }
+
+    async fn free_slot(&self, _: &str, _: &str) -> PortResult<()> {
+        no_slots()
+    }
+
+    async fn slots(&self, _: &str) -> PortResult<Vec<(u32, String)>> {
+        no_slots()
+    }
+}

@@ -1,0 +1,208 @@
+//! `greenroom doctor`: whether AWS is ready for stages, and what to do where it is not.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use super::{ExitStatus, Printer};
+use crate::app::{self, AwsArgs};
+use crate::aws::{Finding, Health, Policy, Question, policy};
+use crate::config;
+use crate::decide::resolve;
+use crate::model::{
+    Addressing, AwsTarget, Branch, CommitSha, LocalCommands, Place, Project, PullNumber, RepoName, Scheme, StageId,
+    StageKind, StagePattern, StageRule,
+};
+
+/// One that answers everybody. Asked only about zones that a configuration names.
+const PUBLIC_RESOLVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), 53);
+
+/// See whether AWS is ready, and what to mend.
+#[derive(Debug, Args)]
+#[command(
+    mut_arg("aws_nat_gateways", |arg| arg.hide(true)),
+    mut_arg("aws_preview_capacity", |arg| arg.hide(true)),
+    mut_arg("aws_permissions_boundary", |arg| arg.hide(true)),
+    after_help = "\
+Looks at credentials, roles, permissions, quotas, DNS and certificates, and changes nothing. It uses
+the standard AWS_* variables. The exit code is 1 if anything fails.
+
+Examples:
+  greenroom doctor
+  greenroom doctor --repo acme/shop .github/greenroom.yml
+  greenroom doctor --policy stages > policy.json
+  greenroom --json doctor | jq -r '.[] | select(.health == \"fail\") | .fix'"
+)]
+pub(super) struct Doctor {
+    /// The configuration whose account, roles and zone are looked at; without one, the file of this
+    /// folder if there is one.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The repository: roles are taken on for one.
+    #[arg(long, value_name = "OWNER/NAME")]
+    repo: Option<RepoName>,
+    /// A DNS resolver that sees what the world sees.
+    #[arg(long, default_value_t = PUBLIC_RESOLVER, value_name = "ADDRESS")]
+    resolver: SocketAddr,
+    /// Print the least that must be allowed, as a policy for IAM, and look at nothing.
+    #[arg(long, value_name = "WHOSE")]
+    policy: Option<PolicyName>,
+    #[command(flatten)]
+    aws: AwsArgs,
+}
+
+/// Whose policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PolicyName {
+    /// The server's own, where configurations name roles.
+    Server,
+    /// Deploying stages.
+    Stages,
+    /// Making what stages share, besides.
+    Foundation,
+}
+
+impl From<PolicyName> for Policy {
+    fn from(name: PolicyName) -> Self {
+        match name {
+            PolicyName::Server => Self::Server,
+            PolicyName::Stages => Self::Stages,
+            PolicyName::Foundation => Self::Foundation,
+        }
+    }
+}
+
+impl Doctor {
+    pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
+        if let Some(which) = self.policy {
+            let text = policy(which.into(), &self.aws.aws_name);
+            let document: serde_json::Value = serde_json::from_str(&text).context("the policy is no JSON")?;
+            printer.result(&document, |_| text)?;
+            return Ok(ExitStatus::Ok);
+        }
+        let project = self.project()?;
+        let mut question = Question {
+            repo: self.repo,
+            targets: Vec::new(),
+            domain: None,
+            bases: BTreeSet::new(),
+            resolver: self.resolver,
+            policies: vec![Policy::Stages, Policy::Foundation],
+        };
+        if let Some(project) = &project {
+            look_up(project, &mut question);
+        }
+        let findings = app::doctor(&self.aws, &question).await;
+        printer.result(&findings, |findings| human(findings))?;
+        let has_failed = findings.iter().any(|finding| finding.health == Health::Fail);
+        Ok(if has_failed { ExitStatus::Failed } else { ExitStatus::Ok })
+    }
+
+    fn project(&self) -> anyhow::Result<Option<Project>> {
+        let file = self.file.clone().unwrap_or_else(|| config::PATH.into());
+        let bytes = match std::fs::read(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.file.is_none() => return Ok(None),
+            bytes => bytes.with_context(|| format!("cannot read {}", file.display()))?,
+        };
+        let name = file.display().to_string();
+        config::check(&name, &bytes).map(Some).map_err(|problems| ExitStatus::Usage.error(problems.to_string()))
+    }
+}
+
+/// Where stages of each kind would live.
+fn look_up(project: &Project, question: &mut Question) {
+    question.domain.clone_from(&project.domain);
+    for place in project.stages.iter().filter_map(|rule| place(project, rule)) {
+        question.bases.extend(place.base);
+        let target: Option<(StageKind, AwsTarget)> = place.aws.map(|aws| (place.kind, aws));
+        question.targets.extend(target.filter(|target| !question.targets.contains(target)));
+    }
+}
+
+fn place(project: &Project, rule: &StageRule) -> Option<Place> {
+    let name = match &rule.pattern {
+        StagePattern::Named(name) => Some(name.clone()),
+        pattern => pattern.for_pull(PullNumber(1)).or_else(|| pattern.for_branch(&Branch("doctor".into()))),
+    };
+    let stage = StageId { repo: RepoName::new("doctor/doctor").ok()?, name: name? };
+    let sha = CommitSha::new("0".repeat(40)).ok()?;
+    let addressing = Addressing {
+        scheme: Scheme::HttpsIfCertified,
+        zone: String::new(),
+        port: None,
+        local_commands: LocalCommands::Ignore,
+    };
+    Some(resolve(project, rule, &stage, &sha, None, &addressing).place)
+}
+
+fn human(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.check.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { check, health, seen, fix } in findings {
+        let mark = match health {
+            Health::Ok => "ok  ",
+            Health::Warn => "warn",
+            Health::Fail => "FAIL",
+        };
+        let _ = writeln!(text, "{mark}  {check:<width$}  {seen}");
+        if let Some(fix) = fix {
+            let _ = writeln!(text, "      {:<width$}  -> {fix}", "");
+        }
+    }
+    let count = |health: Health| findings.iter().filter(|finding| finding.health == health).count();
+    let (fails, warns) = (count(Health::Fail), count(Health::Warn));
+    let verdict = match (fails, warns) {
+        (0, 0) => "AWS is ready.".to_owned(),
+        (0, warns) => format!("AWS is ready; {warns} to look at."),
+        (fails, warns) => format!("AWS is not ready: {fails} to mend, {warns} to look at."),
+    };
+    let _ = writeln!(text, "\n{verdict}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_a_table_with_what_to_do() {
+        let finding = |check: &str, health, fix: Option<&str>| Finding {
+            check: check.into(),
+            health,
+            seen: "seen".into(),
+            fix: fix.map(Into::into),
+        };
+        let findings = [finding("identity", Health::Ok, None), finding("region", Health::Fail, Some("mend it"))];
+        let expected = "ok    identity  seen\nFAIL  region    seen\n                -> mend it\n\n\
+                        AWS is not ready: 1 to mend, 0 to look at.\n";
+        assert_eq!(human(&findings), expected);
+        assert!(human(&findings[..1]).ends_with("AWS is ready.\n"));
+    }
+
+    #[test]
+    fn a_configuration_says_where_to_look() {
+        let file = b"version: 1\napp: shop\naws: { region: eu-west-1, account: \"123456789012\" }\n\
+                     domain: { zone: example.com, dns: route53 }\n\
+                     stages:\n  prod: { on: { push: main }, apex: true }\n  dev: { on: { push: dev } }\n  \
+                     \"pr-{number}\": { on: { pull_request: {} } }\n\
+                     services:\n  web: { kind: ecs, build: { context: . }, host: \"@\", port: 80, health: { path: / } }\n";
+        let project = config::check("x", file).expect("a configuration");
+        let mut question = Question {
+            repo: None,
+            targets: Vec::new(),
+            domain: None,
+            bases: BTreeSet::new(),
+            resolver: PUBLIC_RESOLVER,
+            policies: Vec::new(),
+        };
+        look_up(&project, &mut question);
+        let kinds: Vec<StageKind> = question.targets.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [StageKind::Production, StageKind::Permanent, StageKind::Ephemeral]);
+        assert_eq!(question.bases.into_iter().collect::<Vec<_>>(), ["dev.example.com", "example.com"]);
+        assert!(question.domain.is_some());
+    }
+}
