@@ -8,6 +8,7 @@ mod command;
 mod deploy;
 mod error;
 mod event;
+mod evidence;
 mod goal;
 mod id;
 mod lock;
@@ -31,6 +32,7 @@ pub use event::{
     Actor, ActorKind, Branch, CommentEvent, CommentSource, Event, HeadRef, PullRequest, PullRequestAction,
     PullRequestState, PushEvent,
 };
+pub use evidence::{CheckApp, CheckOutcome, CheckResult, Checks, Review, ReviewState};
 pub use goal::{
     Addressing, Artifact, ImageSpec, LocalCommands, Place, Runtime, Scheme, ServiceSpec, StageKind, StageSpec,
     VersionKey, Wanted,

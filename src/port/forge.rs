@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{PortResult, TarballStream};
 use crate::model::{
-    Branch, Changed, CheckState, CommitSha, DeploymentState, ExternalId, Permission, PullNumber, PullRequest, Reaction,
-    RepoName, StageName, Timestamp, UserId,
+    Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission, PullNumber,
+    PullRequest, Reaction, RepoName, Review, StageName, Timestamp, UserId,
 };
 
 /// The one comment of a stage.
@@ -117,6 +117,19 @@ pub trait Forge: Send + Sync + 'static {
     /// What an account may do, asked by its login and confirmed by its numeric id.
     async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission>;
 
+    /// Whether an account is a member of a team of the repository's organisation, or of a team below
+    /// it; asked by its login and confirmed by its numeric id. `NotFound` where there is no such team.
+    async fn is_in_team(&self, repo: &RepoName, team: &str, login: &str, id: UserId) -> PortResult<bool>;
+
+    /// Every review of a pull request that was handed in, in the order in which it was.
+    async fn reviews(&self, repo: &RepoName, number: PullNumber) -> PortResult<Vec<Review>>;
+
+    /// Every check run and commit status of a commit, reruns included. Half a list is an error.
+    async fn checks(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<Checks>;
+
+    /// How many commits of a branch a commit does not have.
+    async fn behind_by(&self, repo: &RepoName, branch: &Branch, sha: &CommitSha) -> PortResult<u32>;
+
     /// The source of exactly that commit.
     async fn tarball(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<TarballStream>;
 
@@ -136,8 +149,15 @@ pub trait Forge: Send + Sync + 'static {
     /// success; a missing permission is `Denied`.
     async fn remove_environment(&self, repo: &RepoName, environment: &StageName) -> PortResult<()>;
 
-    /// Adds a reaction to a comment; one that is there already is success.
-    async fn react(&self, repo: &RepoName, comment: u64, reaction: Reaction) -> PortResult<()>;
+    /// Adds a reaction to what somebody wrote; one that is there already is success, and so is a
+    /// review, which takes none.
+    async fn react(
+        &self,
+        repo: &RepoName,
+        source: CommentSource,
+        comment: u64,
+        reaction: Reaction,
+    ) -> PortResult<()>;
 
     /// The webhook deliveries since a time, every attempt of each.
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>>;

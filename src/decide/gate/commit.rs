@@ -4,14 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    ActorKind, Allow, Binding, ChecksWanted, ForkPolicy, Gate, GateResult, LockScope, Permission, StageRule, Trigger,
-    UserId, Verb,
+    ActorKind, Allow, Binding, CheckApp, CheckOutcome, CheckResult, ChecksWanted, ForkPolicy, Gate, GateResult,
+    LockScope, Permission, ReviewState, StageRule, Trigger, UserId, Verb,
 };
 
-use super::{
-    Case, CheckApp, CheckOutcome, CheckRun, Fact, Facts, Origin, Review, ReviewState, brings_what_ran, closed, open,
-    unknown,
-};
+use super::{Case, Fact, Facts, Origin, Voice, brings_what_ran, closed, open, unknown};
 
 const AGAIN: &str = "look at the new head, then give the command again";
 
@@ -98,21 +95,22 @@ pub(super) fn approvals(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateRe
         return unknown(gate, "the reviews");
     };
     let decided = decided(reviews);
-    let people = || decided.values().filter(|review| review.kind == ActorKind::Person && review.by != pull.author);
-    let writes = |review: &Review| match review.role {
+    let people =
+        || decided.values().filter(|said| said.review.by.kind == ActorKind::Person && said.review.by.id != pull.author);
+    let writes = |said: &Voice| match said.role {
         Fact::Known(role) => Fact::Known(role >= Permission::Write),
         Fact::Unknown => Fact::Unknown,
     };
-    let against = || people().filter(|review| review.state == ReviewState::ChangesRequested);
-    if let Some(review) = against().find(|review| writes(review) == Fact::Known(true)) {
-        let found = format!("{} asked for changes", review.login);
-        return closed(gate, found, format!("settle it with {}, who then approves", review.login));
+    let against = || people().filter(|said| said.review.state == ReviewState::ChangesRequested);
+    if let Some(Voice { review, .. }) = against().find(|said| writes(said) == Fact::Known(true)) {
+        let found = format!("{} asked for changes", review.by.login);
+        return closed(gate, found, format!("settle it with {}, who then approves", review.by.login));
     }
-    if let Some(review) = against().find(|review| writes(review) == Fact::Unknown) {
-        return unknown(gate, &format!("whether {} may ask for changes", review.login));
+    if let Some(Voice { review, .. }) = against().find(|said| writes(said) == Fact::Unknown) {
+        return unknown(gate, &format!("whether {} may ask for changes", review.by.login));
     }
-    let pro = || people().filter(|review| review.state == ReviewState::Approved && review.sha == *sha);
-    let count = |is: Fact<bool>| pro().filter(|review| writes(review) == is).count();
+    let pro = || people().filter(|said| said.review.state == ReviewState::Approved && said.review.sha == *sha);
+    let count = |is: Fact<bool>| pro().filter(|said| writes(said) == is).count();
     let (sure, unsure) = (count(Fact::Known(true)), count(Fact::Unknown));
     let wanted = usize::try_from(allow.approvals).unwrap_or(usize::MAX);
     let found = format!("{sure} of {wanted} approvals of {} by others with write access", sha.short());
@@ -126,12 +124,12 @@ pub(super) fn approvals(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateRe
 }
 
 /// What each person said last. A remark takes nothing back.
-fn decided(reviews: &[Review]) -> BTreeMap<UserId, &Review> {
-    let mut last: BTreeMap<UserId, &Review> = BTreeMap::new();
-    for review in reviews.iter().filter(|review| review.state != ReviewState::Commented) {
-        let place = last.entry(review.by).or_insert(review);
-        if review.at >= place.at {
-            *place = review;
+fn decided(voices: &[Voice]) -> BTreeMap<UserId, &Voice> {
+    let mut last: BTreeMap<UserId, &Voice> = BTreeMap::new();
+    for voice in voices.iter().filter(|voice| voice.review.state != ReviewState::Commented) {
+        let place = last.entry(voice.review.by.id).or_insert(voice);
+        if voice.review.at >= place.review.at {
+            *place = voice;
         }
     }
     last
@@ -146,7 +144,7 @@ pub(super) fn checks(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResul
     };
     let newest = newest(&checks.runs);
     let named = |name: &str| newest.values().filter(|run| run.name == name).copied().collect::<Vec<_>>();
-    let wanted: Vec<&CheckRun> = match &allow.checks {
+    let wanted: Vec<&CheckResult> = match &allow.checks {
         ChecksWanted::None => return open(gate, "none are asked for"),
         ChecksWanted::All => newest.values().copied().collect(),
         ChecksWanted::Named(names) => {
@@ -179,8 +177,8 @@ pub(super) fn checks(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResul
 }
 
 /// The newest run of each check that is not ours.
-fn newest(runs: &[CheckRun]) -> BTreeMap<(CheckApp, &str), &CheckRun> {
-    let mut newest: BTreeMap<(CheckApp, &str), &CheckRun> = BTreeMap::new();
+fn newest(runs: &[CheckResult]) -> BTreeMap<(CheckApp, &str), &CheckResult> {
+    let mut newest: BTreeMap<(CheckApp, &str), &CheckResult> = BTreeMap::new();
     for run in runs.iter().filter(|run| run.app != CheckApp::Ourselves) {
         let place = newest.entry((run.app, run.name.as_str())).or_insert(run);
         if run.number >= place.number {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    ActorKind, Binding, Branch, CommitSha, Lock, Permission, PullNumber, StageStatus, Timestamp, UserId,
+    Binding, Branch, Checks, CommitSha, Lock, Permission, PullNumber, Review, StageStatus, Timestamp, UserId,
 };
 
 /// Something that may not have been learned.
@@ -71,93 +71,11 @@ pub struct Source {
     pub origin: Origin,
 }
 
-/// A review of the pull request.
+/// A review, with what its author may do in the repository now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Review {
-    pub by: UserId,
-    pub login: String,
-    pub kind: ActorKind,
-    /// What they may do in the repository now.
+pub struct Voice {
+    pub review: Review,
     pub role: Fact<Permission>,
-    pub state: ReviewState,
-    /// The commit that they looked at.
-    pub sha: CommitSha,
-    pub at: Timestamp,
-}
-
-/// What a review says. Source: GitHub REST, "List reviews for a pull request", `state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReviewState {
-    Approved,
-    ChangesRequested,
-    /// Taken back, by whomever.
-    Dismissed,
-    /// Neither for nor against; what the person said before stands.
-    Commented,
-}
-
-/// Every check of one commit: check runs and commit statuses, all pages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checks {
-    pub sha: CommitSha,
-    pub runs: Vec<CheckRun>,
-}
-
-/// One run of a check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckRun {
-    pub name: String,
-    pub app: CheckApp,
-    /// Of two runs of one app and name the one with the higher number is the newer.
-    pub number: u64,
-    pub outcome: CheckOutcome,
-}
-
-/// Who made a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CheckApp {
-    /// Greenroom: it does not wait for itself.
-    Ourselves,
-    /// Another GitHub App, by its id.
-    App(u64),
-    /// A commit status.
-    Status,
-}
-
-/// How a check stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckOutcome {
-    Passed,
-    Failed,
-    Running,
-    /// A word of GitHub's that we do not know.
-    Unknown,
-}
-
-impl CheckOutcome {
-    /// Of a check run. Source: GitHub REST, "List check runs for a Git reference"; and "About
-    /// status checks": success, skipped and neutral let a required check pass.
-    pub fn of_run(status: &str, conclusion: Option<&str>) -> Self {
-        match (status, conclusion) {
-            ("completed", Some("success" | "skipped" | "neutral")) => Self::Passed,
-            (
-                "completed",
-                Some("failure" | "cancelled" | "timed_out" | "action_required" | "stale" | "startup_failure"),
-            ) => Self::Failed,
-            ("queued" | "in_progress" | "waiting" | "requested" | "pending", _) => Self::Running,
-            _ => Self::Unknown,
-        }
-    }
-
-    /// Of a commit status. Source: GitHub REST, "List commit statuses for a reference", `state`.
-    pub fn of_status(state: &str) -> Self {
-        match state {
-            "success" => Self::Passed,
-            "failure" | "error" => Self::Failed,
-            "pending" => Self::Running,
-            _ => Self::Unknown,
-        }
-    }
 }
 
 /// How many commits of the base a commit lacks.
@@ -205,7 +123,7 @@ pub struct Facts {
     pub source: Fact<Source>,
     /// The fork commit that was approved for the stage.
     pub approval: Fact<Option<CommitSha>>,
-    pub reviews: Fact<Vec<Review>>,
+    pub reviews: Fact<Vec<Voice>>,
     pub checks: Fact<Checks>,
     pub divergence: Fact<Divergence>,
     pub locks: Fact<Vec<HeldLock>>,

@@ -22,8 +22,7 @@ use crate::model::{
 };
 
 pub use facts::{
-    Caller, CallerKind, CheckApp, CheckOutcome, CheckRun, Checks, Divergence, Fact, Facts, HeldLock, LockReach,
-    Occupancy, Origin, PullFacts, Review, ReviewState, Source,
+    Caller, CallerKind, Divergence, Fact, Facts, HeldLock, LockReach, Occupancy, Origin, PullFacts, Source, Voice,
 };
 pub use offer::offers;
 pub use place::{rule_named, stage_of};

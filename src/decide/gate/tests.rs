@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use super::super::fixture::{sha, shop};
 use super::*;
 use crate::model::{
-    ActorKind, Branch, BranchPattern, Lock, Offer, Permission, Seconds, StagePolicy, StageStatus, Timestamp, UserId,
+    Actor, ActorKind, Branch, BranchPattern, CheckApp, CheckOutcome, CheckResult, Checks, Lock, Offer, Permission, Review,
+    ReviewState, Seconds, StagePolicy, StageStatus, Timestamp, UserId,
 };
 
 const ANN: UserId = UserId(1);
@@ -42,13 +43,14 @@ fn strict() -> Project {
     project
 }
 
-fn review(by: u64, state: ReviewState, at: i64) -> Review {
-    let (by, role) = (UserId(by), Fact::Known(Permission::Write));
-    Review { by, login: format!("r{by}"), kind: ActorKind::Person, role, state, sha: sha('a'), at: Timestamp(at) }
+fn review(by: u64, state: ReviewState, at: i64) -> Voice {
+    let by = Actor { id: UserId(by), login: format!("r{by}"), kind: ActorKind::Person };
+    let review = Review { by, state, sha: sha('a'), at: Timestamp(at) };
+    Voice { review, role: Fact::Known(Permission::Write) }
 }
 
-fn run(name: &str, number: u64, outcome: CheckOutcome) -> CheckRun {
-    CheckRun { name: name.into(), app: CheckApp::App(1), number, outcome }
+fn run(name: &str, number: u64, outcome: CheckOutcome) -> CheckResult {
+    CheckResult { name: name.into(), app: CheckApp::App(1), number, outcome }
 }
 
 /// Everything is as `prod` wants it.
@@ -181,29 +183,32 @@ fn each_fact_about_the_commit_turns_its_own_gate() {
 #[test]
 fn only_approvals_of_the_very_commit_by_others_who_write_count() {
     let deploy = on(Verb::Deploy, "prod");
-    let of = |reviews: Vec<Review>| {
+    let of = |reviews: Vec<Voice>| {
         let facts = Facts { reviews: Fact::Known(reviews), ..right() };
         shut(&deploy, &strict(), &facts).first().copied()
     };
     let approved = || review(3, ReviewState::Approved, 1);
+    let but = |change: fn(&mut Review)| {
+        let mut voice = approved();
+        change(&mut voice.review);
+        voice
+    };
     let closed = Some(closed_at(Gate::Approvals));
     assert_eq!(of(vec![approved()]), None);
     assert_eq!(of(vec![]), closed);
-    assert_eq!(of(vec![Review { sha: sha('b'), ..approved() }]), closed, "of an older commit");
-    assert_eq!(of(vec![Review { by: BEN, ..approved() }]), closed, "the author's own");
-    assert_eq!(of(vec![Review { kind: ActorKind::Bot, ..approved() }]), closed, "a program's");
-    assert_eq!(
-        of(vec![Review { role: Fact::Known(Permission::Triage), ..approved() }]),
-        closed,
-        "without write access"
-    );
-    assert_eq!(of(vec![Review { role: Fact::Unknown, ..approved() }]), Some(unknown_at(Gate::Approvals)));
+    assert_eq!(of(vec![but(|review| review.sha = sha('b'))]), closed, "of an older commit");
+    assert_eq!(of(vec![but(|review| review.by.id = BEN)]), closed, "the author's own");
+    assert_eq!(of(vec![but(|review| review.by.kind = ActorKind::Bot)]), closed, "a program's");
+    let triages = Voice { role: Fact::Known(Permission::Triage), ..approved() };
+    assert_eq!(of(vec![triages]), closed, "without write access");
+    assert_eq!(of(vec![Voice { role: Fact::Unknown, ..approved() }]), Some(unknown_at(Gate::Approvals)));
     assert_eq!(of(vec![approved(), review(3, ReviewState::Dismissed, 2)]), closed, "taken back");
     assert_eq!(of(vec![approved(), review(3, ReviewState::Commented, 2)]), None, "a remark takes nothing back");
     assert_eq!(of(vec![approved(), review(4, ReviewState::ChangesRequested, 0)]), closed, "another is against it");
-    let old = Review { sha: sha('b'), ..review(4, ReviewState::ChangesRequested, 0) };
+    let mut old = review(4, ReviewState::ChangesRequested, 0);
+    old.review.sha = sha('b');
     assert_eq!(of(vec![approved(), old]), closed, "against an older commit, not settled since");
-    let outsider = Review { role: Fact::Known(Permission::Read), ..review(4, ReviewState::ChangesRequested, 0) };
+    let outsider = Voice { role: Fact::Known(Permission::Read), ..review(4, ReviewState::ChangesRequested, 0) };
     assert_eq!(of(vec![approved(), outsider]), None, "an outsider stops nobody");
     let settled = [review(4, ReviewState::Approved, 2), review(4, ReviewState::ChangesRequested, 1)];
     assert_eq!(of(settled.to_vec()), None, "settled, told in another order");
@@ -214,14 +219,14 @@ fn only_approvals_of_the_very_commit_by_others_who_write_count() {
 #[test]
 fn the_newest_run_of_every_check_counts() {
     use CheckOutcome::{Failed, Passed, Running, Unknown};
-    let of = |wanted: &ChecksWanted, runs: Vec<CheckRun>| {
+    let of = |wanted: &ChecksWanted, runs: Vec<CheckResult>| {
         let mut project = strict();
         project.stages[0].allow.named.get_mut(&Verb::Deploy).unwrap().checks = wanted.clone();
         let facts = Facts { checks: Fact::Known(Checks { sha: sha('a'), runs }), ..right() };
         shut(&on(Verb::Deploy, "prod"), &project, &facts).first().copied()
     };
     let (all, closed) = (ChecksWanted::All, Some(closed_at(Gate::Checks)));
-    let ours = |outcome| CheckRun { app: CheckApp::Ourselves, ..run("greenroom", 9, outcome) };
+    let ours = |outcome| CheckResult { app: CheckApp::Ourselves, ..run("greenroom", 9, outcome) };
     assert_eq!(of(&all, vec![run("ci", 1, Passed)]), None);
     assert_eq!(of(&all, vec![]), closed, "none at all");
     assert_eq!(of(&all, vec![ours(Passed)]), closed, "ours is none");
@@ -231,7 +236,7 @@ fn the_newest_run_of_every_check_counts() {
     assert_eq!(of(&all, vec![run("ci", 1, Passed), run("lint", 1, Failed)]), closed);
     assert_eq!(of(&all, vec![run("ci", 1, Running)]), closed);
     assert_eq!(of(&all, vec![run("ci", 1, Unknown)]), Some(unknown_at(Gate::Checks)));
-    let other = CheckRun { app: CheckApp::Status, ..run("ci", 9, Passed) };
+    let other = CheckResult { app: CheckApp::Status, ..run("ci", 9, Passed) };
     assert_eq!(of(&all, vec![run("ci", 1, Failed), other]), closed, "another's check of that name is another");
     let ci = ChecksWanted::Named(BTreeSet::from(["ci".to_owned()]));
     assert_eq!(of(&ci, vec![run("ci", 1, Passed), run("lint", 1, Failed)]), None, "only that one");
