@@ -142,7 +142,8 @@ impl World {
             needs: vec![],
             paths: vec![],
             drain: Seconds(2),
-        };
+edition: None,
+};
         let spec = StageSpec {
             stage: self.stage.clone(),
             sha: "0123456789012345678901234567890123456789".parse().expect("a commit"),
@@ -152,7 +153,8 @@ impl World {
             services: vec![service],
             expires: None,
             digest: "digest".into(),
-        };
+file: String::new(), origin: None, pinned: None, only: Vec::new(),
+};
         let artifact = Artifact { reference: image.into(), digest: format!("sha256:{name}") };
         Step { spec, version: VersionKey(name.into()), artifact }
     }

@@ -34,6 +34,11 @@ CREATE TABLE receipt (
 );
 CREATE INDEX receipt_open ON receipt (repo, at) WHERE state <> 'settled';
 
+-- Who asked for the goal, as JSON, and the newest generation of which it is known how it ended.
+ALTER TABLE stage ADD COLUMN asked TEXT;
+ALTER TABLE stage ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+UPDATE stage SET settled = generation;
+
 -- Goals that wait for a stage, as JSON, and until when somebody wants it kept.
 ALTER TABLE stage ADD COLUMN queue TEXT;
 ALTER TABLE stage ADD COLUMN keep_until INTEGER;

@@ -93,7 +93,7 @@ impl App {
             builder: Arc::new(builder),
             clock: clock.clone(),
         };
-        let engine = Arc::new(Engine::new(ports, EngineSettings::default(), bell.clone()));
+        let engine = Arc::new(Engine::new(ports, engine_settings(settings.github_app_id), bell.clone()));
         let metrics = DoorMetrics::new(engine.metrics().registry().clone()).context("cannot register the metrics")?;
         target.count_in(engine.metrics().registry()).context("cannot register the target's metrics")?;
         let webhook = Secrets::new(secrets.webhook, secrets.webhook_previous)?;
@@ -143,6 +143,12 @@ fn connect(settings: &ServerSettings, private_key: SecretString, clock: Arc<dyn 
 }
 
 /// The standard variables of a network that is left by a proxy, in either spelling.
+/// Every command is understood; the comment names those that are wanted most often.
+fn engine_settings(app_id: u64) -> EngineSettings {
+    let commands = ["keep 3d", "logs <service>", "destroy", "help"].map(str::to_owned).to_vec();
+    EngineSettings { commands, app_id, ..EngineSettings::default() }
+}
+
 fn proxy() -> Option<ProxySettings> {
     let either =
         |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase())).filter(|text| !text.is_empty());

@@ -53,6 +53,7 @@ impl ExitStatus {
             | StagePhase::Checking
             | StagePhase::Superseded
             | StagePhase::AwaitingApproval
+            | StagePhase::Withheld
             | StagePhase::Full
             | StagePhase::Destroying => Self::Failed,
         }

@@ -277,6 +277,7 @@ fn why_gone(reason: Option<GoneReason>) -> &'static str {
         Some(GoneReason::BranchDeleted) => "its branch is gone",
         Some(GoneReason::Expired) => "it expired",
         Some(GoneReason::Requested) => "somebody had it removed",
+        Some(GoneReason::Cancelled) => "its first deploy was cancelled",
         Some(GoneReason::Unwanted) | None => {
             "no rule under `stages` on the default branch wants one, or its pull request is a draft or lacks the label"
         }

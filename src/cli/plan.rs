@@ -149,8 +149,12 @@ fn plan_text(head: &str, plan: &Steps) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     for skipped in &plan.skipped {
-        let SkipReason::NoPathChanged = skipped.why;
-        let _ = writeln!(text, "      {} stays as it runs: no file of its paths changed", skipped.service);
+        let why = match skipped.why {
+            SkipReason::NoPathChanged => "no file of its paths changed",
+            SkipReason::NotAsked => "the goal is about other services",
+            SkipReason::SameVersion => "the same version runs",
+        };
+        let _ = writeln!(text, "      {} stays as it runs: {why}", skipped.service);
     }
     for service in spec.iter().flat_map(|spec| &spec.services) {
         if let Some(url) = &service.url {

@@ -150,6 +150,8 @@ pub(super) fn record(text: &str, subject: Subject, target: Target) -> StageRecor
         lock: None,
         queue: Vec::new(),
         keep_until: None,
+        asked: None,
+        settled: Generation(0),
         touched_at: Timestamp(0),
         expires_at: None,
     }

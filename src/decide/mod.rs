@@ -11,6 +11,8 @@
 //! - [`witness`]: the head of a pull request that an event shows.
 //! - [`bind`]: which commit it means.
 //! - [`gate`]: whether it may be done.
+//! - [`hold`]: which lock holds a goal back.
+//! - [`roll_back`]: which release to go back to.
 //! - [`backoff`]: how long to wait after a passing fault.
 
 mod admit;
@@ -18,6 +20,8 @@ mod backoff;
 mod bind;
 pub mod command;
 pub mod gate;
+mod history;
+mod hold;
 mod next;
 mod plan;
 mod resolve;
@@ -40,6 +44,8 @@ use resolve::stage_kind;
 pub use admit::{Admission, admit, admit_place};
 pub use backoff::backoff_millis;
 pub use bind::bind;
+pub use history::roll_back;
+pub use hold::{hold, is_live};
 pub use next::{Next, Standing, finish_uninterruptible, next};
 pub use plan::{Present, is_settled, plan};
 pub use resolve::resolve;

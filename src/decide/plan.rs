@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use globset::{Glob, GlobSetBuilder};
 
+use super::version_key;
 use crate::model::{
-    Action, Changed, Generation, Interruption, Observed, Place, Plan, Release, Runs, Seconds, ServiceName, ServiceSpec,
-    SkipReason, Skipped, StageId, StageSpec, Step, StepKey, Wanted,
+    Action, Changed, Generation, Interruption, Observed, Place, Plan, Release, Runs, Runtime, Seconds, ServiceName,
+    ServiceSpec, SkipReason, Skipped, StageId, StageSpec, Step, StepKey, VersionKey, Wanted,
 };
 
 /// A first load balancer and its certificate take minutes, and what a hand left behind may have to go first.
@@ -44,15 +45,31 @@ pub fn plan(stage: &StageId, place: &Place, generation: Generation, wanted: &Wan
 
 /// Whether the stage already runs exactly this, with nothing left over.
 pub fn is_settled(spec: &StageSpec, present: &Present<'_>) -> bool {
-    let verified = present.release.is_some_and(|release| release.sha == spec.sha && release.digest == spec.digest);
-    let serving = spec.services.iter().all(|service| {
-        present
-            .observed
-            .services
-            .get(&service.name)
-            .is_some_and(|seen| seen.serving.is_some() && seen.others.is_empty())
+    let verified = present.release.is_some_and(|release| is_release_of(release, spec));
+    let serving = spec.services.iter().all(|service| match present.observed.services.get(&service.name) {
+        Some(seen) if seen.others.is_empty() => match pinned_version(spec, service) {
+            Some(version) => seen.serving == Some(version),
+            None => seen.serving.is_some(),
+        },
+        Some(_) | None => false,
     });
     verified && serving && is_prepared(present) && dropped_services(spec, present).next().is_none()
+}
+
+/// Whether the release is what the goal asks for: the commit, its configuration, its artifacts where
+/// they are given, and made since the restart that was asked for.
+fn is_release_of(release: &Release, spec: &StageSpec) -> bool {
+    let editions = spec.services.iter().filter_map(|service| service.edition);
+    release.sha == spec.sha
+        && release.digest == spec.digest
+        && editions.max().is_none_or(|edition| release.generation >= edition)
+        && spec.pinned.as_ref().is_none_or(|pinned| pinned.artifacts == release.artifacts)
+}
+
+/// The version that the service is to run, where it is known before anything is built.
+fn pinned_version(spec: &StageSpec, service: &ServiceSpec) -> Option<VersionKey> {
+    let artifact = spec.pinned.as_ref()?.artifacts.get(&service.name)?;
+    matches!(service.runtime, Runtime::Image(_)).then(|| version_key(service, artifact))
 }
 
 fn is_prepared(present: &Present<'_>) -> bool {
@@ -65,41 +82,60 @@ fn dropped_services<'a>(spec: &'a StageSpec, present: &Present<'a>) -> impl Iter
 }
 
 fn deploy(spec: &StageSpec, present: &Present<'_>) -> (Vec<Step>, Vec<Skipped>) {
-    let (kept, due): (Vec<&ServiceSpec>, Vec<&ServiceSpec>) =
-        spec.services.iter().partition(|service| is_untouched(service, spec, present));
+    let mut skipped = Vec::new();
+    let mut due: Vec<&ServiceSpec> = Vec::new();
+    for service in &spec.services {
+        match skip_reason(service, spec, present) {
+            Some(why) => skipped.push(Skipped { service: service.name.clone(), why }),
+            None => due.push(service),
+        }
+    }
     let mut steps = Vec::new();
     if !is_prepared(present) {
         // Beside the builds: neither needs the other.
         steps.push(uninterruptible(step("prepare", &[], Action::Prepare, PREPARE_DEADLINE)));
     }
-    if !due.is_empty() {
+    // What is made already needs no source.
+    let fetches = due.iter().any(|service| pinned_version(spec, service).is_none());
+    if fetches {
         steps.push(step("fetch", &[], Action::Fetch, FETCH_DEADLINE));
     }
     let prepared: Vec<StepKey> =
         steps.iter().filter(|step| step.action == Action::Prepare).map(|step| step.key.clone()).collect();
     for service in &due {
-        steps.extend(steps_of(service, &due, &prepared));
+        steps.extend(steps_of(service, spec, &due, &prepared));
     }
     steps.extend(remove_dropped(spec, present, &steps));
-    if !due.is_empty() {
+    if fetches {
         let builds: Vec<StepKey> = due.iter().map(|service| key("build", &service.name)).collect();
         let retires = due.iter().map(|service| key("retire", &service.name));
         let needs = builds.into_iter().chain(retires).collect();
         steps.push(Step { needs, runs: Runs::Always, ..step("tidy", &[], Action::Tidy, FETCH_DEADLINE) });
     }
-    let skipped =
-        kept.into_iter().map(|service| Skipped { service: service.name.clone(), why: SkipReason::NoPathChanged });
-    let skipped = skipped.collect();
     (in_order(steps), skipped)
 }
 
+/// Why a service that serves is left as it runs; `None` when it is to be brought on.
+fn skip_reason(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) -> Option<SkipReason> {
+    let seen = present.observed.services.get(&service.name);
+    let serving = seen.and_then(|seen| seen.serving.as_ref())?;
+    if !spec.only.is_empty() && !spec.only.contains(&service.name) {
+        return Some(SkipReason::NotAsked);
+    }
+    if let Some(version) = pinned_version(spec, service) {
+        let runs = *serving == version && seen.is_some_and(|seen| seen.others.is_empty());
+        return runs.then_some(SkipReason::SameVersion);
+    }
+    let untouched = service.edition.is_none() && is_untouched(service, spec, present);
+    untouched.then_some(SkipReason::NoPathChanged)
+}
+
 /// A service is left alone when it says which files concern it, none of them changed since the
-/// release, it serves, and the configuration is the same.
+/// release, and the configuration is the same.
 fn is_untouched(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) -> bool {
     let Changed::Files(files) = present.changed else { return false };
-    let serves = present.observed.services.get(&service.name).is_some_and(|seen| seen.serving.is_some());
     let same = present.release.is_some_and(|release| release.digest == spec.digest);
-    serves && same && !service.paths.is_empty() && !files.iter().any(|file| concerns(&service.paths, file))
+    same && !service.paths.is_empty() && !files.iter().any(|file| concerns(&service.paths, file))
 }
 
 fn concerns(globs: &[String], file: &str) -> bool {
@@ -114,15 +150,20 @@ fn concerns(globs: &[String], file: &str) -> bool {
     set.build().map_or(true, |set| set.is_match(file))
 }
 
-fn steps_of(service: &ServiceSpec, due: &[&ServiceSpec], prepared: &[StepKey]) -> Vec<Step> {
+fn steps_of(service: &ServiceSpec, spec: &StageSpec, due: &[&ServiceSpec], prepared: &[StepKey]) -> Vec<Step> {
     let name = &service.name;
-    let build = key("build", name);
-    let mut before_start = vec![build.clone()];
-    before_start.extend_from_slice(prepared);
+    let mut steps = Vec::new();
+    let mut before_start = prepared.to_vec();
+    if pinned_version(spec, service).is_none() {
+        let action = Action::Build { service: name.clone() };
+        steps.push(step(&key("build", name).0, &[key_of("fetch")], action, BUILD_DEADLINE));
+        before_start.push(key("build", name));
+    }
     before_start
         .extend(due.iter().filter(|other| service.needs.contains(&other.name)).map(|other| key("check", &other.name)));
-    let mut steps = vec![step(&build.0, &[key_of("fetch")], Action::Build { service: name.clone() }, BUILD_DEADLINE)];
-    if let Some(migrate) = &service.migrate {
+    // What ran on this stage before has migrated it before.
+    let returns = spec.pinned.as_ref().is_some_and(|pinned| pinned.stage == spec.stage.name);
+    if let Some(migrate) = service.migrate.as_ref().filter(|_| !returns) {
         let migration = key("migrate", name);
         // One migration at a time and before anything starts that needs it.
         let action = Action::Migrate { service: name.clone() };

@@ -47,6 +47,10 @@ pub fn resolve(
         services,
         expires: rule.expires,
         digest: hex::encode(digest),
+        file: project.digest.clone(),
+        origin: pull,
+        pinned: None,
+        only: Vec::new(),
     }
 }
 
@@ -184,6 +188,7 @@ fn concrete(service: &Service, hosts: &BTreeMap<ServiceName, String>, values: &V
         needs: service.needs.clone(),
         paths: service.paths.clone(),
         drain: service.drain,
+        edition: None,
     }
 }
 

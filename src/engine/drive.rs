@@ -7,7 +7,7 @@ use super::Engine;
 use crate::decide::{Next, Standing, next};
 use crate::model::{
     Artifact, Deploy, Failure, FailureKind, Output, Plan, ServiceName, StageRecord, Step, StepEvent, StepEventKind,
-    StepKey, StepLog, StepState, Timestamp,
+    StepKey, StepLog, StepState, Timestamp, Wanted,
 };
 use crate::port::{Held, PortError, PortResult};
 
@@ -160,9 +160,13 @@ fn says_something_new(log: &StepLog, step: &StepKey, kind: &StepEventKind) -> bo
     }
 }
 
-/// What the deploy's build step made of a service.
-pub(super) fn artifact_of<'a>(plan: &Plan, log: &'a StepLog, service: &ServiceName) -> Option<&'a Artifact> {
+/// What the deploy's build step made of a service, or what was made before for this goal.
+pub(super) fn artifact_of<'a>(plan: &'a Plan, log: &'a StepLog, service: &ServiceName) -> Option<&'a Artifact> {
     let build = StepKey(format!("build:{service}"));
     debug_assert!(plan.steps.iter().all(|step| step.key != build || step.action.service() == Some(service)));
-    log.output(&build).and_then(Output::artifact)
+    let pinned = || match &plan.wanted {
+        Wanted::Live(spec) => spec.pinned.as_ref()?.artifacts.get(service),
+        Wanted::Gone(_) => None,
+    };
+    log.output(&build).and_then(Output::artifact).or_else(pinned)
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Engine;
 use crate::config;
-use crate::model::{CommitSha, Problems, Project, RepoName};
+use crate::model::{CommitSha, Prefix, Problems, Project, RepoName};
 use crate::port::PortResult;
 
 /// The one place of the configuration in a repository.
@@ -18,6 +18,9 @@ const KEPT: usize = 128;
 
 /// A file that was read: what it means, or all that is wrong with it.
 pub(super) type Checked = Arc<Result<Project, Problems>>;
+
+/// What commands begin with, by repository.
+pub(super) type Prefixes = Mutex<HashMap<RepoName, Prefix>>;
 
 /// Checked configurations by the hash of their bytes.
 #[derive(Default)]
@@ -50,6 +53,22 @@ impl Engine {
     pub(super) async fn policy(&self, repo: &RepoName) -> PortResult<Option<(CommitSha, Checked)>> {
         let branch = self.ports.forge.default_branch(repo).await?;
         let Some(head) = self.ports.forge.branch_head(repo, &branch).await? else { return Ok(None) };
-        Ok(self.project_at(repo, &head).await?.map(|checked| (head, checked)))
+        let policy = self.project_at(repo, &head).await?.map(|checked| (head, checked));
+        if let Some(Ok(project)) = policy.as_ref().map(|(_, checked)| checked.as_ref()) {
+            let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+            prefixes.insert(repo.clone(), project.commands.prefix.clone());
+        }
+        Ok(policy)
+    }
+
+    /// What commands begin with in this repository, as its policy said last.
+    pub(super) async fn prefix(&self, repo: &RepoName) -> Prefix {
+        let known = || self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).get(repo).cloned();
+        if let Some(prefix) = known() {
+            return prefix;
+        }
+        // What is shown must not wait for GitHub to tell it: the usual one does until then.
+        let _ = self.policy(repo).await;
+        known().unwrap_or_default()
     }
 }

@@ -8,6 +8,7 @@
 //! - An activation never waits for long work: it notes when to ask again and gives the lane back.
 //! - A fault in one lane (an error, a panic) delays that lane alone.
 
+mod board;
 mod chore;
 mod drive;
 mod effect;
@@ -21,6 +22,8 @@ mod run;
 mod stage;
 mod surfaces;
 mod sweep;
+mod talk;
+mod withhold;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -61,13 +64,15 @@ pub struct EngineSettings {
     /// How long a deploy runs before progress is shown on GitHub beyond its first comment, and the
     /// shortest time between two such edits, in milliseconds.
     pub progress_millis: i64,
-    /// Slash-commands offered in comments.
+    /// Slash-commands offered in comments, without their prefix.
     pub commands: Vec<String>,
+    /// The number of the GitHub App: what it wrote itself is no command.
+    pub app_id: u64,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { workers: 64, progress_millis: 5_000, commands: Vec::new() }
+        Self { workers: 64, progress_millis: 5_000, commands: Vec::new(), app_id: 0 }
     }
 }
 
@@ -78,6 +83,8 @@ pub struct Engine {
     bell: Arc<Notify>,
     projects: loader::ProjectCache,
     sighted: tokio::sync::Mutex<Option<sweep::Sighted>>,
+    prefixes: loader::Prefixes,
+    spoken: talk::Spoken,
     metrics: EngineMetrics,
 }
 
@@ -86,7 +93,8 @@ impl Engine {
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
-        Self { ports, settings, bell, projects, sighted, metrics: EngineMetrics::default() }
+        let (prefixes, spoken, metrics) = Default::default();
+        Self { ports, settings, bell, projects, sighted, prefixes, spoken, metrics }
     }
 
     /// What the engine counts.

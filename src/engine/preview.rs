@@ -3,7 +3,7 @@
 //! Nothing here changes anything: the world is read, and the planner decides.
 
 use super::Engine;
-use super::intake::Board;
+use super::board::Board;
 use super::ruling::Ruling;
 use crate::decide::{Present, Sighting, plan};
 use crate::model::{
@@ -41,7 +41,7 @@ impl Engine {
         let StageId { repo, name } = stage;
         let project = self.routing(repo).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
-        let mut board = Board::new(repo, stages, self.ports.clock.now());
+        let mut board = Board::new(repo, stages, None, self.ports.clock.now());
         let event = Event::Requested { repo: repo.clone(), stage: name.clone(), target };
         board.judge(&event, &project, &Sighting::default());
         Ok(board.changed(name).cloned())

@@ -7,7 +7,7 @@
 
 use super::surfaces::{Content, Item, Pace, Shown, items};
 use super::{CALL_LIMIT, Engine};
-use crate::model::{Deploy, ExternalId, Outcome, StageId, StepLog, Timestamp, Wake};
+use crate::model::{Deploy, ExternalId, Outcome, StageId, StepLog, Timestamp, Verb, Wake};
 use crate::port::{
     CheckRun, DeploymentRequest, DeploymentUpdate, Held, PortError, PortResult, StickyComment, Store, SurfaceRecord,
 };
@@ -34,8 +34,11 @@ impl Engine {
     /// Shows what changed. Answers when to come back for what was put off.
     pub(super) async fn report(&self, held: &mut Held, id: &StageId) -> PortResult<Wake> {
         let now = self.ports.clock.now();
-        let commands: Vec<&str> = self.settings.commands.iter().map(String::as_str).collect();
-        let links = Links { commands: &commands, ..Links::default() };
+        let prefix = self.prefix(&id.repo).await;
+        let commands: Vec<String> = self.settings.commands.iter().map(|command| format!("{prefix}{command}")).collect();
+        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+        let approve = format!("{prefix}{}", Verb::Approve);
+        let links = Links { commands: &commands, approve: Some(&approve), ..Links::default() };
         let store = self.ports.store.as_ref();
         let Some(shown) = read(store, id, now, &links).await? else { return Ok(Wake::OnBell) };
         let mut wake = Wake::OnBell;

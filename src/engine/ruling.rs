@@ -1,13 +1,19 @@
 //! What a stage should be now: its target, resolved by asking GitHub, under the policy.
 
+use std::collections::BTreeSet;
+
 use super::{CONFIG_PATH, Engine};
 use crate::config;
 use crate::decide::{Admission, admit, admit_place, resolve};
 use crate::model::{
-    CommitSha, GoneReason, Position, Problem, Problems, Project, PullNumber, PullRequestState, StageName, StagePattern,
-    StageRecord, StageRule, StageSpec, Subject, Target, Wanted,
+    Asked, CommitSha, Generation, GoneReason, Pinned, Position, Problem, Problems, Project, PullNumber, PullRequest,
+    PullRequestState, Release, RepoName, Runtime, Seconds, StageId, StageName, StagePattern, StageRecord, StageRule,
+    StageSpec, Subject, Target, Timestamp, Verb, Wanted,
 };
 use crate::port::{PortError, PortResult};
+
+/// Releases among which one is looked for.
+pub(super) const RELEASES: u32 = 200;
 
 /// The ruling on a stage.
 #[derive(Debug)]
@@ -45,7 +51,7 @@ impl Engine {
             Head::At(head) => head,
             Head::Ruled(ruling) => return Ok(ruling),
         };
-        if rule.expires.is_some_and(|span| self.ports.clock.now() >= record.touched_at.after(span)) {
+        if expiry(record, rule.expires).is_some_and(|at| self.ports.clock.now() >= at) {
             return Ok(Ruling::Want(Wanted::Gone(GoneReason::Expired)));
         }
         if rule.max.is_some() {
@@ -54,7 +60,10 @@ impl Engine {
                 return Ok(Ruling::Full { max, holders });
             }
         }
-        self.at_commit(policy, rule, record, head).await
+        match &record.target {
+            Target::Release { stage, generation } => self.at_release(policy, rule, record, stage, *generation).await,
+            _ => self.at_commit(policy, rule, record, head).await,
+        }
     }
 
     /// While the policy cannot be read nothing is deployed; what is closed goes all the same.
@@ -68,7 +77,7 @@ impl Engine {
                     PullRequestState::Open | PullRequestState::Draft => pull.head.sha,
                 }
             }
-            Target::Branch(_) | Target::Commit(_) | Target::Gone(_) => policy,
+            Target::Branch(_) | Target::Commit(_) | Target::Release { .. } | Target::Gone(_) => policy,
         };
         Ok(Ruling::Misconfigured { sha, problems: problems.clone() })
     }
@@ -77,15 +86,8 @@ impl Engine {
         let repo = &record.id.repo;
         match &record.target {
             Target::PullRequest(number) => {
-                let pull = match self.ports.forge.pull_request(repo, *number).await {
-                    Ok(pull) => pull,
-                    // Announced before it can be read, or no longer ours to see: never a reason to delete.
-                    Err(PortError::NotFound { what }) => {
-                        return Err(PortError::retry(format!("{what} cannot be read yet")));
-                    }
-                    Err(error) => return Err(error),
-                };
-                let source = if pull.is_from_fork() { Source::Fork } else { Source::Own };
+                let pull = self.pull(repo, *number).await?;
+                let source = Source::of(&pull);
                 Ok(match admit(rule, &pull, record.approval.as_ref()) {
                     Admission::Deploy(sha) => Head::At(HeadAt { sha, pull: Some(*number), source }),
                     Admission::AwaitApproval(sha) => Head::Ruled(Ruling::AwaitApproval(sha)),
@@ -100,9 +102,113 @@ impl Engine {
                 }
                 None => Head::Ruled(Ruling::Keep),
             }),
-            Target::Commit(sha) => Ok(Head::At(HeadAt { sha: sha.clone(), pull: record.pull(), source: Source::Own })),
+            Target::Commit(sha) => self.commit_of(rule, record, sha).await,
+            Target::Release { stage, generation } => {
+                let sha = self.release(&record.id, stage, *generation).await?.map(|(release, _)| release.sha);
+                match sha {
+                    Some(sha) => self.commit_of(rule, record, &sha).await,
+                    // It was forgotten since: what runs, runs on.
+                    None => Ok(Head::Ruled(Ruling::Keep)),
+                }
+            }
             Target::Gone(reason) => Ok(Head::Ruled(Ruling::Want(Wanted::Gone(*reason)))),
         }
+    }
+
+    /// A commit that somebody named. A stage of a pull request ends with it all the same, and a fork's
+    /// commit runs only while it is approved.
+    async fn commit_of(&self, rule: &StageRule, record: &StageRecord, sha: &CommitSha) -> PortResult<Head> {
+        let origin = record.pull().or(record.asked.as_ref().map(|asked| asked.pull));
+        let returns = matches!(&record.target, Target::Release { stage, .. } if *stage == record.id.name);
+        let at = |source| Head::At(HeadAt { sha: sha.clone(), pull: record.pull(), source });
+        let Some(number) = origin else { return Ok(at(Source::Own)) };
+        let pull = self.pull(&record.id.repo, number).await?;
+        if record.pull().is_some() && !pull.is_open() {
+            return self.gone_with(rule, record, &pull);
+        }
+        Ok(match Source::of(&pull) {
+            // What is led back to was approved when it ran, and a promotion has gates of its own.
+            Source::Fork if returns || matches!(record.target, Target::Release { .. }) => at(Source::Fork),
+            Source::Fork if record.approval.as_ref() != Some(sha) => Head::Ruled(Ruling::AwaitApproval(sha.clone())),
+            source => at(source),
+        })
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as one of the rulings")]
+    fn gone_with(&self, rule: &StageRule, record: &StageRecord, pull: &PullRequest) -> PortResult<Head> {
+        Ok(match admit(rule, pull, record.approval.as_ref()) {
+            Admission::Gone(reason) => Head::Ruled(Ruling::Want(Wanted::Gone(reason))),
+            _ => Head::Ruled(Ruling::Keep),
+        })
+    }
+
+    async fn pull(&self, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest> {
+        match self.ports.forge.pull_request(repo, number).await {
+            // Announced before it can be read, or no longer ours to see: never a reason to delete.
+            Err(PortError::NotFound { what }) => Err(PortError::retry(format!("{what} cannot be read yet"))),
+            answer => answer,
+        }
+    }
+
+    /// A release with the goal that it was made from; `None` when it is not known any more.
+    pub(super) async fn release(
+        &self,
+        own: &StageId,
+        of: &StageName,
+        generation: Generation,
+    ) -> PortResult<Option<(Release, StageSpec)>> {
+        let stage = StageId { repo: own.repo.clone(), name: of.clone() };
+        let releases = self.ports.store.releases(&stage, RELEASES).await?;
+        let Some(release) = releases.into_iter().find(|release| release.generation == generation) else {
+            return Ok(None);
+        };
+        Ok(match self.ports.store.deploy(release.deploy).await?.map(|deploy| deploy.plan.wanted) {
+            Some(Wanted::Live(spec)) => Some((release, *spec)),
+            _ => None,
+        })
+    }
+
+    /// What was live once, with the very artifacts of then: on its own stage as it was, on another
+    /// one as the configuration at its commit says for that.
+    async fn at_release(
+        &self,
+        policy: &Project,
+        rule: &StageRule,
+        record: &StageRecord,
+        from: &StageName,
+        generation: Generation,
+    ) -> PortResult<Ruling> {
+        let Some((release, old)) = self.release(&record.id, from, generation).await? else { return Ok(Ruling::Keep) };
+        let addressing = self.ports.cloud.addressing();
+        let mut spec = if *from == record.id.name {
+            // Account and role are the policy's of now.
+            let place = resolve(policy, rule, &record.id, &old.sha, old.pull, &addressing).place;
+            StageSpec { place, ..old }
+        } else {
+            let own = match old.origin {
+                Some(number) if self.pull(&record.id.repo, number).await?.is_from_fork() => None,
+                _ => self.project_at(&record.id.repo, &release.sha).await?,
+            };
+            let project = match own.as_deref() {
+                None => policy.clone(),
+                Some(Ok(project)) => config::narrow(policy, project.clone()),
+                Some(Err(problems)) => {
+                    return Ok(Ruling::Misconfigured { sha: release.sha, problems: problems.clone() });
+                }
+            };
+            let mut spec = resolve(&project, rule, &record.id, &release.sha, record.pull(), &addressing);
+            if let Some(problems) = problems(not_promotable(&spec, &old, &release)) {
+                return Ok(Ruling::Misconfigured { sha: release.sha, problems });
+            }
+            spec.origin = old.origin;
+            spec
+        };
+        spec.only = Vec::new();
+        spec.pinned = Some(Pinned { stage: from.clone(), generation, artifacts: release.artifacts });
+        if let Some(problems) = self.objections(record, &spec) {
+            return Ok(Ruling::Misconfigured { sha: release.sha, problems });
+        }
+        Ok(Ruling::Want(Wanted::Live(Box::new(spec))))
     }
 
     /// Reads what to build at the goal's commit. A fork's file is not read at all, and a commit from
@@ -126,7 +232,10 @@ impl Engine {
         };
         // The commit's own file may narrow the rule: an earlier expiry counts.
         let rule = project.stages.iter().find(|own| own.pattern == rule.pattern).unwrap_or(rule);
-        let spec: StageSpec = resolve(&project, rule, &record.id, &sha, pull, &self.ports.cloud.addressing());
+        let mut spec: StageSpec = resolve(&project, rule, &record.id, &sha, pull, &self.ports.cloud.addressing());
+        if let Some(asked) = &record.asked {
+            as_asked(&mut spec, asked);
+        }
         if let Some(problems) = self.objections(record, &spec) {
             return Ok(Ruling::Misconfigured { sha, problems });
         }
@@ -140,13 +249,60 @@ impl Engine {
             objections
                 .push("the stage lives in another account or region: destroy it first, then deploy it anew".into());
         }
-        if objections.is_empty() {
-            return None;
-        }
-        let at = Position { line: 1, column: 1 };
-        let problem = |message| Problem { at, path: String::new(), message };
-        Some(Problems { file: CONFIG_PATH.into(), problems: objections.into_iter().map(problem).collect() })
+        problems(objections)
     }
+}
+
+/// Sentences about a configuration that is well-formed, at its beginning.
+fn problems(sentences: Vec<String>) -> Option<Problems> {
+    let at = Position { line: 1, column: 1 };
+    let problem = |message| Problem { at, path: String::new(), message };
+    let problems: Vec<Problem> = sentences.into_iter().map(problem).collect();
+    (!problems.is_empty()).then(|| Problems { file: CONFIG_PATH.into(), problems })
+}
+
+/// What a command asks for beyond the commit.
+fn as_asked(spec: &mut StageSpec, asked: &Asked) {
+    spec.origin = spec.origin.or(Some(asked.pull));
+    spec.only.clone_from(&asked.services);
+    if asked.verb == Verb::Redeploy {
+        for service in &mut spec.services {
+            service.edition = Some(asked.generation);
+        }
+    }
+}
+
+/// Why what one stage runs cannot run on another as it is: what was put into an image when it was
+/// built cannot be taken out of it again.
+fn not_promotable(spec: &StageSpec, old: &StageSpec, release: &Release) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for service in &spec.services {
+        let name = &service.name;
+        if !release.artifacts.contains_key(name) {
+            reasons.push(format!("{name} is no part of release {} of {}", release.generation, release.stage.name));
+        }
+        let (Some(Runtime::Image(then)), Runtime::Image(now)) =
+            (old.service(name).map(|service| &service.runtime), &service.runtime)
+        else {
+            continue;
+        };
+        let differs = |key: &&String| then.args.get(*key) != now.args.get(*key);
+        let keys: BTreeSet<&String> = then.args.keys().chain(now.args.keys()).filter(differs).collect();
+        if let Some(key) = keys.first() {
+            let (from, to) = (&release.stage.name, &spec.stage.name);
+            reasons.push(format!(
+                "the image of {name} was built with the {key} of {from}, which is another one on {to}: deploy {to} instead"
+            ));
+        }
+    }
+    reasons
+}
+
+/// When a stage goes by itself: its rule's span after its newest goal, or later where somebody asked
+/// to keep it.
+pub(super) fn expiry(record: &StageRecord, span: Option<Seconds>) -> Option<Timestamp> {
+    let at = record.touched_at.after(span?);
+    Some(record.keep_until.map_or(at, |until| until.max(at)))
 }
 
 enum Head {
@@ -165,6 +321,12 @@ struct HeadAt {
 enum Source {
     Own,
     Fork,
+}
+
+impl Source {
+    fn of(pull: &PullRequest) -> Self {
+        if pull.is_from_fork() { Self::Fork } else { Self::Own }
+    }
 }
 
 /// A stage that no rule names any more: what comes and goes, goes; what is permanent is kept until

@@ -13,7 +13,8 @@
 
 use super::Engine;
 use super::drive::{Drive, Run, artifact_of};
-use super::ruling::Ruling;
+use super::ruling::{Ruling, expiry};
+use super::talk::is_open;
 use crate::decide::{Next, Standing, finish_uninterruptible};
 use crate::model::{
     Artifact, Deploy, Lane, NewDeploy, Outcome, Output, Release, Seconds, ServiceName, StageId, StageRecord, StageSpec,
@@ -43,9 +44,23 @@ impl Engine {
             };
             if let Some(wake) = wake {
                 let shown = self.report(held, id).await?;
+                self.tell_repo(id).await?;
                 return Ok(wake.or(shown));
             }
         }
+    }
+
+    /// A stage that is at rest lets its repository's lane answer who asked for it, and begin with
+    /// what waits for it.
+    async fn tell_repo(&self, id: &StageId) -> PortResult<()> {
+        let Some(record) = self.ports.store.stage(id).await?.filter(|record| !record.is_busy()) else { return Ok(()) };
+        let receipts = self.ports.store.receipts_of(id, record.settled).await?;
+        let is_waited_for = receipts.iter().any(is_open);
+        if is_waited_for || !record.queue.is_empty() {
+            self.ports.store.ring(&Lane::Repo(id.repo.clone()), self.ports.clock.now()).await?;
+            self.bell.notify_waiters();
+        }
+        Ok(())
     }
 
     async fn running(&self, id: &StageId) -> PortResult<Option<Run>> {
@@ -85,7 +100,10 @@ impl Engine {
     async fn begin(&self, held: &mut Held, record: &mut StageRecord, ruling: Ruling) -> PortResult<Option<Wake>> {
         let (status, wake) = match ruling {
             Ruling::Want(wanted) => return self.plan_and_drive(held, record, wanted).await,
-            Ruling::Keep => return Ok(Some(Wake::At(self.ports.clock.now().after(DRIFT)))),
+            Ruling::Keep => {
+                self.settle(held, record).await?;
+                return Ok(Some(Wake::At(self.ports.clock.now().after(DRIFT))));
+            }
             Ruling::Misconfigured { sha, problems } => (StageStatus::Misconfigured { sha, problems }, Wake::OnBell),
             Ruling::AwaitApproval(sha) => (StageStatus::AwaitingApproval { sha }, Wake::OnBell),
             Ruling::Full { max, holders } => {
@@ -103,23 +121,35 @@ impl Engine {
         wanted: Wanted,
     ) -> PortResult<Option<Wake>> {
         if let Some(wake) = self.stays_failed(record, &wanted).await? {
+            self.settle(held, record).await?;
             return Ok(Some(wake));
         }
         if let Wanted::Live(spec) = &wanted {
             // On disk before anything is made there.
             record.place = Some(spec.place.clone());
         }
-        let Some(plan) = self.draft(record, &wanted).await? else { return Ok(Some(Wake::OnBell)) };
+        let Some(plan) = self.draft(record, &wanted).await? else {
+            self.settle(held, record).await?;
+            return Ok(Some(Wake::OnBell));
+        };
         let now = self.ports.clock.now();
         if let (true, Wanted::Live(spec)) = (plan.steps.is_empty(), &wanted) {
-            record.expires_at = spec.expires.map(|span| record.touched_at.after(span));
+            record.expires_at = expiry(record, spec.expires);
             self.set_status(held, record, StageStatus::Live { sha: spec.sha.clone() }).await?;
             return Ok(Some(self.after_live(record)));
         }
+        if let Some((why, wake)) = self.withheld(record, &wanted).await? {
+            let sha = match &wanted {
+                Wanted::Live(spec) => Some(spec.sha.clone()),
+                Wanted::Gone(_) => None,
+            };
+            self.set_status(held, record, StageStatus::Withheld { sha, why }).await?;
+            return Ok(Some(wake.or(self.after_live(record))));
+        }
         self.ports.store.save_status(held, record).await?;
         let deploy = self.ports.store.open_deploy(held, NewDeploy { plan, started_at: now }).await?;
-        let generation = record.generation;
-        self.set_status(held, record, StageStatus::Deploying { generation }).await?;
+        record.status = StageStatus::Deploying { generation: record.generation };
+        self.ports.store.save_status(held, record).await?;
         let log = self.ports.store.log(deploy.id).await?;
         let mut run = Run::new(deploy, log);
         self.report(held, &record.id).await?;
@@ -175,6 +205,7 @@ impl Engine {
         standing: Standing,
     ) -> PortResult<Wake> {
         self.cancel_running(held, run).await?;
+        record.settled = record.generation;
         let now = self.ports.clock.now();
         let plan = run.deploy.plan.clone();
         match (&plan.wanted, standing) {
@@ -182,13 +213,13 @@ impl Engine {
                 let before = self.ports.store.releases(&record.id, 1).await?.into_iter().next();
                 let release = release_of(run, spec, before.as_ref(), now);
                 record.status = StageStatus::Live { sha: spec.sha.clone() };
-                record.expires_at = spec.expires.map(|span| record.touched_at.after(span));
+                record.expires_at = expiry(record, spec.expires);
                 self.finish(held, record, run, Outcome::Live, Some(release)).await?;
                 Ok(self.after_live(record))
             }
             (Wanted::Live(spec), Standing::Failed) => {
                 record.status = StageStatus::Failed { sha: spec.sha.clone() };
-                record.expires_at = spec.expires.map(|span| record.touched_at.after(span));
+                record.expires_at = expiry(record, spec.expires);
                 self.finish(held, record, run, Outcome::Failed, None).await?;
                 Ok(self.after_live(record))
             }
@@ -242,8 +273,19 @@ impl Engine {
         Ok(())
     }
 
+    /// How the newest goal ended without a deploy of its own.
     async fn set_status(&self, held: &Held, record: &mut StageRecord, status: StageStatus) -> PortResult<()> {
         record.status = status;
+        record.settled = record.generation;
+        self.ports.store.save_status(held, record).await
+    }
+
+    /// The newest goal leaves the stage as it is.
+    async fn settle(&self, held: &Held, record: &mut StageRecord) -> PortResult<()> {
+        if !record.is_busy() {
+            return Ok(());
+        }
+        record.settled = record.generation;
         self.ports.store.save_status(held, record).await
     }
 
@@ -257,7 +299,14 @@ impl Engine {
 /// Whether two goals are the same in everything but their generation.
 fn same_goal(one: &Wanted, other: &Wanted) -> bool {
     match (one, other) {
-        (Wanted::Live(one), Wanted::Live(other)) => one.sha == other.sha && one.digest == other.digest,
+        (Wanted::Live(one), Wanted::Live(other)) => {
+            let editions = |spec: &StageSpec| spec.services.iter().map(|service| service.edition).collect::<Vec<_>>();
+            one.sha == other.sha
+                && one.digest == other.digest
+                && one.pinned == other.pinned
+                && one.only == other.only
+                && editions(one) == editions(other)
+        }
         (Wanted::Gone(_), Wanted::Gone(_)) => true,
         _ => false,
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::intake::Board;
+use super::board::Board;
 use super::ruling::Ruling;
 use super::{Engine, chain};
 use crate::decide::{Finding, Sighting, sweep};
@@ -150,7 +150,7 @@ impl Engine {
         let stages = self.ports.store.stages(Some(repo)).await?;
         let open = self.ports.forge.open_pull_requests(repo).await?;
         let seen = Sighting { open, existing: BTreeMap::from([(name.clone(), place.clone())]) };
-        let mut board = Board::new(repo, stages, self.ports.clock.now());
+        let mut board = Board::new(repo, stages, None, self.ports.clock.now());
         board.judge(&Event::Reconcile { repo: repo.clone() }, &project, &seen);
         let Some(record) = board.changed(name) else {
             let remove = format!("`greenroom destroy {name} --repo {repo} --yes`");
@@ -213,6 +213,7 @@ fn because(reason: GoneReason) -> &'static str {
         GoneReason::Expired => "it expired",
         GoneReason::Unwanted => "nothing in the configuration of its repository wants it",
         GoneReason::Requested => "somebody asked for it",
+        GoneReason::Cancelled => "its first deploy was cancelled",
     }
 }
 

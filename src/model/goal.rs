@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, AwsTarget, CommitSha, Domain, GoneReason, Health, Migrate, Platform, PullNumber, Scale, Seconds,
-    SecretRef, ServiceName, Size, StageId,
+    AppName, AwsTarget, CommitSha, Domain, Generation, GoneReason, Health, Migrate, Platform, PullNumber, Scale, Seconds,
+    SecretRef, ServiceName, Size, StageId, StageName,
 };
 
 /// What a stage should be.
@@ -95,6 +95,26 @@ pub struct StageSpec {
     pub expires: Option<Seconds>,
     /// SHA-256 over the place and the services without the commit: when it differs, the configuration changed.
     pub digest: String,
+    /// SHA-256 of the configuration's file, hexadecimal.
+    #[serde(default)]
+    pub file: String,
+    /// The pull request that the commit was brought by, also where the stage is none of its own.
+    #[serde(default)]
+    pub origin: Option<PullNumber>,
+    /// What was made before and is not made again.
+    #[serde(default)]
+    pub pinned: Option<Pinned>,
+    /// Only these services are brought on; empty means all of them.
+    #[serde(default)]
+    pub only: Vec<ServiceName>,
+}
+
+/// The artifacts of a release, to be run as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    pub stage: StageName,
+    pub generation: Generation,
+    pub artifacts: BTreeMap<ServiceName, Artifact>,
 }
 
 /// How long a stage is meant to be there.
@@ -127,6 +147,10 @@ pub struct ServiceSpec {
     pub needs: Vec<ServiceName>,
     pub paths: Vec<String>,
     pub drain: Seconds,
+    /// The generation in which somebody asked for a restart; part of the version's name, so that the
+    /// same content is another version then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<Generation>,
 }
 
 /// What a service runs as.

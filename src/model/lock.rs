@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, PullNumber, Subject, Target, Timestamp, UserId};
+use super::{Asked, PullNumber, ReceiptKey, Target, Timestamp, UserId};
 
 /// Keeps a stage as it is, or all stages of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +37,7 @@ pub enum RepoLockChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     pub target: Target,
-    pub subject: Subject,
-    pub by: Actor,
-    /// When it was asked for.
-    pub at: Timestamp,
+    pub asked: Asked,
+    /// The comment that is told what became of it.
+    pub receipt: ReceiptKey,
 }

@@ -3,6 +3,7 @@
 //! Everything that is decided, stored or shown is made of these values. A value that exists is
 //! valid: the constructors refuse the rest, and so does deserialisation.
 
+mod asked;
 mod audit;
 mod command;
 mod deploy;
@@ -24,6 +25,7 @@ mod time;
 mod verdict;
 mod witness;
 
+pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
 pub use command::{Command, Force, LineCount, LockScope, Login, ShaPrefix, Verb};
 pub use deploy::{Deploy, NewDeploy, Outcome, Release};
@@ -34,7 +36,7 @@ pub use event::{
 };
 pub use evidence::{CheckApp, CheckOutcome, CheckResult, Checks, Review, ReviewState};
 pub use goal::{
-    Addressing, Artifact, ImageSpec, LocalCommands, Place, Runtime, Scheme, ServiceSpec, StageKind, StageSpec,
+    Addressing, Artifact, ImageSpec, LocalCommands, Pinned, Place, Runtime, Scheme, ServiceSpec, StageKind, StageSpec,
     VersionKey, Wanted,
 };
 pub use id::{
@@ -55,7 +57,7 @@ pub use project::{
 };
 pub use reading::{Block, Line, Misread, Prefix, Reading, Slot};
 pub use receipt::{CommandOutcome, CommandReceipt, CommandResult, ReceiptBond, ReceiptKey, ReceiptState};
-pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subject, Target};
+pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subject, Target, Withholding};
 pub use surface::{CheckState, DeploymentState, Permission, Reaction, SurfaceKey, SurfaceKind};
 pub use time::{Seconds, Timestamp, Wake};
 pub use verdict::{Answer, Binding, Gate, GateResult, GateState, Offer, Verdict, Withheld};

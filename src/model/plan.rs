@@ -34,6 +34,10 @@ pub struct Skipped {
 pub enum SkipReason {
     /// No changed file matches its `paths`.
     NoPathChanged,
+    /// The goal is about other services.
+    NotAsked,
+    /// The version that the goal wants is what runs.
+    SameVersion,
 }
 
 /// Names a step inside its plan: `build:web`, `remove:3`.

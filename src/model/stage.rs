@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Branch, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName, Timestamp, Waiting,
+    Asked, Branch, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName, Timestamp, Waiting,
 };
 
 /// A stage of a repository.
@@ -32,6 +32,8 @@ pub enum Target {
     Branch(Branch),
     /// One commit.
     Commit(CommitSha),
+    /// What was verified live once, here or on another stage, by the generation it had there.
+    Release { stage: StageName, generation: Generation },
     /// Nothing: the stage is to be removed.
     Gone(GoneReason),
 }
@@ -48,6 +50,8 @@ pub enum GoneReason {
     Unwanted,
     /// Somebody asked.
     Requested,
+    /// Its first deploy was cancelled, so that nothing served.
+    Cancelled,
 }
 
 /// Whom a stage belongs to, even while its target is `Gone`.
@@ -74,12 +78,24 @@ pub enum StageStatus {
     Misconfigured { sha: CommitSha, problems: Problems },
     /// A fork's commit waits for somebody who may approve it.
     AwaitingApproval { sha: CommitSha },
+    /// The newest goal is not brought on: a lock holds it back until somebody unlocks, or a gate was
+    /// shut when its turn came. What ran before still serves.
+    Withheld { sha: Option<CommitSha>, why: Withholding },
     /// Every place of its rule is taken by these stages.
     Full { max: u32, holders: Vec<StageName> },
     /// It is to go, but something of it cannot be removed; tried again from time to time.
     RemovalBlocked,
     /// Nothing is left of it.
     Gone { removed: u32 },
+}
+
+/// Why a goal is not brought on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withholding {
+    Locked(Lock),
+    /// A gate was shut; the goal is not tried again.
+    Refused { evidence: String, way_out: String },
 }
 
 /// The row of a stage; only its own lane and its repository's lane write it.
@@ -90,6 +106,12 @@ pub struct StageRecord {
     pub target: Target,
     pub generation: Generation,
     pub status: StageStatus,
+    /// Who asked for the goal; `None` when an event of the pull request or branch did.
+    #[serde(default)]
+    pub asked: Option<Asked>,
+    /// The newest generation of which it is known how it ended.
+    #[serde(default)]
+    pub settled: Generation,
     /// The fork commit that somebody approved.
     pub approval: Option<CommitSha>,
     pub lock: Option<Lock>,
@@ -113,6 +135,11 @@ impl StageRecord {
             Subject::PullRequest(number) => Some(number),
             Subject::Branch(_) => None,
         }
+    }
+
+    /// Whether its newest goal is still being brought on.
+    pub fn is_busy(&self) -> bool {
+        self.settled < self.generation
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{PortResult, TarballStream};
 use crate::model::{
-    Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission, PullNumber,
+    Actor, Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission, PullNumber,
     PullRequest, Reaction, RepoName, Review, StageName, Timestamp, UserId,
 };
 
@@ -116,6 +116,9 @@ pub trait Forge: Send + Sync + 'static {
 
     /// What an account may do, asked by its login and confirmed by its numeric id.
     async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission>;
+
+    /// The account of that login, as the installation on the repository sees it.
+    async fn account(&self, repo: &RepoName, login: &str) -> PortResult<Actor>;
 
     /// Whether an account is a member of a team of the repository's organisation, or of a team below
     /// it; asked by its login and confirmed by its numeric id. `NotFound` where there is no such team.

@@ -30,6 +30,10 @@ pub trait Ledger: Send + Sync + 'static {
     /// most `limit`.
     async fn receipts_due(&self, held: &Held, limit: u32) -> PortResult<Vec<CommandReceipt>>;
 
+    /// The receipts of the held repository that are not settled and bound to a stage, the oldest first,
+    /// at most `limit`.
+    async fn receipts_bound(&self, held: &Held, limit: u32) -> PortResult<Vec<CommandReceipt>>;
+
     /// The receipts that are not settled and bound to a stage at this generation or an earlier one:
     /// when a deploy ends, those that it superseded have an end too. The oldest first.
     async fn receipts_of(&self, stage: &StageId, generation: Generation) -> PortResult<Vec<CommandReceipt>>;

@@ -215,6 +215,9 @@ pub trait Store: super::Slots + super::Ledger {
     /// The newest deploys of a stage, newest first.
     async fn deploys(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Deploy>>;
 
+    /// One deploy.
+    async fn deploy(&self, id: DeployId) -> PortResult<Option<Deploy>>;
+
     /// Ends a deploy, writes the stage's new status, and the release if it went live, in one
     /// transaction.
     async fn close_deploy(

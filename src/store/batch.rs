@@ -213,7 +213,7 @@ async fn take_intake(
             stage,
             "subject = excluded.subject, target = excluded.target, generation = excluded.generation, \
              approval = excluded.approval, lock = excluded.lock, queue = excluded.queue, \
-             keep_until = excluded.keep_until, touched_at = excluded.touched_at",
+             keep_until = excluded.keep_until, asked = excluded.asked, touched_at = excluded.touched_at",
         )
         .await?;
     }
@@ -236,7 +236,7 @@ async fn save_status(connection: &mut AnyConnection, stage: &StageRow) -> Result
     upsert_stage(
         connection,
         stage,
-        "status = excluded.status, expires_at = excluded.expires_at, place = excluded.place",
+        "status = excluded.status, expires_at = excluded.expires_at, place = excluded.place, settled = excluded.settled",
     )
     .await
 }
@@ -245,8 +245,8 @@ async fn save_status(connection: &mut AnyConnection, stage: &StageRow) -> Result
 async fn upsert_stage(connection: &mut AnyConnection, stage: &StageRow, columns: &str) -> Result<(), sqlx::Error> {
     query(values(
         "INSERT INTO stage (repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at, place, \
-         queue, keep_until) VALUES",
-        13,
+         queue, keep_until, asked, settled) VALUES",
+        15,
         1,
         &format!("ON CONFLICT (repo, name) DO UPDATE SET {columns}"),
     ))
@@ -263,6 +263,8 @@ async fn upsert_stage(connection: &mut AnyConnection, stage: &StageRow, columns:
     .bind(stage.place.as_deref())
     .bind(stage.queue.as_deref())
     .bind(stage.keep_until)
+    .bind(stage.asked.as_deref())
+    .bind(stage.settled)
     .execute(connection)
     .await?;
     Ok(())

@@ -106,6 +106,10 @@ impl Store for SqlStore {
         }
     }
 
+    async fn deploy(&self, id: DeployId) -> PortResult<Option<Deploy>> {
+        read::one_deploy(&self.pool, id).await
+    }
+
     async fn deploys(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Deploy>> {
         read::deploys(&self.pool, stage, limit).await
     }

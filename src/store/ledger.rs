@@ -31,6 +31,13 @@ impl Ledger for SqlStore {
         }
     }
 
+    async fn receipts_bound(&self, held: &Held, limit: u32) -> PortResult<Vec<CommandReceipt>> {
+        match held.lane() {
+            Lane::Repo(repo) => receipt::all_bound(&self.pool, repo, limit).await,
+            Lane::Stage(_) | Lane::Chore(_) => Ok(Vec::new()),
+        }
+    }
+
     async fn receipts_of(&self, stage: &StageId, generation: Generation) -> PortResult<Vec<CommandReceipt>> {
         receipt::bound(&self.pool, stage, generation).await
     }

@@ -100,6 +100,11 @@ pub(super) async fn deploys(pool: &AnyPool, stage: &StageId, limit: u32) -> Port
     all(pool, newest.bind(stage.to_string()).bind(i64::from(limit)), "deploys", deploy).await
 }
 
+pub(super) async fn one_deploy(pool: &AnyPool, id: DeployId) -> PortResult<Option<Deploy>> {
+    let one = fixed("SELECT id, plan, started_at, ended_at, outcome FROM deploy WHERE id = $1").bind(id.0);
+    Ok(all(pool, one, "a deploy", deploy).await?.pop())
+}
+
 pub(super) async fn log(pool: &AnyPool, deploy: DeployId) -> PortResult<StepLog> {
     let lines = fixed("SELECT seq, step, fence, at, kind FROM step_log WHERE deploy = $1 ORDER BY seq").bind(deploy.0);
     let events = all(pool, lines, "a step log", step_event).await?;

@@ -102,6 +102,15 @@ pub(super) async fn due(pool: &AnyPool, repo: &RepoName, limit: u32) -> PortResu
     list(pool, due.bind(repo.to_string()).bind(i64::from(limit))).await
 }
 
+/// Those of a repository that wait for a stage, the oldest first.
+pub(super) async fn all_bound(pool: &AnyPool, repo: &RepoName, limit: u32) -> PortResult<Vec<CommandReceipt>> {
+    let bound = fixed(
+        "SELECT content FROM receipt WHERE repo = $1 AND state <> 'settled' AND stage IS NOT NULL \
+         ORDER BY at, source, comment LIMIT $2",
+    );
+    list(pool, bound.bind(repo.to_string()).bind(i64::from(limit))).await
+}
+
 /// Those that wait for a stage at this generation or an earlier one.
 pub(super) async fn bound(pool: &AnyPool, stage: &StageId, generation: Generation) -> PortResult<Vec<CommandReceipt>> {
     let bound = fixed(

@@ -132,6 +132,8 @@ pub(super) fn stage_row(stage: &StageRecord) -> PortResult<StageRow> {
         lock: stage.lock.as_ref().map(to_json).transpose()?,
         queue: if stage.queue.is_empty() { None } else { Some(to_json(&stage.queue)?) },
         keep_until: stage.keep_until.map(|at| at.0),
+        asked: stage.asked.as_ref().map(to_json).transpose()?,
+        settled: stage.settled.0,
         place: stage.place.as_ref().map(to_json).transpose()?,
         touched_at: stage.touched_at.0,
         expires_at: stage.expires_at.map(|at| at.0),
@@ -140,12 +142,13 @@ pub(super) fn stage_row(stage: &StageRecord) -> PortResult<StageRow> {
 
 /// The columns that [`stage_record`] reads.
 pub(super) const STAGE_COLUMNS: &str = "repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at, place, queue, \
-     keep_until";
+     keep_until, asked, settled";
 
 pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
     let lock: Option<String> = column(row, 7)?;
     let place: Option<String> = column(row, 10)?;
     let queue: Option<String> = column(row, 11)?;
+    let asked: Option<String> = column(row, 13)?;
     let approval = if column::<Option<String>>(row, 6)?.is_some() { Some(parsed(row, 6)?) } else { None };
     Ok(StageRecord {
         id: StageId { repo: parsed(row, 0)?, name: parsed(row, 1)? },
@@ -157,6 +160,8 @@ pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
         lock: lock.as_deref().map(from_json).transpose()?,
         queue: queue.as_deref().map_or(Ok(Vec::new()), from_json)?,
         keep_until: column::<Option<i64>>(row, 12)?.map(Timestamp),
+        asked: asked.as_deref().map(from_json).transpose()?,
+        settled: Generation(column(row, 14)?),
         place: place.as_deref().map(from_json).transpose()?,
         touched_at: Timestamp(column(row, 8)?),
         expires_at: column::<Option<i64>>(row, 9)?.map(Timestamp),

@@ -87,6 +87,8 @@ pub(super) struct StageRow {
     pub(super) lock: Option<String>,
     pub(super) queue: Option<String>,
     pub(super) keep_until: Option<i64>,
+    pub(super) asked: Option<String>,
+    pub(super) settled: i64,
     pub(super) place: Option<String>,
     pub(super) touched_at: i64,
     pub(super) expires_at: Option<i64>,

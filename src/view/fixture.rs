@@ -51,6 +51,8 @@ impl World {
             lock: None,
             queue: Vec::new(),
             keep_until: None,
+            asked: None,
+            settled: Generation(0),
             place: None,
             touched_at: PUSHED,
             expires_at: Some(PUSHED.after(Seconds(7 * 86_400))),
@@ -82,7 +84,8 @@ impl World {
             needs: Vec::new(),
             paths: Vec::new(),
             drain: Seconds(10),
-        };
+edition: None,
+};
         StageSpec {
             stage: self.record.id.clone(),
             sha,
@@ -96,7 +99,8 @@ impl World {
             ],
             expires: None,
             digest: "d".into(),
-        }
+file: String::new(), origin: None, pinned: None, only: Vec::new(),
+}
     }
 
     fn open(&mut self, wanted: Wanted, actions: Vec<Action>, skipped: Vec<Skipped>, second: i64) {

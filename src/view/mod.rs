@@ -23,7 +23,7 @@ mod status;
 mod times;
 
 pub use clean::{clean_line, clean_lines};
-pub use receipt::{Keep, Receipt, Told, receipt, receipt_marker};
+pub use receipt::{Keep, Receipt, Told, receipt, receipt_marker, receipt_with};
 pub use redact::{redact, redact_lines};
 pub use render::{
     CheckText, CommentWish, DeploymentText, check, comment, comment_wish, deployment, line, marker, span, step_line,

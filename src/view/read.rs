@@ -5,12 +5,13 @@ use super::redact::{redact, redact_lines};
 use super::service::services;
 use super::stage::{
     Expiry, FailureView, Full, GoneView, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow,
-    StepRowState, StepView, Waiting,
+    StepRowState, StepView, Waiting, WithheldView,
 };
 use super::times::{PartName, Times, part};
 use crate::model::{
     Action, CommitSha, Deploy, Failure, Generation, GoneReason, Outcome, Output, Problems, Release, Seconds,
     StageRecord, StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted,
+    Withholding,
 };
 
 /// How many goals the history names.
@@ -68,10 +69,12 @@ impl StageView {
             superseded_by: superseded_by(run),
             problems: problems(&record.status),
             full: full(&record.status),
+            withheld: withheld(&record.status),
             gone: gone(record, phase, run, history),
             expires: record.expires_at.map(|at| expiry(at, end.unwrap_or(now))),
             history: history.iter().take(HISTORY).map(history_row).collect(),
             commands: links.commands.iter().map(|command| (*command).to_owned()).collect(),
+            approve: links.approve.map(str::to_owned),
         }
     }
 
@@ -110,6 +113,7 @@ fn phase(record: &StageRecord, current: Option<Run<'_>>) -> StagePhase {
         (StageStatus::Failed { .. }, _) => StagePhase::Failed,
         (StageStatus::Misconfigured { .. }, _) => StagePhase::Misconfigured,
         (StageStatus::AwaitingApproval { .. }, _) => StagePhase::AwaitingApproval,
+        (StageStatus::Withheld { .. }, _) => StagePhase::Withheld,
         (StageStatus::Full { .. }, _) => StagePhase::Full,
         (StageStatus::Gone { .. }, _) => StagePhase::Destroyed,
     }
@@ -131,7 +135,11 @@ fn running_phase(deploy: &Deploy, log: &StepLog) -> StagePhase {
 fn speaks_of(run: &Run<'_>, phase: StagePhase, status: &StageStatus) -> bool {
     let of = |sha: &CommitSha| spec_of(run.0).is_some_and(|spec| spec.sha == *sha);
     match phase {
-        StagePhase::Queued | StagePhase::Misconfigured | StagePhase::AwaitingApproval | StagePhase::Full => false,
+        StagePhase::Queued
+        | StagePhase::Misconfigured
+        | StagePhase::AwaitingApproval
+        | StagePhase::Withheld
+        | StagePhase::Full => false,
         StagePhase::Live | StagePhase::Failed => match status {
             StageStatus::Live { sha } | StageStatus::Failed { sha } => of(sha),
             _ => true,
@@ -163,6 +171,7 @@ fn sha(record: &StageRecord, run: Option<Run<'_>>) -> Option<CommitSha> {
         | StageStatus::Failed { sha }
         | StageStatus::Misconfigured { sha, .. }
         | StageStatus::AwaitingApproval { sha } => Some(sha.clone()),
+        StageStatus::Withheld { sha, .. } => sha.clone(),
         StageStatus::New
         | StageStatus::Deploying { .. }
         | StageStatus::Full { .. }
@@ -285,6 +294,18 @@ fn full(status: &StageStatus) -> Option<Full> {
     }
 }
 
+fn withheld(status: &StageStatus) -> Option<WithheldView> {
+    let StageStatus::Withheld { why, .. } = status else { return None };
+    Some(match why {
+        Withholding::Locked(lock) => {
+            WithheldView::Locked { by: text(&lock.login), reason: text(&lock.reason), until: lock.until }
+        }
+        Withholding::Refused { evidence, way_out } => {
+            WithheldView::Refused { evidence: text(evidence), way_out: text(way_out) }
+        }
+    })
+}
+
 fn gone(record: &StageRecord, phase: StagePhase, run: Option<Run<'_>>, history: &[Deploy]) -> Option<GoneView> {
     let reason = gone_reason(record, run);
     match phase {
@@ -311,7 +332,7 @@ fn gone_reason(record: &StageRecord, run: Option<Run<'_>>) -> Option<GoneReason>
     });
     planned.or(match record.target {
         Target::Gone(reason) => Some(reason),
-        Target::PullRequest(_) | Target::Branch(_) | Target::Commit(_) => None,
+        Target::PullRequest(_) | Target::Branch(_) | Target::Commit(_) | Target::Release { .. } => None,
     })
 }
 

@@ -27,6 +27,14 @@ pub struct Receipt {
 pub enum Told {
     /// One sentence: what was done.
     Done(String),
+    /// One sentence: what goes on from here.
+    Begun(String),
+    /// One sentence: how it failed.
+    Failed(String),
+    /// One sentence: why nothing is done.
+    Refused(String),
+    /// One before it in the same comment was refused.
+    NotRun,
     /// It is refused, or waits.
     Judged(Verdict),
     Misread(Misread),
@@ -78,6 +86,15 @@ pub fn receipt(comment: u64, parts: &[Receipt]) -> String {
     (0..most).rev().map(|shown| text(tightest, shown)).find(fits).unwrap_or_else(|| receipt_marker(comment))
 }
 
+/// An answer with one more part at its end; where both do not fit, only the new part.
+pub fn receipt_with(body: &str, part: &Receipt) -> String {
+    let marker = body.lines().next().unwrap_or_default();
+    let added = |limits: &Limits| receipt_text("", &[row(part, limits)], 0);
+    let fits = |text: &String| text.len() <= MAX_COMMENT;
+    let whole = LIMITS.iter().map(|limits| format!("{}\n{}", body.trim_end(), added(limits))).find(fits);
+    whole.unwrap_or_else(|| format!("{marker}\n{}", added(&LIMITS[LIMITS.len() - 1])))
+}
+
 /// More commands than a comment can have.
 const MOST_PARTS: usize = 20;
 
@@ -103,6 +120,7 @@ const LIMITS: [Limits; 6] = [
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Row {
     kind: &'static str,
+    label: &'static str,
     command: String,
     text: String,
     next: Option<String>,
@@ -136,7 +154,11 @@ fn row(part: &Receipt, limits: &Limits) -> Row {
     let text = |text: &str| cut(text, limits.width);
     let base = Row { command: cut(&part.command, 200), ..Row::default() };
     match &part.told {
-        Told::Done(done) => Row { kind: "done", text: text(done), ..base },
+        Told::Done(said) => said_row("Done", text(said), base),
+        Told::Begun(said) => said_row("Begun", text(said), base),
+        Told::Failed(said) => said_row("Failed", text(said), base),
+        Told::Refused(said) => said_row("Refused", text(said), base),
+        Told::NotRun => said_row("Not run", "the command before it was refused".to_owned(), base),
         Told::Misread(misread) => Row { kind: "misread", text: text(&misread.to_string()), ..base },
         Told::Judged(verdict) => {
             let (kind, position) = match verdict.answer {
@@ -163,6 +185,10 @@ fn row(part: &Receipt, limits: &Limits) -> Row {
             Row { kind: "short", text: text(summary), lines, left_out, ..base }
         }
     }
+}
+
+fn said_row(label: &'static str, text: String, base: Row) -> Row {
+    Row { kind: "said", label, text, ..base }
 }
 
 fn gates<'a>(verdict: &'a Verdict, limits: &'a Limits) -> impl Iterator<Item = GateRow> + 'a {

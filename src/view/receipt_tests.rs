@@ -156,3 +156,15 @@ fn an_answer_of_any_size_fits_and_keeps_what_matters() {
     assert_harmless(&text, "very many");
     assert!(text.contains("more commands did not fit") && text.len() > 5_000, "{} bytes", text.len());
 }
+
+#[test]
+fn an_end_is_added_to_an_answer_and_stands_alone_where_both_do_not_fit() {
+    let begun = receipt(99, &[told("/deploy prod", Told::Begun("abc1234 goes to prod".into()))]);
+    let end = told("/deploy prod", Told::Failed("prod failed @everyone".into()));
+    let both = receipt_with(&begun, &end);
+    assert_harmless(&both, "an end");
+    assert!(both.starts_with(&receipt_marker(99)) && both.contains("abc1234 goes") && both.contains("**Failed:**"));
+    let long = format!("{}\n{}", receipt_marker(99), "x".repeat(65_500));
+    let alone = receipt_with(&long, &end);
+    assert!(alone.starts_with(&receipt_marker(99)) && alone.contains("prod failed") && !alone.contains("xxx"), "{alone}");
+}

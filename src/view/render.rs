@@ -117,6 +117,7 @@ pub fn comment_wish(view: &StageView) -> CommentWish {
         | StagePhase::Failed
         | StagePhase::Misconfigured
         | StagePhase::AwaitingApproval
+        | StagePhase::Withheld
         | StagePhase::Full
         | StagePhase::Stuck => CommentWish::Write,
     }
@@ -131,9 +132,11 @@ pub fn check(view: &StageView) -> CheckText {
         StagePhase::Live => CheckState::Success,
         StagePhase::Failed | StagePhase::Misconfigured | StagePhase::Stuck => CheckState::Failure,
         StagePhase::Superseded => CheckState::Cancelled,
-        StagePhase::AwaitingApproval | StagePhase::Full | StagePhase::Destroying | StagePhase::Destroyed => {
-            CheckState::Neutral
-        }
+        StagePhase::AwaitingApproval
+        | StagePhase::Withheld
+        | StagePhase::Full
+        | StagePhase::Destroying
+        | StagePhase::Destroyed => CheckState::Neutral,
     };
     CheckText { state, title: cut(&plain(view, "title"), MAX_TITLE), summary: fitting(view, "summary", MAX_SUMMARY) }
 }
@@ -142,7 +145,9 @@ pub fn check(view: &StageView) -> CheckText {
 pub fn deployment(view: &StageView) -> DeploymentText {
     let ours = |kind| matches!(kind, FailureKind::Environment | FailureKind::GaveUp | FailureKind::Bug);
     let state = match view.phase {
-        StagePhase::Queued | StagePhase::AwaitingApproval | StagePhase::Full => DeploymentState::Queued,
+        StagePhase::Queued | StagePhase::AwaitingApproval | StagePhase::Withheld | StagePhase::Full => {
+            DeploymentState::Queued
+        }
         StagePhase::Building | StagePhase::Deploying | StagePhase::Checking => DeploymentState::InProgress,
         StagePhase::Live => DeploymentState::Success,
         StagePhase::Failed if view.failure.as_ref().is_some_and(|failure| ours(failure.kind)) => DeploymentState::Error,
@@ -194,7 +199,6 @@ fn render(environment: &Environment<'_>, template: &str, view: &StageView, limit
         more => Value::from(Serde(&more)),
         problem_count => view.problems.len() + more.problems,
         has_logs => view.services.iter().any(|service| service.build_log.is_some() || service.app_log.is_some()),
-        can_approve => view.commands.iter().any(|command| command.starts_with("/approve")),
         running => matches!(view.phase, StagePhase::Building | StagePhase::Deploying | StagePhase::Checking),
         ..Value::from(Serde(&view))
     };

@@ -103,7 +103,8 @@ fn working(action: &Action) -> ServiceState {
 fn why_unchanged(deploy: &Deploy, service: &ServiceName) -> Unchanged {
     match deploy.plan.skipped.iter().find(|skipped| skipped.service == *service).map(|skipped| skipped.why) {
         Some(SkipReason::NoPathChanged) => Unchanged::NoPathChanged,
-        None => Unchanged::SameVersion,
+        Some(SkipReason::NotAsked) => Unchanged::NotAsked,
+        Some(SkipReason::SameVersion) | None => Unchanged::SameVersion,
     }
 }
 

@@ -63,7 +63,7 @@ fn a_fork_waits_for_an_approval() {
     line: pr-42 waits for an approval · fffffff
     comment: Write
     "#);
-    world.links.commands = &["/approve <sha>"];
+    world.links.approve = Some("/approve");
     assert!(body(&world).contains("comment `/approve fffffff`."), "a command is named only where it exists");
 }
 

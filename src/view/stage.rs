@@ -20,6 +20,8 @@ pub struct Links<'a> {
     pub app_logs: Option<&'a str>,
     /// Commands that this server understands, shown below the table: `/keep 3d`.
     pub commands: &'a [&'a str],
+    /// The command that approves a commit, without the commit: `/approve`.
+    pub approve: Option<&'a str>,
 }
 
 /// What a stage is at, one headline each.
@@ -40,6 +42,8 @@ pub enum StagePhase {
     Superseded,
     Misconfigured,
     AwaitingApproval,
+    /// A lock or a gate holds the newest goal back.
+    Withheld,
     Full,
     Destroying,
     Destroyed,
@@ -60,6 +64,7 @@ impl StagePhase {
             Self::Superseded => "superseded",
             Self::Misconfigured => "misconfigured",
             Self::AwaitingApproval => "awaiting_approval",
+            Self::Withheld => "withheld",
             Self::Full => "full",
             Self::Destroying => "destroying",
             Self::Destroyed => "destroyed",
@@ -99,6 +104,8 @@ pub enum ServiceState {
 #[serde(rename_all = "snake_case")]
 pub enum Unchanged {
     NoPathChanged,
+    /// Somebody asked for other services alone.
+    NotAsked,
     /// The goal's version of it is what runs already.
     SameVersion,
 }
@@ -209,6 +216,14 @@ pub struct Full {
     pub holders: Vec<StageName>,
 }
 
+/// What holds the newest goal back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum WithheldView {
+    Locked { by: String, reason: String, until: Option<Timestamp> },
+    Refused { evidence: String, way_out: String },
+}
+
 /// A stage that goes or went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GoneView {
@@ -266,8 +281,10 @@ pub struct StageView {
     pub superseded_by: Option<Generation>,
     pub problems: Vec<ProblemView>,
     pub full: Option<Full>,
+    pub withheld: Option<WithheldView>,
     pub gone: Option<GoneView>,
     pub expires: Option<Expiry>,
     pub history: Vec<HistoryRow>,
     pub commands: Vec<String>,
+    pub approve: Option<String>,
 }

@@ -201,6 +201,10 @@ impl Store for Fused<dyn Store> {
     async fn open_deploy(&self, held: &Held, deploy: NewDeploy) -> PortResult<Deploy> {
         write!(self, self.port.open_deploy(held, deploy))
     }
+    async fn deploy(&self, id: DeployId) -> PortResult<Option<Deploy>> {
+        read!(self, self.port.deploy(id))
+    }
+
     async fn deploys(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Deploy>> {
         read!(self, self.port.deploys(stage, limit))
     }

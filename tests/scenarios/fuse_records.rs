@@ -35,6 +35,9 @@ impl Ledger for Fused<dyn Store> {
     async fn receipts_due(&self, held: &Held, limit: u32) -> PortResult<Vec<CommandReceipt>> {
         read!(self, self.port.receipts_due(held, limit))
     }
+    async fn receipts_bound(&self, held: &Held, limit: u32) -> PortResult<Vec<CommandReceipt>> {
+        read!(self, self.port.receipts_bound(held, limit))
+    }
     async fn receipts_of(&self, stage: &StageId, generation: Generation) -> PortResult<Vec<CommandReceipt>> {
         read!(self, self.port.receipts_of(stage, generation))
     }

@@ -80,6 +80,8 @@ pub(crate) async fn what_is_due_is_shown_once_and_then_waits_for_its_stage(place
     };
     store.save_receipts(&lane, vec![shown.clone(), receipt(7, ReceiptState::Settled)]).await?;
     assert_eq!(comments(&store.receipts_due(&lane, 10).await?), [8]);
+    assert_eq!(store.receipts_bound(&lane, 10).await?, std::slice::from_ref(&shown), "of any generation");
+    assert_eq!(store.receipts_bound(&stage, 10).await?, []);
     assert_eq!(store.receipts_of(&stage_id("pr-42"), Generation(2)).await?, [], "its generation has not ended");
     assert_eq!(store.receipts_of(&stage_id("pr-42"), Generation(3)).await?, std::slice::from_ref(&shown));
     let superseded = store.receipts_of(&stage_id("pr-42"), Generation(9)).await?;

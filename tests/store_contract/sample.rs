@@ -56,6 +56,8 @@ pub(crate) fn stage(name: &str, generation: i64) -> StageRecord {
         lock: None,
         queue: Vec::new(),
         keep_until: None,
+        asked: None,
+        settled: Generation(0),
         place: None,
         touched_at: Timestamp(5000),
         expires_at: None,
@@ -72,6 +74,8 @@ pub(crate) fn deploy(name: &str, generation: i64) -> NewDeploy {
         services: Vec::new(),
         expires: None,
         digest: "d".to_owned(),
+        file: String::new(), origin: None, pinned: None,
+        only: Vec::new(),
     };
     let plan = Plan {
         stage: stage_id(name),

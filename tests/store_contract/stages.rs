@@ -1,8 +1,8 @@
 //! Stages, surfaces and the audit: who may write what.
 
 use greenroom::model::{
-    Actor, ActorKind, AuditEntry, ExternalId, Generation, GoneReason, Lock, PullNumber, RepoLockChange, RepoName,
-    StageStatus, Subject, SurfaceKey, SurfaceKind, Target, Timestamp, UserId, Waiting, Wake,
+    Actor, ActorKind, Asked, AuditEntry, CommentSource, ExternalId, Generation, GoneReason, Lock, PullNumber, ReceiptKey,
+    RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId, Verb, Waiting, Wake,
 };
 use greenroom::port::{IntakeWrite, PortError, PortResult, SurfaceRecord};
 
@@ -31,10 +31,22 @@ fn lock(reason: &str) -> Lock {
     }
 }
 
+fn asked(digit: char) -> Asked {
+    Asked {
+        verb: Verb::Deploy,
+        generation: Generation(2),
+        by: Actor { id: UserId(7), login: "octocat".to_owned(), kind: ActorKind::Person },
+        pull: PullNumber(42),
+        sha: Some(sha(digit)),
+        from: None,
+        services: Vec::new(),
+        at: Timestamp(4500),
+    }
+}
+
 fn waiting(digit: char) -> Waiting {
-    let by = Actor { id: UserId(7), login: "octocat".to_owned(), kind: ActorKind::Person };
-    let subject = Subject::PullRequest(PullNumber(42));
-    Waiting { target: Target::Commit(sha(digit)), subject, by, at: Timestamp(4500) }
+    let receipt = ReceiptKey { repo: repo(), source: CommentSource::Issue, comment: 99 };
+    Waiting { target: Target::Commit(sha(digit)), asked: asked(digit), receipt }
 }
 
 fn surface(kind: SurfaceKind, key: &str, hash: &str) -> SurfaceRecord {
@@ -97,6 +109,8 @@ pub(crate) async fn goal_and_status_have_one_writer_each(place: Place) -> PortRe
     goal.lock = Some(lock("demo"));
     goal.queue = vec![waiting('d'), waiting('e')];
     goal.keep_until = Some(Timestamp(9_000_000));
+    goal.asked = Some(asked('d'));
+    goal.settled = Generation(2);
     goal.touched_at = Timestamp(6000);
     goal.status = StageStatus::Deploying { generation: Generation(1) };
     goal.expires_at = Some(Timestamp(1));
@@ -104,10 +118,12 @@ pub(crate) async fn goal_and_status_have_one_writer_each(place: Place) -> PortRe
     let mut status = first;
     status.status = StageStatus::Live { sha: sha('a') };
     status.expires_at = Some(Timestamp(8000));
+    status.settled = Generation(1);
     store.save_status(&stage_held, &status).await?;
 
     goal.status = status.status;
     goal.expires_at = status.expires_at;
+    goal.settled = status.settled;
     assert_eq!(store.stage(&stage_id("pr-42")).await?, Some(goal));
     Ok(())
 }

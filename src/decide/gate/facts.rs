@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Binding, Branch, Checks, CommitSha, Lock, Permission, PullNumber, Review, StageStatus, Timestamp, UserId,
+    ActorKind, Binding, Branch, Checks, CommitSha, Lock, Permission, PullNumber, Review, StageStatus, Timestamp, UserId,
 };
 
 /// Something that may not have been learned.
@@ -45,6 +45,16 @@ pub enum CallerKind {
     Bot,
     /// Greenroom itself.
     Ourselves,
+}
+
+impl CallerKind {
+    /// Of an account that is not our own.
+    pub fn of(kind: ActorKind) -> Self {
+        match kind {
+            ActorKind::Person => Self::Person,
+            ActorKind::Bot => Self::Bot,
+        }
+    }
 }
 
 /// The pull request that was commented on, as GitHub describes it now.

@@ -67,6 +67,9 @@ impl Ledger for FakeStore {
     async fn receipts_due(&self, _: &Held, _: u32) -> PortResult<Vec<CommandReceipt>> {
         unused()
     }
+    async fn receipts_bound(&self, _: &Held, _: u32) -> PortResult<Vec<CommandReceipt>> {
+        unused()
+    }
     async fn receipts_of(&self, _: &StageId, _: Generation) -> PortResult<Vec<CommandReceipt>> {
         unused()
     }
@@ -147,6 +150,9 @@ impl Store for FakeStore {
         unused()
     }
     async fn open_deploy(&self, _: &Held, _: NewDeploy) -> PortResult<Deploy> {
+        unused()
+    }
+    async fn deploy(&self, _: DeployId) -> PortResult<Option<Deploy>> {
         unused()
     }
     async fn deploys(&self, _: &StageId, _: u32) -> PortResult<Vec<Deploy>> {

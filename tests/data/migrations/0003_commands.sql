@@ -11,7 +11,8 @@ INSERT INTO receipt (repo, source, comment, state, stage, generation, at, conten
      '{"key":{"repo":"acme/shop","source":"issue","comment":99},"pull":42,"state":"waiting","results":[{"said":"/deploy","verb":"deploy","outcome":"accepted","words":""}],"reaction":"eyes","body":null,"external":null,"shown":null,"bond":{"stage":"pr-42","generation":2},"at":1763999000000}');
 
 UPDATE stage SET keep_until = 1766000000000,
-    queue = '[{"target":{"pull_request":42},"subject":{"pull_request":42},"by":{"id":1,"login":"octocat","kind":"person"},"at":1763999000000}]'
+    asked = '{"verb":"deploy","by":{"id":1,"login":"octocat","kind":"person"},"pull":42,"sha":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","from":null,"at":1763999000000}',
+    queue = '[{"target":{"commit":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},"asked":{"verb":"deploy","by":{"id":1,"login":"octocat","kind":"person"},"pull":42,"sha":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb","from":null,"services":[],"at":1763999000000},"receipt":{"repo":"acme/shop","source":"issue","comment":99}}]'
     WHERE name = 'dev';
 INSERT INTO repo_lock (repo, content) VALUES
     ('acme/shop', '{"owner":7,"login":"octocat","pull":42,"reason":"sale","since":1763999000000,"until":null}');

@@ -1,0 +1,55 @@
+//! What holds a goal back at the moment when it would begin: a lock, or a gate that was open when
+//! somebody asked and is shut now.
+
+use super::Engine;
+use crate::decide::hold;
+use crate::model::{Asked, Release, StageRecord, StageSpec, StageStatus, Verb, Wake, Wanted, Withholding};
+use crate::port::PortResult;
+
+impl Engine {
+    /// Why the goal must not begin now, and when to look again. `None`: it may.
+    pub(super) async fn withheld(
+        &self,
+        record: &StageRecord,
+        wanted: &Wanted,
+    ) -> PortResult<Option<(Withholding, Wake)>> {
+        // Locks and second looks are about what changes: what runs already is healed all the same.
+        let newest = self.ports.store.releases(&record.id, 1).await?.into_iter().next();
+        if let (Wanted::Live(spec), Some(release)) = (wanted, &newest)
+            && is_what_ran(spec, release)
+        {
+            return Ok(None);
+        }
+        let now = self.ports.clock.now();
+        let everything = self.ports.store.repo_lock(&record.id.repo).await?;
+        if let Some(lock) = hold(record, everything.as_ref(), now) {
+            let wake = lock.until.map_or(Wake::OnBell, Wake::At);
+            return Ok(Some((Withholding::Locked(lock.clone()), wake)));
+        }
+        let Some(asked) = second_look(record) else { return Ok(None) };
+        // What was refused is not tried again by itself.
+        if let (StageStatus::Withheld { why, .. }, false) = (&record.status, record.is_busy()) {
+            return Ok(Some((why.clone(), Wake::OnBell)));
+        }
+        if !record.is_busy() {
+            return Ok(None);
+        }
+        let project = self.routing(&record.id.repo).await?;
+        let refused = self.judge_again(&project, record, everything.as_ref(), asked, 0).await?;
+        Ok(refused.map(|(evidence, way_out)| (Withholding::Refused { evidence, way_out }, Wake::OnBell)))
+    }
+}
+
+/// The wish that made this goal, where it is one to be judged again.
+fn second_look(record: &StageRecord) -> Option<&Asked> {
+    let asked = record.asked.as_ref()?;
+    // An approval is about one commit, and whether that is still the head is asked elsewhere; what
+    // is cancelled must end.
+    let is_judged = !matches!(asked.verb, Verb::Approve | Verb::Cancel);
+    (is_judged && asked.generation == record.generation).then_some(asked)
+}
+
+fn is_what_ran(spec: &StageSpec, release: &Release) -> bool {
+    let restarts = spec.services.iter().any(|service| service.edition.is_some_and(|at| release.generation < at));
+    release.sha == spec.sha && release.digest == spec.digest && !restarts
+}
