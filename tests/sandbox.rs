@@ -4,6 +4,8 @@
 mod access;
 #[path = "sandbox/client.rs"]
 mod client;
+#[path = "sandbox/evidence.rs"]
+mod evidence;
 #[path = "support/openapi.rs"]
 mod openapi;
 #[path = "sandbox/things.rs"]

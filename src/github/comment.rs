@@ -11,7 +11,7 @@ use super::cache::Freshness;
 use super::path;
 use super::read::User;
 use super::transport::Ask;
-use crate::model::{ExternalId, Reaction, RepoName};
+use crate::model::{CommentSource, ExternalId, Reaction, RepoName};
 use crate::port::{PortError, PortResult, StickyComment};
 
 #[derive(Deserialize)]
@@ -98,8 +98,22 @@ async fn bot_login(api: &Api) -> PortResult<String> {
 }
 
 /// GitHub answers 200 for a reaction that is there already, 201 for a new one.
-pub(super) async fn react(api: &Api, repo: &RepoName, comment: u64, reaction: Reaction) -> PortResult<()> {
-    let path = path::repo(repo, &format!("/issues/comments/{comment}/reactions"));
+///
+/// Source: GitHub REST, "Reactions": "Create reaction for an issue comment" and "Create reaction
+/// for a pull request review comment"; there is none for a review.
+pub(super) async fn react(
+    api: &Api,
+    repo: &RepoName,
+    source: CommentSource,
+    comment: u64,
+    reaction: Reaction,
+) -> PortResult<()> {
+    let place = match source {
+        CommentSource::Issue => "issues",
+        CommentSource::ReviewComment => "pulls",
+        CommentSource::Review => return Ok(()),
+    };
+    let path = path::repo(repo, &format!("/{place}/comments/{comment}/reactions"));
     let body = json!({ "content": reaction.as_str() });
     let answer = api.send(Who::on(repo), Method::POST, path, Some(body)).await?;
     answer.ok(&format!("a reaction to comment {comment} of {repo}")).map(drop)

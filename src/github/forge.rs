@@ -5,10 +5,10 @@ use async_trait::async_trait;
 use super::api::Api;
 use super::key::AppKey;
 use super::settings::{GitHubSettings, SetupError};
-use super::{check, comment, delivery, deployment, read, source};
+use super::{check, comment, delivery, deployment, evidence, read, source, team};
 use crate::model::{
-    Branch, Changed, CommitSha, ExternalId, Permission, PullNumber, PullRequest, Reaction, RepoName, StageName,
-    Timestamp, UserId,
+    Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, Permission, PullNumber, PullRequest, Reaction,
+    RepoName, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
     CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortResult, StickyComment, TarballStream,
@@ -65,6 +65,22 @@ impl Forge for GitHub {
         read::permission(&self.api, repo, login, id).await
     }
 
+    async fn is_in_team(&self, repo: &RepoName, team: &str, login: &str, id: UserId) -> PortResult<bool> {
+        team::is_in_team(&self.api, repo, team, login, id).await
+    }
+
+    async fn reviews(&self, repo: &RepoName, number: PullNumber) -> PortResult<Vec<Review>> {
+        evidence::reviews(&self.api, repo, number).await
+    }
+
+    async fn checks(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<Checks> {
+        evidence::checks(&self.api, repo, sha).await
+    }
+
+    async fn behind_by(&self, repo: &RepoName, branch: &Branch, sha: &CommitSha) -> PortResult<u32> {
+        evidence::behind_by(&self.api, repo, branch, sha).await
+    }
+
     async fn tarball(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<TarballStream> {
         source::tarball(&self.api, repo, sha).await
     }
@@ -89,8 +105,8 @@ impl Forge for GitHub {
         deployment::remove_environment(&self.api, repo, environment).await
     }
 
-    async fn react(&self, repo: &RepoName, comment: u64, reaction: Reaction) -> PortResult<()> {
-        comment::react(&self.api, repo, comment, reaction).await
+    async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()> {
+        comment::react(&self.api, repo, source, comment, reaction).await
     }
 
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {

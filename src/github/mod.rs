@@ -20,6 +20,7 @@ mod check;
 mod comment;
 mod delivery;
 mod deployment;
+mod evidence;
 mod forge;
 mod key;
 mod pace;
@@ -28,6 +29,7 @@ mod proxy;
 mod read;
 mod settings;
 mod source;
+mod team;
 mod token;
 mod transport;
 

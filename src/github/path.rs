@@ -25,9 +25,13 @@ pub(super) fn encode(text: &str) -> String {
 
 /// A path of several segments: the slashes stay. `None` for one that climbs or has an empty part.
 pub(super) fn encode_segments(path: &str) -> Option<String> {
-    let segment = |part: &str| (!matches!(part, "" | "." | "..")).then(|| encode(part));
     let parts: Option<Vec<_>> = path.split('/').map(segment).collect();
     Some(parts?.join("/"))
+}
+
+/// A text as a segment of its own. `None` for one that is empty or climbs.
+pub(super) fn segment(text: &str) -> Option<String> {
+    (!matches!(text, "" | "." | "..")).then(|| encode(text))
 }
 
 #[cfg(test)]
@@ -42,5 +46,7 @@ mod tests {
         for climbing in ["../x", "a/../b", "a//b", "", "/a", "a/.", "."] {
             assert_eq!(encode_segments(climbing), None, "{climbing}");
         }
+        assert_eq!(segment("a/b").as_deref(), Some("a%2Fb"));
+        assert_eq!(["", ".", ".."].map(segment), [None, None, None]);
     }
 }

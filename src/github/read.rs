@@ -23,7 +23,7 @@ const MOST_FILES: usize = 300;
 
 #[derive(Deserialize)]
 pub(super) struct User {
-    id: u64,
+    pub(super) id: u64,
     pub(super) login: String,
     #[serde(rename = "type", default)]
     pub(super) kind: String,
@@ -34,6 +34,12 @@ impl User {
         let kind = if self.kind == "Bot" { ActorKind::Bot } else { ActorKind::Person };
         Actor { id: UserId(self.id), login: self.login, kind }
     }
+}
+
+/// GitHub shows the work of removed accounts under the name of its ghost.
+pub(super) fn author(user: Option<User>) -> Actor {
+    let ghost = || Actor { id: UserId(0), login: "ghost".into(), kind: ActorKind::Person };
+    user.map_or_else(ghost, User::actor)
 }
 
 #[derive(Deserialize)]
@@ -79,13 +85,11 @@ impl Pull {
             (_, None, _) => PullRequestState::Closed,
         };
         let head_repo = self.head.repo.map(|head| RepoName::new(head.full_name)).transpose().map_err(bad)?;
-        // GitHub shows the work of removed accounts under the name of its ghost.
-        let ghost = || Actor { id: UserId(0), login: "ghost".into(), kind: ActorKind::Person };
         Ok(PullRequest {
             repo: repo.clone(),
             number: PullNumber(self.number),
             title: self.title,
-            author: self.user.map_or_else(ghost, User::actor),
+            author: author(self.user),
             head: HeadRef {
                 repo: head_repo,
                 branch: Branch(self.head.reference),
@@ -263,16 +267,5 @@ pub(super) async fn permission(api: &Api, repo: &RepoName, login: &str, id: User
     if found.user.is_none_or(|user| user.id != id.0) {
         return Ok(Permission::None);
     }
-    let by_name = |name: &str| match name {
-        "admin" => Some(Permission::Admin),
-        "maintain" => Some(Permission::Maintain),
-        "write" => Some(Permission::Write),
-        "triage" => Some(Permission::Triage),
-        "read" => Some(Permission::Read),
-        "none" => Some(Permission::None),
-        _ => None,
-    };
-    // A role of the organisation's own making is judged by the base permission it builds on.
-    let role = found.role_name.as_deref().and_then(by_name);
-    Ok(role.or_else(|| by_name(&found.permission)).unwrap_or(Permission::None))
+    Ok(Permission::of(&found.permission, found.role_name.as_deref().unwrap_or_default()))
 }

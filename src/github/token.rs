@@ -22,6 +22,10 @@ pub(super) enum Scope {
     Work,
     /// The removal of an environment, which wants more than all the rest together.
     Environments,
+    /// A look into the teams of the organisation.
+    Members,
+    /// A look at the statuses of a commit.
+    Statuses,
 }
 
 type Permissions = BTreeMap<String, String>;
@@ -38,6 +42,30 @@ impl Scope {
                 ("deployments", "write"),
             ],
             Self::Environments => &[("metadata", "read"), ("administration", "write"), ("environments", "write")],
+            Self::Members => &[("metadata", "read"), ("members", "read")],
+            Self::Statuses => &[("metadata", "read"), ("statuses", "read")],
+        }
+    }
+
+    /// What the App's owner has to grant for it, as GitHub's settings name it.
+    ///
+    /// Source: GitHub Docs, "Permissions required for GitHub Apps".
+    pub(super) fn grant(self) -> &'static str {
+        match self {
+            Self::Work => "those that the README names",
+            Self::Environments => "\"Administration: read and write\"",
+            Self::Members => "\"Members: read\" (of the organisation)",
+            Self::Statuses => "\"Commit statuses: read\"",
+        }
+    }
+
+    /// A refusal that says what to grant; any other error as it is.
+    pub(super) fn explain(self, error: PortError) -> PortError {
+        match error {
+            PortError::Denied { reason } if !reason.contains(self.grant()) => {
+                PortError::Denied { reason: format!("{reason}; it takes the permission {}", self.grant()) }
+            }
+            other => other,
         }
     }
 
@@ -54,17 +82,21 @@ impl Scope {
             })
             .collect();
         let may_write = |name: &str| ask.get(name).is_some_and(|level| level == "write");
-        match self {
-            Self::Environments if !may_write("administration") && !may_write("environments") => {
-                Err(PortError::Denied {
-                    reason: format!(
-                        "the app may not remove environments of {repo}: grant it the permission \
-                         \"Administration: read and write\", or remove them by hand"
-                    ),
-                })
+        let grant = self.grant();
+        let reason = match self {
+            Self::Environments if !may_write("administration") && !may_write("environments") => format!(
+                "the app may not remove environments of {repo}: grant it the permission {grant}, or remove them by hand"
+            ),
+            Self::Members if !ask.contains_key("members") => format!(
+                "the app may not look into the teams of {}: it lacks the permission {grant}, grant it",
+                repo.owner()
+            ),
+            Self::Statuses if !ask.contains_key("statuses") => {
+                format!("the app may not see the commit statuses of {repo}: it lacks the permission {grant}, grant it")
             }
-            Self::Work | Self::Environments => Ok(ask),
-        }
+            Self::Work | Self::Environments | Self::Members | Self::Statuses => return Ok(ask),
+        };
+        Err(PortError::Denied { reason })
     }
 }
 
@@ -156,6 +188,25 @@ mod tests {
         assert_eq!(work, granted(&expected));
         let environments = Scope::Environments.permissions(&shop(), &all).expect("enough");
         assert_eq!(environments, granted(&[("metadata", "read"), ("administration", "write")]));
+    }
+
+    #[test]
+    fn a_look_that_was_not_granted_is_refused_by_its_name_and_asks_for_nothing_else() {
+        let all = granted(&[("metadata", "read"), ("members", "write"), ("statuses", "read"), ("issues", "write")]);
+        for (scope, name, words) in
+            [(Scope::Members, "members", "Members: read"), (Scope::Statuses, "statuses", "Commit statuses: read")]
+        {
+            let asked = scope.permissions(&shop(), &all).expect("enough");
+            assert_eq!(asked, granted(&[("metadata", "read"), (name, "read")]));
+            let refusal = scope.permissions(&shop(), &granted(&[("metadata", "read"), ("issues", "write")]));
+            let Err(PortError::Denied { reason }) = refusal else { panic!("{refusal:?}") };
+            assert!(reason.contains(words), "{reason}");
+            let denied = || PortError::Denied { reason: "no".into() };
+            let once = scope.explain(denied()).to_string();
+            assert!(once.contains(words), "{once}");
+            assert_eq!(scope.explain(scope.explain(denied())).to_string(), once, "said once");
+            assert_eq!(scope.explain(PortError::retry("later")).to_string(), "later");
+        }
     }
 
     #[test]

@@ -126,6 +126,9 @@ pub struct CommentEvent {
     pub created_at: Timestamp,
     /// Programs, Greenroom among them, are [`ActorKind::Bot`].
     pub author: Actor,
+    /// The GitHub App, by its id, that wrote it or through which somebody did; reviews do not say.
+    #[serde(default)]
+    pub via_app: Option<u64>,
     pub body: String,
 }
 
@@ -186,6 +189,7 @@ mod tests {
             "author":{"id":1,"login":"monalisa","kind":"person"},"body":"/deploy"}"#;
         let Ok(Event::Comment(comment)) = serde_json::from_str(row) else { panic!("it is not read") };
         assert_eq!((comment.source, comment.created_at), (CommentSource::Issue, Timestamp(0)));
+        assert_eq!(comment.via_app, None);
         let edited = Event::CommentEdited { comment, before: "/depoly".into() };
         let stored = serde_json::to_string(&edited).expect("it is stored");
         assert_eq!(serde_json::from_str::<Event>(&stored).ok(), Some(edited));

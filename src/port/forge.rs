@@ -154,13 +154,7 @@ pub trait Forge: Send + Sync + 'static {
 
     /// Adds a reaction to what somebody wrote; one that is there already is success, and so is a
     /// review, which takes none.
-    async fn react(
-        &self,
-        repo: &RepoName,
-        source: CommentSource,
-        comment: u64,
-        reaction: Reaction,
-    ) -> PortResult<()>;
+    async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()>;
 
     /// The webhook deliveries since a time, every attempt of each.
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>>;

@@ -38,7 +38,10 @@ impl World {
             branches: branches.into_iter().collect(),
             pulls: BTreeMap::default(),
             comments: BTreeMap::default(),
+            reviews: BTreeMap::default(),
+            review_comments: BTreeMap::default(),
             checks: BTreeMap::default(),
+            statuses: BTreeMap::default(),
             deployments: BTreeMap::default(),
             environments: BTreeMap::default(),
         }

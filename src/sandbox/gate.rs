@@ -19,7 +19,7 @@ use super::page;
 use super::routes::{self, Entry, Params, Route};
 use super::serve::Shared;
 use super::transcript::{Exchange, Recording};
-use super::world::{Level, World};
+use super::world::{Level, Token, World};
 
 #[derive(Clone)]
 pub(super) struct Door {
@@ -176,20 +176,31 @@ fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<
             if !repo.installed || repo.owner.login != token.owner || !inside {
                 return Err(Refusal::NotFound);
             }
-            let holds = |(name, level): &(&str, Level)| {
-                token.grants.get(*name).is_some_and(|held| held >= level)
-                    && world.app.grants.get(*name).is_some_and(|held| held >= level)
-            };
-            if accepted.iter().any(holds) {
-                return Ok(());
-            }
-            let list: Vec<String> = accepted.iter().map(|(name, level)| format!("{name}={}", level.as_str())).collect();
-            Err(Refusal::Forbidden { accepted: list.join("; ") })
+            permitted(world, token, accepted)
         }
-        (Entry::Token | Entry::Repo(_), _) => {
+        (Entry::Org(accepted), Caller::Installation(token)) => {
+            if !token.owner.eq_ignore_ascii_case(call.param("org")) {
+                return Err(Refusal::NotFound);
+            }
+            permitted(world, token, accepted)
+        }
+        (Entry::Token | Entry::Repo(_) | Entry::Org(_), _) => {
             Err(Refusal::Forbidden { accepted: "an installation access token".into() })
         }
     }
+}
+
+/// A token that holds what its app still has.
+fn permitted(world: &World, token: &Token, accepted: &[(&str, Level)]) -> Result<(), Refusal> {
+    let holds = |(name, level): &(&str, Level)| {
+        token.grants.get(*name).is_some_and(|held| held >= level)
+            && world.app.grants.get(*name).is_some_and(|held| held >= level)
+    };
+    if accepted.iter().any(holds) {
+        return Ok(());
+    }
+    let list: Vec<String> = accepted.iter().map(|(name, level)| format!("{name}={}", level.as_str())).collect();
+    Err(Refusal::Forbidden { accepted: list.join("; ") })
 }
 
 fn caller(world: &mut World, secret: Option<&SecretString>) -> Result<Caller, Refusal> {

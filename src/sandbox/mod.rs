@@ -22,6 +22,7 @@ mod api;
 mod body;
 mod builder;
 mod cloud;
+mod evidence;
 mod fault;
 mod gate;
 mod git;
@@ -32,6 +33,7 @@ mod page;
 mod postman;
 mod reads;
 mod record;
+mod review;
 mod routes;
 mod serve;
 mod transcript;
@@ -44,8 +46,8 @@ pub use fault::{Fault, Matcher, Times};
 pub use git::FileChange;
 pub use hook::{DeliveryMode, HookDelivery, Order};
 pub use record::{
-    Account, AccountKind, Check, Comment, Deployment, DeploymentStatus, Environment, NewPull, Pull, PullState,
-    ReactionRecord,
+    Account, AccountKind, Check, Comment, CommitStatus, Deployment, DeploymentStatus, Environment, ForeignApp, NewPull,
+    Pull, PullState, ReactionRecord, ReviewComment, ReviewRecord,
 };
 pub use serve::{Sandbox, SandboxError, SandboxSettings, WebhookTarget};
 pub use transcript::{Exchange, Recording, RequestCounts};

@@ -6,7 +6,9 @@ use http::HeaderMap;
 use secrecy::SecretString;
 
 use super::hook::{self, HookDelivery};
-use super::record::{Check, Comment, Deployment, DeploymentStatus, Environment, Pull, ReactionRecord, Repo};
+use super::record::{
+    Check, Comment, Deployment, DeploymentStatus, Environment, Pull, ReactionRecord, Repo, ReviewComment, ReviewRecord,
+};
 use super::serve::{Sandbox, SandboxError};
 use super::transcript::{Exchange, RequestCounts};
 use crate::model::{Branch, CommitSha, PullNumber, RepoName, UserId};
@@ -34,6 +36,23 @@ impl Sandbox {
     /// The reactions to a comment.
     pub fn reactions(&self, repo: &RepoName, comment: u64) -> Vec<ReactionRecord> {
         self.of(repo, |repo| repo.comments.get(&comment).map_or_else(Vec::new, |comment| comment.reactions.clone()))
+    }
+
+    /// The reactions to a comment at a line of the changes.
+    pub fn review_comment_reactions(&self, repo: &RepoName, comment: u64) -> Vec<ReactionRecord> {
+        self.of(repo, |repo| {
+            repo.review_comments.get(&comment).map_or_else(Vec::new, |comment| comment.reactions.clone())
+        })
+    }
+
+    /// The reviews of a pull request, oldest first.
+    pub fn reviews(&self, repo: &RepoName, number: PullNumber) -> Vec<ReviewRecord> {
+        self.of(repo, |repo| repo.reviews.values().filter(|review| review.pull == number).cloned().collect())
+    }
+
+    /// The comments at lines of a pull request's changes, oldest first.
+    pub fn review_comments(&self, repo: &RepoName, number: PullNumber) -> Vec<ReviewComment> {
+        self.of(repo, |repo| repo.review_comments.values().filter(|comment| comment.pull == number).cloned().collect())
     }
 
     /// The check runs of a commit, oldest first.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::{Branch, CommitSha, PullNumber, RepoName, Timestamp};
+use crate::model::{Branch, CommitSha, PullNumber, RepoName, ReviewState, Timestamp};
 
 /// What an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +47,76 @@ pub struct Comment {
     pub reactions: Vec<ReactionRecord>,
 }
 
+/// A review of a pull request that was handed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewRecord {
+    pub id: u64,
+    pub pull: PullNumber,
+    pub author: Arc<Account>,
+    pub state: ReviewState,
+    /// Empty where nothing was written.
+    pub body: String,
+    /// The head at the time.
+    pub sha: CommitSha,
+    pub submitted_at: Timestamp,
+}
+
+/// A comment at a line of a pull request's changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewComment {
+    pub id: u64,
+    pub pull: PullNumber,
+    pub author: Arc<Account>,
+    pub body: String,
+    /// The head at the time.
+    pub sha: CommitSha,
+    pub path: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub reactions: Vec<ReactionRecord>,
+}
+
+/// A status that somebody gave a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitStatus {
+    pub id: u64,
+    pub sha: CommitSha,
+    pub context: String,
+    /// `error`, `failure`, `pending` or `success`.
+    pub state: String,
+    pub creator: Arc<Account>,
+    pub at: Timestamp,
+}
+
+/// A team of an organisation.
+#[derive(Debug, Clone)]
+pub(super) struct Team {
+    pub(super) id: u64,
+    pub(super) created_at: Timestamp,
+    /// By their login in lower case.
+    pub(super) members: BTreeMap<String, Membership>,
+}
+
+/// Whether somebody has accepted the invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Membership {
+    Active,
+    Pending,
+}
+
+/// A GitHub App that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignApp {
+    pub id: u64,
+    pub slug: String,
+}
+
 /// A check run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     pub id: u64,
+    /// Whose it is; `None` is ours.
+    pub app: Option<Arc<ForeignApp>>,
     pub sha: CommitSha,
     pub name: String,
     pub external_id: Option<String>,
@@ -194,7 +260,10 @@ pub(super) struct Repo {
     pub(super) branches: BTreeMap<Branch, CommitSha>,
     pub(super) pulls: BTreeMap<PullNumber, Pull>,
     pub(super) comments: BTreeMap<u64, Comment>,
+    pub(super) reviews: BTreeMap<u64, ReviewRecord>,
+    pub(super) review_comments: BTreeMap<u64, ReviewComment>,
     pub(super) checks: BTreeMap<u64, Check>,
+    pub(super) statuses: BTreeMap<u64, CommitStatus>,
     pub(super) deployments: BTreeMap<u64, Deployment>,
     pub(super) environments: BTreeMap<String, Environment>,
 }

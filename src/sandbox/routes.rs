@@ -19,6 +19,8 @@ pub(super) enum Entry {
     Token,
     /// An installation token for the repository with one of these permissions.
     Repo(&'static [(&'static str, Level)]),
+    /// An installation token for the organisation with one of these permissions.
+    Org(&'static [(&'static str, Level)]),
 }
 
 pub(super) struct Route {
@@ -39,6 +41,9 @@ const TALK: Entry = Entry::Repo(&[("issues", Read), ("pull_requests", Read)]);
 const SAY: Entry = Entry::Repo(&[("issues", Write), ("pull_requests", Write)]);
 const CHECKS: Entry = Entry::Repo(&[("checks", Read)]);
 const CHECK: Entry = Entry::Repo(&[("checks", Write)]);
+const STATUSES: Entry = Entry::Repo(&[("statuses", Read)]);
+const REACT: Entry = Entry::Repo(&[("pull_requests", Write)]);
+const MEMBERS: Entry = Entry::Org(&[("members", Read)]);
 const DEPLOYMENTS: Entry = Entry::Repo(&[("deployments", Read)]);
 const DEPLOY: Entry = Entry::Repo(&[("deployments", Write)]);
 const ENVIRONMENTS: Entry = Entry::Repo(&[("actions", Read)]);
@@ -49,6 +54,8 @@ pub(super) fn table() -> Vec<Route> {
     let mut table = of_the_app();
     table.extend(of_the_source());
     table.extend(of_the_conversation());
+    table.extend(of_the_reviews());
+    table.extend(of_the_people());
     table.extend(of_the_deployments());
     table
 }
@@ -85,6 +92,7 @@ fn of_the_source() -> Vec<Route> {
         ("/repos/{owner}/{repo}/branches/{branch}", CONTENTS, source::branch),
         ("/repos/{owner}/{repo}/git/ref/{ref}", CONTENTS, source::reference),
         (checks, CHECKS, api::checks::list),
+        ("/repos/{owner}/{repo}/commits/{ref}/statuses", STATUSES, api::checks::statuses),
         ("/repos/{owner}/{repo}/commits/{ref}", CONTENTS, source::commit),
         ("/repos/{owner}/{repo}/contents/{path}", CONTENTS, source::contents),
         ("/repos/{owner}/{repo}/compare/{basehead}", CONTENTS, source::compare),
@@ -118,6 +126,36 @@ fn of_the_conversation() -> Vec<Route> {
         route(patch, run, CHECK, checks::update),
         route(get, run, CHECKS, checks::show),
     ]
+}
+
+fn of_the_reviews() -> Vec<Route> {
+    use api::{comments, reviews};
+    let get = Method::GET;
+    let list = "/repos/{owner}/{repo}/pulls/{pull_number}/reviews";
+    let one = "/repos/{owner}/{repo}/pulls/{pull_number}/reviews/{review_id}";
+    let comment = "/repos/{owner}/{repo}/pulls/comments/{comment_id}";
+    let reactions = "/repos/{owner}/{repo}/pulls/comments/{comment_id}/reactions";
+    let reaction = "/repos/{owner}/{repo}/pulls/comments/{comment_id}/reactions/{reaction_id}";
+    vec![
+        route(get.clone(), list, PULLS, reviews::list),
+        route(get.clone(), one, PULLS, reviews::show),
+        route(get.clone(), "/repos/{owner}/{repo}/pulls/{pull_number}/comments", PULLS, reviews::comments),
+        route(get.clone(), comment, PULLS, reviews::comment),
+        route(get, reactions, PULLS, comments::line_reactions),
+        route(Method::POST, reactions, REACT, comments::react_to_line),
+        route(Method::DELETE, reaction, REACT, comments::unreact_to_line),
+    ]
+}
+
+fn of_the_people() -> Vec<Route> {
+    use api::people;
+    [
+        ("/users/{username}", Entry::Token, people::user as Handler),
+        ("/orgs/{org}/teams/{team_slug}", MEMBERS, people::team),
+        ("/orgs/{org}/teams/{team_slug}/memberships/{username}", MEMBERS, people::membership),
+    ]
+    .map(|(template, entry, handler)| route(Method::GET, template, entry, handler))
+    .into()
 }
 
 fn of_the_deployments() -> Vec<Route> {
@@ -180,7 +218,10 @@ mod tests {
             ("/repos/acme/shop/branches/feature/x", "branches/{branch}", "feature/x"),
             ("/repos/acme/shop/branches/feature%2Fx", "branches/{branch}", "feature/x"),
             ("/repos/acme/shop/commits/a/b/check-runs", "commits/{ref}/check-runs", "a/b"),
+            ("/repos/acme/shop/commits/a/b/statuses", "commits/{ref}/statuses", "a/b"),
             ("/repos/acme/shop/commits/main", "commits/{ref}", "main"),
+            ("/repos/acme/shop/pulls/comments/7/reactions", "pulls/comments/{comment_id}/reactions", "7"),
+            ("/repos/acme/shop/pulls/7/comments", "pulls/{pull_number}/comments", "7"),
             ("/repos/acme/shop/git/ref/heads/a/b", "git/ref/{ref}", "heads/a/b"),
             ("/repos/acme/shop/contents/.github/greenroom.yml", "contents/{path}", ".github/greenroom.yml"),
         ];

@@ -159,6 +159,10 @@ impl Sandbox {
     }
 }
 
+/// What the app is told of.
+const EVENTS: [&str; 6] =
+    ["delete", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment", "push"];
+
 fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<World> {
     let now = settings.clock.now();
     let bot = Arc::new(Account { id: 2, login: format!("{APP_SLUG}[bot]"), kind: AccountKind::Bot });
@@ -170,8 +174,10 @@ fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<Wo
         ("deployments", Level::Write),
         ("environments", Level::Write),
         ("issues", Level::Write),
+        ("members", Level::Read),
         ("metadata", Level::Read),
         ("pull_requests", Level::Write),
+        ("statuses", Level::Read),
         ("actions", Level::Write),
     ];
     let app = App {
@@ -179,7 +185,7 @@ fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<Wo
         bot: bot.clone(),
         owner: owner.clone(),
         grants: grants.into_iter().map(|(name, level)| (name.to_owned(), level)).collect(),
-        events: ["delete", "issue_comment", "pull_request", "push"].map(str::to_owned).to_vec(),
+        events: EVENTS.map(str::to_owned).to_vec(),
         created_at: now,
         installations: BTreeMap::new(),
     };
@@ -196,6 +202,8 @@ fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<Wo
         repos: BTreeMap::new(),
         commits: HashMap::new(),
         roles: BTreeMap::new(),
+        teams: BTreeMap::new(),
+        foreign_apps: BTreeMap::new(),
         app,
         tokens: HashMap::new(),
         hooks,

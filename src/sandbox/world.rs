@@ -12,7 +12,7 @@ use super::git::{self, Commit, Commits, FileChange, Tree};
 use super::hook::{Draft, Hooks};
 use super::key::AppKey;
 use super::meter::Meter;
-use super::record::{Account, AccountKind, Environment, Pull, Repo};
+use super::record::{Account, AccountKind, Environment, ForeignApp, Pull, Repo, Team};
 use super::transcript::Transcript;
 use crate::model::{Branch, CommitSha, Permission, PullNumber, RepoName, Timestamp};
 use crate::port::Clock;
@@ -86,6 +86,9 @@ pub(super) struct World {
     pub(super) repos: BTreeMap<RepoName, Repo>,
     pub(super) commits: Commits,
     pub(super) roles: BTreeMap<(RepoName, String), Permission>,
+    /// By organisation and slug.
+    pub(super) teams: BTreeMap<(String, String), Team>,
+    pub(super) foreign_apps: BTreeMap<String, Arc<ForeignApp>>,
     pub(super) app: App,
     pub(super) tokens: HashMap<String, Token>,
     pub(super) hooks: Hooks,
@@ -121,9 +124,19 @@ impl World {
         account
     }
 
-    /// A person, made on first sight.
+    /// Whoever writes under that name, made on first sight. Only a program's ends in `[bot]`.
     pub(super) fn person(&mut self, login: &str) -> Arc<Account> {
-        self.account(login, AccountKind::User)
+        self.account(login, if login.ends_with("[bot]") { AccountKind::Bot } else { AccountKind::User })
+    }
+
+    /// The app of that name that is not ours, made on first sight.
+    pub(super) fn foreign_app(&mut self, slug: &str) -> Arc<ForeignApp> {
+        if let Some(app) = self.foreign_apps.get(slug) {
+            return app.clone();
+        }
+        let app = Arc::new(ForeignApp { id: self.id(), slug: slug.to_owned() });
+        self.foreign_apps.insert(slug.to_owned(), app.clone());
+        app
     }
 
     /// The number of the app's installation on an account, made on first sight.

@@ -91,6 +91,7 @@ fn written(written: Written<'_>) -> Result<Parsed, Unreadable> {
         source: written.source,
         created_at: Timestamp(at.as_millisecond()),
         author,
+        via_app: written.comment.performed_via_github_app.map(|app| app.id),
         body: text.into_owned(),
     };
     Ok(match before {

@@ -50,6 +50,7 @@ fn comment(source: CommentSource) -> CommentEvent {
         source,
         created_at: AT,
         author: Actor { id: UserId(1), login: "monalisa".into(), kind: ActorKind::Person },
+        via_app: None,
         body: TEXT.into(),
     }
 }
@@ -99,6 +100,18 @@ fn a_program_s_comment_says_so_and_its_edits_are_ignored() {
         let (mut edited, field) = body(event, "edited");
         edited[field]["user"] = account("Bot");
         assert!(matches!(read(event, &edited), Ok(Parsed::Ignored { .. })), "{event}");
+    }
+}
+
+#[test]
+fn a_comment_names_the_app_that_wrote_it() {
+    for (event, new, _) in EVENTS {
+        for (app, expected) in [(Value::Null, None), (json!({ "id": 424_242, "slug": "greenroom" }), Some(424_242))] {
+            let (mut body, field) = body(event, new);
+            body[field]["performed_via_github_app"] = app;
+            let Ok(Parsed::Event(Event::Comment(comment))) = read(event, &body) else { panic!("{event} was not read") };
+            assert_eq!(comment.via_app, expected, "{event}");
+        }
     }
 }
 

@@ -155,6 +155,13 @@ pub(super) struct Comment<'a> {
     /// `null` when the account is gone.
     #[serde(borrow)]
     pub(super) user: Option<Account<'a>>,
+    /// `null` for what a person wrote by hand; a review and a comment at a line have no such field.
+    pub(super) performed_via_github_app: Option<App>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct App {
+    pub(super) id: u64,
 }
 
 #[derive(Deserialize)]

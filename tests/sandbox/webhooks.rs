@@ -1,6 +1,6 @@
 //! Webhooks: signed, as documented, and able to fail.
 
-use greenroom::model::PullNumber;
+use greenroom::model::{PullNumber, ReviewState};
 use greenroom::sandbox::{DeliveryMode, NewPull, Order, PullState, Recording, SandboxError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::StatusCode;
@@ -49,6 +49,11 @@ async fn webhooks_are_signed_and_as_documented() {
         "pull_request reopened",
         "pull_request synchronize",
         "pull_request unlabeled",
+        "pull_request_review dismissed",
+        "pull_request_review edited",
+        "pull_request_review submitted",
+        "pull_request_review_comment created",
+        "pull_request_review_comment edited",
         "push",
     ];
     assert_eq!(seen, wanted.map(str::to_owned).into());
@@ -73,6 +78,12 @@ fn everything_that_people_do(stage: &Stage) -> Result<(), SandboxError> {
     let comment = hub.comment(shop, one, "maya", "/keep 3d")?;
     hub.edit_comment(shop, comment, "maya", "/keep 4d")?;
     hub.delete_comment(shop, comment, "maya")?;
+    let review = hub.review(shop, one, "maya", ReviewState::Approved, "")?;
+    hub.edit_review(shop, review, "maya", "/deploy")?;
+    hub.dismiss_review(shop, review, "ada")?;
+    hub.review(shop, one, "zoe", ReviewState::Commented, "Hm")?;
+    let line = hub.review_comment(shop, one, "zoe", "Why?")?;
+    hub.edit_review_comment(shop, line, "zoe", "Why, really?")?;
     hub.close_pull(shop, one)?;
     hub.reopen_pull(shop, one)?;
     hub.merge_pull(shop, one)?;
@@ -86,6 +97,50 @@ fn everything_that_people_do(stage: &Stage) -> Result<(), SandboxError> {
     hub.uninstall(shop)?;
     hub.install(shop)?;
     Ok(())
+}
+
+/// Pull request 1 of a shop whose webhook leads to a receiver.
+async fn talked_about() -> (Stage, Receiver) {
+    let (stage, door) = (Stage::new().await, Receiver::start().await);
+    stage.hub.commit(&stage.shop, "two", [("a", "1")], "Two").expect("a commit");
+    stage.hub.open_pull(&stage.shop, "two", "Two").expect("a pull request");
+    stage.hub.set_webhook(door.target.clone());
+    (stage, door)
+}
+
+#[tokio::test]
+async fn what_was_written_says_when_by_whom_and_what_stood_there_before() {
+    let (stage, door) = talked_about().await;
+    let (hub, shop, one) = (&stage.hub, &stage.shop, PullNumber(1));
+    stage.clock.forward(1_999);
+    let comment = hub.comment(shop, one, "dependabot[bot]", "/deploy").unwrap();
+    hub.edit_comment(shop, comment, "maya", "/deploy prod").unwrap();
+    let review = hub.review(shop, one, "maya", ReviewState::ChangesRequested, "/plan").unwrap();
+    hub.edit_review(shop, review, "maya", "/plan prod").unwrap();
+    let line = hub.review_comment(shop, one, "maya", "/status").unwrap();
+    stage.clock.forward(5_000);
+    hub.edit_review_comment(shop, line, "maya", "/status prod").unwrap();
+    let comments = format!("/repos/acme/shop/issues/{one}/comments");
+    stage.send(POST, &comments, Some(serde_json::json!({ "body": "Live" }))).await;
+    settle(hub).await;
+    let said: Vec<Value> = door.received().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect();
+    let at = |body: &Value| {
+        let field =
+            if body["review"].is_null() { &body["comment"]["created_at"] } else { &body["review"]["submitted_at"] };
+        field.as_str().unwrap().to_owned()
+    };
+    let times: Vec<String> = said.iter().map(at).collect();
+    let (then, later) = ("2026-11-20T05:04:01Z", "2026-11-20T05:04:06Z");
+    assert_eq!(times, [then, then, then, then, then, then, later], "whole seconds, and an edit changes none");
+    let before: Vec<&Value> = said.iter().map(|body| &body["changes"]["body"]["from"]).collect();
+    let null = &Value::Null;
+    assert_eq!(before, [null, &"/deploy".into(), null, &"/plan".into(), null, &"/status".into(), null]);
+    assert_eq!((&said[0]["comment"]["user"]["type"], &said[0]["sender"]["type"]), (&"Bot".into(), &"Bot".into()));
+    assert_eq!(said[0]["comment"]["performed_via_github_app"], Value::Null);
+    assert_eq!((&said[1]["comment"]["user"]["type"], &said[1]["sender"]["type"]), (&"Bot".into(), &"User".into()));
+    assert_eq!(said[2]["review"]["state"], "changes_requested");
+    assert_eq!((&said[5]["comment"]["id"], &said[5]["comment"]["path"]), (&line.into(), &"a".into()));
+    assert_eq!(said[6]["comment"]["performed_via_github_app"]["id"], hub.app_id());
 }
 
 #[tokio::test]

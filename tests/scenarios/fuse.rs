@@ -271,6 +271,18 @@ impl Forge for Fused<dyn Forge> {
     async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {
         read!(self, self.port.permission(repo, login, id))
     }
+    async fn is_in_team(&self, repo: &RepoName, team: &str, login: &str, id: UserId) -> PortResult<bool> {
+        read!(self, self.port.is_in_team(repo, team, login, id))
+    }
+    async fn reviews(&self, repo: &RepoName, number: PullNumber) -> PortResult<Vec<Review>> {
+        read!(self, self.port.reviews(repo, number))
+    }
+    async fn checks(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<Checks> {
+        read!(self, self.port.checks(repo, sha))
+    }
+    async fn behind_by(&self, repo: &RepoName, branch: &Branch, sha: &CommitSha) -> PortResult<u32> {
+        read!(self, self.port.behind_by(repo, branch, sha))
+    }
     async fn tarball(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<TarballStream> {
         read!(self, self.port.tarball(repo, sha))
     }
@@ -289,8 +301,8 @@ impl Forge for Fused<dyn Forge> {
     async fn remove_environment(&self, repo: &RepoName, environment: &StageName) -> PortResult<()> {
         effect!(self, self.port.remove_environment(repo, environment))
     }
-    async fn react(&self, repo: &RepoName, comment: u64, reaction: Reaction) -> PortResult<()> {
-        effect!(self, self.port.react(repo, comment, reaction))
+    async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()> {
+        effect!(self, self.port.react(repo, source, comment, reaction))
     }
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {
         read!(self, self.port.deliveries(since))

@@ -3,6 +3,8 @@
 //! The GitHub is the sandbox over real HTTP, the door and the engine are the real ones, the target
 //! and the builder exist in memory, and the clock is turned by hand: nothing here sleeps.
 
+mod commands;
+mod control;
 mod crash;
 mod failure;
 mod fuse;
@@ -11,6 +13,7 @@ mod order;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod preview;
+mod race;
 mod sweeping;
 mod two_nodes;
 mod world;

@@ -125,7 +125,7 @@ impl World {
             clock: clock.clone(),
         };
         let bell = Arc::new(Notify::new());
-        let engine = Arc::new(Engine::new(ports.clone(), EngineSettings::default(), bell.clone()));
+        let engine = Arc::new(Engine::new(ports.clone(), settings_of(&github), bell.clone()));
         let (door, address) = open_door(store.clone(), clock.clone(), bell).await;
         github.set_webhook(WebhookTarget {
             url: format!("http://{address}/webhook"),
@@ -137,17 +137,17 @@ impl World {
     /// Replaces the engine by one whose ports give up as the fuse says.
     pub(crate) fn burn(&mut self, fuse: &Arc<Fuse>) {
         let ports = fused(&self.ports, fuse);
-        self.engine = Arc::new(Engine::new(ports, EngineSettings::default(), Arc::new(Notify::new())));
+        self.engine = Arc::new(Engine::new(ports, settings_of(&self.github), Arc::new(Notify::new())));
     }
 
     /// A process that starts after another one died: new engine, same world.
     pub(crate) fn restart(&mut self) {
-        self.engine = Arc::new(Engine::new(self.ports.clone(), EngineSettings::default(), Arc::new(Notify::new())));
+        self.engine = Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github), Arc::new(Notify::new())));
     }
 
     /// A second engine over the same world.
     pub(crate) fn another_engine(&self) -> Arc<Engine> {
-        Arc::new(Engine::new(self.ports.clone(), EngineSettings::default(), Arc::new(Notify::new())))
+        Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github), Arc::new(Notify::new())))
     }
 
     /// Lets everything happen that is due now or soon, turning the clock as far as needed.
@@ -169,6 +169,23 @@ impl World {
             }
         }
         panic!("the world does not settle; journal: {:#?}", self.cloud.journal());
+    }
+
+    /// Goes on for a while, however much is left to do.
+    pub(crate) async fn runs(&self, turns: usize) {
+        self.github.deliveries_settled().await;
+        for _ in 0..turns {
+            self.engine.tick().await.expect("the database answers");
+            self.clock.advance(500);
+        }
+    }
+
+    /// GitHub sends every delivery once more, under its own id.
+    pub(crate) async fn redeliver_all(&self) {
+        for delivery in self.github.deliveries() {
+            self.ports.forge.redeliver(delivery.id).await.expect("it is sent again");
+        }
+        self.settle().await;
     }
 
     /// Turns the clock and lets everything happen that fell due.
@@ -224,9 +241,40 @@ impl World {
 
     /// The only comment of a pull request as it was written.
     pub(crate) fn raw_comment(&self, number: PullNumber) -> String {
-        let mut comments = self.github.comments(&self.repo, number);
-        assert_eq!(comments.len(), 1, "one comment, edited in place: {comments:#?}");
-        comments.remove(0).body
+        let comments = self.github.comments(&self.repo, number);
+        let mut sticky: Vec<String> = comments.into_iter().map(|comment| comment.body).filter(|body| is_sticky(body)).collect();
+        assert_eq!(sticky.len(), 1, "one comment, edited in place: {sticky:#?}");
+        sticky.remove(0)
+    }
+
+    /// Somebody writes on a pull request; answers the comment's id.
+    pub(crate) fn says(&self, who: &str, number: PullNumber, body: &str) -> u64 {
+        self.github.comment(&self.repo, number, who, body).expect("a comment")
+    }
+
+    /// Somebody writes, and everything that follows from it happens.
+    pub(crate) async fn hears(&self, who: &str, number: PullNumber, body: &str) -> u64 {
+        let comment = self.says(who, number, body);
+        self.settle().await;
+        comment
+    }
+
+    /// What was answered on a pull request, oldest first, without the hidden first lines.
+    pub(crate) fn answers(&self, number: PullNumber) -> Vec<String> {
+        let comments = self.github.comments(&self.repo, number);
+        let bodies = comments.into_iter().map(|comment| comment.body);
+        let answers = bodies.filter(|body| body.starts_with("<!-- greenroom receipt"));
+        answers.map(|body| body.split_once('\n').map_or("", |(_, shown)| shown).trim().to_owned()).collect()
+    }
+
+    /// The newest answer on a pull request.
+    pub(crate) fn answer(&self, number: PullNumber) -> String {
+        self.answers(number).pop().expect("an answer")
+    }
+
+    /// The reactions to a comment, in the order in which they came.
+    pub(crate) fn reactions(&self, comment: u64) -> Vec<String> {
+        self.github.reactions(&self.repo, comment).into_iter().map(|reaction| reaction.content).collect()
     }
 
     /// The comment's first line that a person sees.
@@ -265,6 +313,10 @@ impl World {
             let comments = self.github.comments(&self.repo, *number);
             lines.push(format!("#{number} has {} comment(s)", comments.len()));
             lines.extend(comments.iter().filter_map(|comment| state_of(&comment.body)));
+            lines.extend(self.answers(*number));
+            for comment in comments {
+                lines.extend(self.reactions(comment.id).iter().map(|content| format!("a reaction: {content}")));
+            }
         }
         let mut deployments = self.deployments();
         deployments.retain(|line| !line.ends_with("inactive"));
@@ -288,6 +340,15 @@ impl World {
             }
         }
     }
+}
+
+fn settings_of(github: &Sandbox) -> EngineSettings {
+    EngineSettings { app_id: github.app_id(), ..EngineSettings::default() }
+}
+
+/// A stage's own comment, and no answer to somebody's.
+fn is_sticky(body: &str) -> bool {
+    body.starts_with("<!-- greenroom:")
 }
 
 impl Drop for World {

@@ -29,7 +29,7 @@ pub fn offers(project: &Project, caller: &Caller, pull: Option<PullNumber>) -> V
             match shut {
                 None => offer.stages.push(stage.clone()),
                 Some(shut) => {
-                    offer.withheld.push(Withheld { stage: stage.clone(), way_out: shut.way_out.unwrap_or_default() })
+                    offer.withheld.push(Withheld { stage: stage.clone(), way_out: shut.way_out.unwrap_or_default() });
                 }
             }
         }

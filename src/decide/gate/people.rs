@@ -77,7 +77,8 @@ pub(super) fn lock(case: &Case<'_>, facts: &Facts) -> GateResult {
     // A person who wants the lock itself has it wherever they ask; one who wants to deploy has it
     // for the pull request that it was taken for, so that their next one does not overrun it.
     let is_theirs = |held: &&HeldLock| {
-        held.lock.owner == facts.caller.id && (is_about_locks || held.lock.pull.is_none() || held.lock.pull == case.ask.pull)
+        held.lock.owner == facts.caller.id
+            && (is_about_locks || held.lock.pull.is_none() || held.lock.pull == case.ask.pull)
     };
     let mut held = locks.iter().filter(concerns).filter(is_live);
     let Some(other) = held.find(|held| !is_theirs(held)) else {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use super::super::fixture::{sha, shop};
 use super::*;
 use crate::model::{
-    Actor, ActorKind, Branch, BranchPattern, CheckApp, CheckOutcome, CheckResult, Checks, Lock, Offer, Permission, Review,
-    ReviewState, Seconds, StagePolicy, StageStatus, Timestamp, UserId,
+    Actor, ActorKind, Branch, BranchPattern, CheckApp, CheckOutcome, CheckResult, Checks, Lock, Offer, Permission,
+    Review, ReviewState, Seconds, StagePolicy, StageStatus, Timestamp, UserId,
 };
 
 const ANN: UserId = UserId(1);

@@ -21,6 +21,17 @@ use crate::model::Timestamp;
 use crate::port::Clock;
 
 pub(super) const APP_ID: u64 = 17;
+const EVERY_PERMISSION: [&str; 9] = [
+    "metadata",
+    "contents",
+    "pull_requests",
+    "issues",
+    "checks",
+    "deployments",
+    "administration",
+    "members",
+    "statuses",
+];
 pub(super) const INSTALLATION: &str = "/repos/acme/shop/installation";
 pub(super) const MINT: &str = "/app/installations/7/access_tokens";
 /// 2026-11-20T05:00:00Z
@@ -111,7 +122,7 @@ impl FakeGitHub {
         let app = Router::new().fallback(answer).with_state(script.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         let fake = Self { script, clock: Arc::new(HandClock(AtomicI64::new(START))), url };
-        fake.installed(&["metadata", "contents", "pull_requests", "issues", "checks", "deployments", "administration"]);
+        fake.installed(&EVERY_PERMISSION);
         fake
     }
 
@@ -120,6 +131,20 @@ impl FakeGitHub {
         let level = |name: &str| if name == "metadata" { "read" } else { "write" };
         let granted: HashMap<_, _> = permissions.iter().map(|name| (*name, level(name))).collect();
         self.always("GET", INSTALLATION, Reply::json(200, &json!({ "id": 7, "permissions": granted })));
+    }
+
+    /// Grants everything but this.
+    pub(super) fn installed_without(&self, permission: &str) {
+        let rest: Vec<&str> = EVERY_PERMISSION.into_iter().filter(|known| *known != permission).collect();
+        self.installed(&rest);
+    }
+
+    /// Two pages of a list from now on.
+    pub(super) fn in_two_pages(&self, first: &str, pages: [&Value; 2]) {
+        let second = super::second(first);
+        let next = format!("<{}{second}>; rel=\"next\"", self.url);
+        self.always("GET", first, Reply::json(200, pages[0]).with("link", next));
+        self.always("GET", &second, Reply::json(200, pages[1]));
     }
 
     pub(super) fn settings(&self) -> GitHubSettings {

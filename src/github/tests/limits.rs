@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::fake::{FakeGitHub, MINT, Reply, client};
 use super::{main_branch, shop, wait_of};
 use crate::github::{GitHubSettings, ProxySettings};
-use crate::model::Reaction;
+use crate::model::{CommentSource, Reaction};
 use crate::port::{Forge, PortError};
 
 const REPO: &str = "/repos/acme/shop";
@@ -83,14 +83,14 @@ async fn writes_beyond_the_budget_wait_without_asking() {
     fake.always("POST", REACTIONS, Reply::json(201, &json!({ "id": 1 })));
     fake.always("GET", REPO, repo());
     for reaction in [Reaction::Eyes, Reaction::Rocket] {
-        github.react(&shop(), 9, reaction).await.expect("within the budget");
+        github.react(&shop(), CommentSource::Issue, 9, reaction).await.expect("within the budget");
     }
-    let wait = wait_of(github.react(&shop(), 9, Reaction::ThumbsUp).await).expect("a named wait");
+    let wait = wait_of(github.react(&shop(), CommentSource::Issue, 9, Reaction::ThumbsUp).await).expect("a named wait");
     assert!((60_000..63_000).contains(&wait), "{wait}");
     assert_eq!(fake.asked("POST", REACTIONS).len(), 2);
     github.default_branch(&shop()).await.expect("reads are not budgeted");
     fake.clock.advance(60_000);
-    github.react(&shop(), 9, Reaction::ThumbsUp).await.expect("a minute later");
+    github.react(&shop(), CommentSource::Issue, 9, Reaction::ThumbsUp).await.expect("a minute later");
     let contents: Vec<_> =
         fake.asked("POST", REACTIONS).into_iter().map(|asked| asked.body["content"].clone()).collect();
     assert_eq!(contents, ["eyes", "rocket", "+1"]);

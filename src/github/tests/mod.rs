@@ -1,11 +1,13 @@
 //! The adapter against a scripted GitHub on a port of its own.
 
 mod auth;
+mod evidence;
 mod fake;
 mod limits;
 mod reads;
 mod source;
 mod surfaces;
+mod team;
 
 use crate::model::{Branch, CommitSha, PullNumber, RepoName};
 use crate::port::PortError;
@@ -23,6 +25,11 @@ fn sha(text: &str) -> CommitSha {
 
 fn main_branch() -> Branch {
     Branch("main".into())
+}
+
+/// A path of which this was the first page.
+fn second(first: &str) -> String {
+    format!("{first}&page=2")
 }
 
 const PULL: PullNumber = PullNumber(42);

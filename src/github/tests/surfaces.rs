@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fake::{APP_ID, FakeGitHub, Reply};
 use super::{PULL, SHA, sha, shop};
-use crate::model::{CheckState, CommitSha, DeploymentState, ExternalId, RepoName, StageName};
+use crate::model::{CheckState, CommentSource, CommitSha, DeploymentState, ExternalId, Reaction, RepoName, StageName};
 use crate::port::{
     CheckRun, DeploymentRequest, DeploymentUpdate, EnvironmentLifetime, Forge, PortError, StickyComment,
 };
@@ -138,6 +138,24 @@ async fn a_check_run_is_made_found_again_and_updated() {
     let body = &fake.asked("PATCH", "/repos/acme/shop/check-runs/2")[0].body;
     assert_eq!((&body["status"], &body["conclusion"]), (&json!("completed"), &json!("action_required")));
     assert_eq!(fake.asked("POST", "/repos/acme/shop/check-runs").len(), 1);
+}
+
+#[tokio::test]
+async fn a_reaction_goes_where_the_text_was_written() {
+    let fake = FakeGitHub::start().await;
+    let (github, repo) = (fake.client(), shop());
+    let places = [(CommentSource::Issue, "issues"), (CommentSource::ReviewComment, "pulls")];
+    for (source, place) in places {
+        let path = format!("/repos/acme/shop/{place}/comments/9/reactions");
+        fake.always("POST", &path, Reply::json(200, &json!({ "id": 1 })));
+        github.react(&repo, source, 9, Reaction::Eyes).await.expect("it was there already");
+        assert_eq!(fake.asked("POST", &path)[0].body, json!({ "content": "eyes" }));
+    }
+    let before = fake.all().len();
+    github.react(&repo, CommentSource::Review, 9, Reaction::Eyes).await.expect("a review takes none");
+    assert_eq!(fake.all().len(), before);
+    let gone = github.react(&repo, CommentSource::ReviewComment, 10, Reaction::Eyes).await;
+    assert!(matches!(gone, Err(PortError::NotFound { .. })), "{gone:?}");
 }
 
 const DEPLOYMENTS: &str = "/repos/acme/shop/deployments";

@@ -1,12 +1,12 @@
-//! Check runs.
+//! Check runs and commit statuses.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::super::body;
-use super::super::record::Check;
-use super::super::world::World;
+use super::super::record::{Check, CommitStatus};
+use super::super::world::{APP_ID, World};
 use super::{Answer, Call, Refusal, at_most};
 use crate::model::{CommitSha, Timestamp};
 
@@ -31,6 +31,7 @@ pub(in super::super) fn create(world: &mut World, call: &Call) -> Answered {
     let (id, now) = (world.id(), world.now());
     let mut check = Check {
         id,
+        app: None,
         sha,
         name: call.required("name")?.to_owned(),
         external_id: None,
@@ -107,7 +108,11 @@ pub(in super::super) fn show(world: &mut World, call: &Call) -> Answered {
     Ok(Answer::ok(body::check(world, call.repo(world)?, find(world, call)?)))
 }
 
-/// `filter=latest`, the default, tells the newest run of each name.
+fn maker(check: &Check) -> u64 {
+    check.app.as_ref().map_or(APP_ID, |app| app.id)
+}
+
+/// `filter=latest`, the default, tells the newest run of each name and app.
 pub(in super::super) fn list(world: &mut World, call: &Call) -> Answered {
     let repo = call.repo(world)?;
     let commit = world.resolve(&repo.name, call.param("ref")).ok_or(Refusal::NotFound)?;
@@ -117,10 +122,20 @@ pub(in super::super) fn list(world: &mut World, call: &Call) -> Answered {
         .filter(|check| check.sha == commit.sha)
         .filter(|check| call.query("check_name").is_none_or(|name| name == check.name))
         .filter(|check| call.query("status").is_none_or(|status| status == check.status))
+        .filter(|check| call.query("app_id").is_none_or(|app| app == maker(check).to_string()))
         .collect();
     if call.query("filter").unwrap_or("latest") == "latest" {
-        let newest: BTreeMap<&str, &Check> = checks.into_iter().map(|check| (check.name.as_str(), check)).collect();
+        let newest: BTreeMap<(&str, u64), &Check> =
+            checks.into_iter().map(|check| ((check.name.as_str(), maker(check)), check)).collect();
         checks = newest.into_values().collect();
     }
     Ok(call.counted_page(&world.base, "check_runs", &checks, |check| body::check(world, repo, check)))
+}
+
+/// Every status of a commit, newest first.
+pub(in super::super) fn statuses(world: &mut World, call: &Call) -> Answered {
+    let repo = call.repo(world)?;
+    let commit = world.resolve(&repo.name, call.param("ref")).ok_or(Refusal::NotFound)?;
+    let statuses: Vec<&CommitStatus> = repo.statuses.values().rev().filter(|one| one.sha == commit.sha).collect();
+    Ok(call.page(&world.base, &statuses, |one| body::commit_status(world, &repo.name, one)))
 }

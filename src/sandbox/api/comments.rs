@@ -57,38 +57,79 @@ pub(in super::super) fn delete(world: &mut World, call: &Call) -> Answered {
     Ok(Answer::empty(204))
 }
 
-pub(in super::super) fn reactions(world: &mut World, call: &Call) -> Answered {
-    let wanted = |reaction: &&ReactionRecord| call.query("content").is_none_or(|wanted| wanted == reaction.content);
-    let all: Vec<&ReactionRecord> = find(world, call)?.reactions.iter().filter(wanted).collect();
-    Ok(call.page(&world.base, &all, |reaction| body::reaction(world, reaction)))
+/// What can be reacted to.
+#[derive(Clone, Copy)]
+enum Place {
+    Conversation,
+    Line,
 }
 
-/// A reaction that is there already is answered with 200 instead of 201.
-pub(in super::super) fn react(world: &mut World, call: &Call) -> Answered {
-    let content = call.required("content")?;
-    if !body::is_reaction(content) {
-        return Err(Refusal::invalid("content", "invalid", format!("{content} is not a reaction")));
+impl Place {
+    fn reactions<'w>(self, world: &'w mut World, call: &Call) -> Result<&'w mut Vec<ReactionRecord>, Refusal> {
+        let id = call.number("comment_id")?;
+        let repo = world.repo_mut(&call.repo_name()?).ok_or(Refusal::NotFound)?;
+        let reactions = match self {
+            Self::Conversation => repo.comments.get_mut(&id).map(|comment| &mut comment.reactions),
+            Self::Line => repo.review_comments.get_mut(&id).map(|comment| &mut comment.reactions),
+        };
+        reactions.ok_or(Refusal::NotFound)
     }
-    let comment = find(world, call)?.id;
-    let (id, at, user) = (world.id(), world.now(), world.app.bot.clone());
-    let repo = world.repo_mut(&call.repo_name()?).ok_or(Refusal::NotFound)?;
-    let reactions = &mut repo.comments.get_mut(&comment).ok_or(Refusal::NotFound)?.reactions;
-    let known = reactions.iter().find(|known| known.user == user && known.content == content).cloned();
-    let (status, reaction) = if let Some(known) = known {
-        (200, known)
-    } else {
-        let fresh = ReactionRecord { id, user, content: content.to_owned(), at };
-        reactions.push(fresh.clone());
-        (201, fresh)
-    };
-    Ok(Answer::json(status, body::reaction(world, &reaction)))
+
+    fn list(self, world: &mut World, call: &Call) -> Answered {
+        let wanted = |reaction: &ReactionRecord| call.query("content").is_none_or(|wanted| wanted == reaction.content);
+        let mut all = self.reactions(world, call)?.clone();
+        all.retain(wanted);
+        Ok(call.page(&world.base, &all, |reaction| body::reaction(world, reaction)))
+    }
+
+    /// A reaction that is there already is answered with 200 instead of 201.
+    fn add(self, world: &mut World, call: &Call) -> Answered {
+        let content = call.required("content")?;
+        if !body::is_reaction(content) {
+            return Err(Refusal::invalid("content", "invalid", format!("{content} is not a reaction")));
+        }
+        let (id, at, user) = (world.id(), world.now(), world.app.bot.clone());
+        let reactions = self.reactions(world, call)?;
+        let known = reactions.iter().find(|known| known.user == user && known.content == content).cloned();
+        let (status, reaction) = if let Some(known) = known {
+            (200, known)
+        } else {
+            let fresh = ReactionRecord { id, user, content: content.to_owned(), at };
+            reactions.push(fresh.clone());
+            (201, fresh)
+        };
+        Ok(Answer::json(status, body::reaction(world, &reaction)))
+    }
+
+    fn remove(self, world: &mut World, call: &Call) -> Answered {
+        let id = call.number("reaction_id")?;
+        let reactions = self.reactions(world, call)?;
+        let before = reactions.len();
+        reactions.retain(|reaction| reaction.id != id);
+        if reactions.len() < before { Ok(Answer::empty(204)) } else { Err(Refusal::NotFound) }
+    }
+}
+
+pub(in super::super) fn reactions(world: &mut World, call: &Call) -> Answered {
+    Place::Conversation.list(world, call)
+}
+
+pub(in super::super) fn react(world: &mut World, call: &Call) -> Answered {
+    Place::Conversation.add(world, call)
 }
 
 pub(in super::super) fn unreact(world: &mut World, call: &Call) -> Answered {
-    let (comment, id) = (find(world, call)?.id, call.number("reaction_id")?);
-    let repo = world.repo_mut(&call.repo_name()?).ok_or(Refusal::NotFound)?;
-    let reactions = &mut repo.comments.get_mut(&comment).ok_or(Refusal::NotFound)?.reactions;
-    let before = reactions.len();
-    reactions.retain(|reaction| reaction.id != id);
-    if reactions.len() < before { Ok(Answer::empty(204)) } else { Err(Refusal::NotFound) }
+    Place::Conversation.remove(world, call)
+}
+
+pub(in super::super) fn line_reactions(world: &mut World, call: &Call) -> Answered {
+    Place::Line.list(world, call)
+}
+
+pub(in super::super) fn react_to_line(world: &mut World, call: &Call) -> Answered {
+    Place::Line.add(world, call)
+}
+
+pub(in super::super) fn unreact_to_line(world: &mut World, call: &Call) -> Answered {
+    Place::Line.remove(world, call)
 }

@@ -4,6 +4,8 @@ pub(super) mod app;
 pub(super) mod checks;
 pub(super) mod comments;
 pub(super) mod deployments;
+pub(super) mod people;
+pub(super) mod reviews;
 pub(super) mod source;
 
 use std::borrow::Cow;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{extend, user};
+use crate::sandbox::record::ForeignApp;
 use crate::sandbox::world::{APP_ID, APP_SLUG, CLIENT_ID, Grants, World, iso, node_id};
 
 /// Permissions as GitHub writes them: `{"checks": "write"}`.
@@ -27,6 +28,27 @@ pub(in crate::sandbox) fn app(world: &World) -> Value {
         "updated_at": at,
         "permissions": grants(&world.app.grants),
         "events": world.app.events,
+    })
+}
+
+/// The `integration` of somebody else.
+pub(in crate::sandbox) fn foreign_app(world: &World, app: &ForeignApp) -> Value {
+    let at = iso(world.app.created_at);
+    let slug = &app.slug;
+    json!({
+        "id": app.id,
+        "slug": slug,
+        "client_id": format!("Iv23{slug}"),
+        "node_id": node_id("App", app.id),
+        "owner": user(&world.base, &world.app.owner),
+        "name": slug,
+        "description": "",
+        "external_url": world.base,
+        "html_url": format!("{}/apps/{slug}", world.base),
+        "created_at": at,
+        "updated_at": at,
+        "permissions": { "checks": "write", "metadata": "read" },
+        "events": [],
     })
 }
 

@@ -1,9 +1,10 @@
-//! Check runs.
+//! Check runs and commit statuses.
 
 use serde_json::{Value, json};
 
-use super::app;
-use crate::sandbox::record::{Check, Repo};
+use super::{app, foreign_app, user};
+use crate::model::RepoName;
+use crate::sandbox::record::{Check, CommitStatus, Repo};
 use crate::sandbox::world::{World, iso, node_id};
 
 /// A `check-run`.
@@ -48,7 +49,26 @@ pub(in crate::sandbox) fn check(world: &World, repo: &Repo, check: &Check) -> Va
         },
         "name": check.name,
         "check_suite": { "id": check.id },
-        "app": app(world),
+        "app": check.app.as_deref().map_or_else(|| app(world), |foreign| foreign_app(world, foreign)),
         "pull_requests": pulls,
+    })
+}
+
+/// A `status`.
+pub(in crate::sandbox) fn commit_status(world: &World, repo: &RepoName, status: &CommitStatus) -> Value {
+    let creator = user(&world.base, &status.creator);
+    let at = iso(status.at);
+    json!({
+        "id": status.id,
+        "node_id": node_id("StatusContext", status.id),
+        "url": format!("{}/repos/{repo}/statuses/{}", world.base, status.sha),
+        "avatar_url": creator["avatar_url"],
+        "state": status.state,
+        "description": null,
+        "target_url": null,
+        "context": status.context,
+        "created_at": at,
+        "updated_at": at,
+        "creator": creator,
     })
 }

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::comment::{comment, rollup};
 use super::pull::label;
-use super::{Detail, extend, installation, pull, repo, repo_stub, user};
-use crate::model::{Branch, CommitSha, RepoName};
+use super::{Detail, extend, installation, organization, pull, repo, repo_stub, review_comment, review_event, user};
+use crate::model::{Branch, CommitSha, PullNumber, RepoName};
 use crate::sandbox::git::{Commit, DiffStatus, diff};
-use crate::sandbox::record::{Account, Comment, Pull};
+use crate::sandbox::record::{Account, Comment, Pull, ReviewComment, ReviewRecord};
 use crate::sandbox::world::{APP_ID, World, iso, node_id};
 
 /// No commit, as a push writes it.
@@ -40,6 +40,16 @@ pub(in crate::sandbox) enum EventKind<'a> {
         comment: &'a Comment,
         before: Option<&'a str>,
     },
+    Review {
+        action: &'a str,
+        review: &'a ReviewRecord,
+        before: Option<&'a str>,
+    },
+    ReviewComment {
+        action: &'a str,
+        comment: &'a ReviewComment,
+        before: Option<&'a str>,
+    },
     BranchDeleted {
         branch: &'a Branch,
     },
@@ -59,6 +69,8 @@ impl EventKind<'_> {
             Self::Push { .. } => "push",
             Self::Pull { .. } | Self::Label { .. } => "pull_request",
             Self::Comment { .. } => "issue_comment",
+            Self::Review { .. } => "pull_request_review",
+            Self::ReviewComment { .. } => "pull_request_review_comment",
             Self::BranchDeleted { .. } => "delete",
             Self::Installation { .. } => "installation",
             Self::InstallationRepositories { .. } => "installation_repositories",
@@ -96,15 +108,16 @@ pub(in crate::sandbox) fn event(world: &World, name: &RepoName, sender: &Account
             whole(value)
         }
         EventKind::Comment { action, comment: said, before } => {
-            let mut value = json!({
-                "action": action,
-                "issue": issue(world, name, said),
-                "comment": comment(world, name, said),
-            });
-            if let Some(before) = before {
-                extend(&mut value, json!({ "changes": { "body": { "from": before } } }));
-            }
-            whole(value)
+            let (issue, comment) = (issue(world, name, said), comment(world, name, said));
+            whole(edited(json!({ "action": action, "issue": issue, "comment": comment }), *before))
+        }
+        EventKind::Review { action, review, before } => {
+            let (pull, review) = (simple_pull(world, name, review.pull), review_event(world, name, review));
+            whole(edited(json!({ "action": action, "pull_request": pull, "review": review }), *before))
+        }
+        EventKind::ReviewComment { action, comment, before } => {
+            let (pull, comment) = (simple_pull(world, name, comment.pull), review_comment(world, name, comment));
+            whole(edited(json!({ "action": action, "pull_request": pull, "comment": comment }), *before))
         }
         EventKind::BranchDeleted { branch } => {
             whole(json!({ "ref": branch, "ref_type": "branch", "pusher_type": "user" }))
@@ -140,22 +153,17 @@ fn pull_event(world: &World, name: &RepoName, action: &str, about: &Pull) -> Val
     })
 }
 
-fn organization(world: &World, owner: &Account) -> Value {
-    let url = format!("{}/orgs/{}", world.base, owner.login);
-    json!({
-        "login": owner.login,
-        "id": owner.id,
-        "node_id": node_id("Organization", owner.id),
-        "url": url,
-        "repos_url": format!("{url}/repos"),
-        "events_url": format!("{url}/events"),
-        "hooks_url": format!("{url}/hooks"),
-        "issues_url": format!("{url}/issues"),
-        "members_url": format!("{url}/members{{/member}}"),
-        "public_members_url": format!("{url}/public_members{{/member}}"),
-        "avatar_url": format!("{}/avatars/{}", world.base, owner.id),
-        "description": "",
-    })
+/// With the text that an edit replaced.
+fn edited(mut value: Value, before: Option<&str>) -> Value {
+    if let Some(before) = before {
+        extend(&mut value, json!({ "changes": { "body": { "from": before } } }));
+    }
+    value
+}
+
+/// The events of reviews carry a pull request as a list does.
+fn simple_pull(world: &World, name: &RepoName, number: PullNumber) -> Value {
+    world.pull(name, number).map_or(Value::Null, |about| pull(world, name, about, Detail::Simple))
 }
 
 fn ping(world: &World) -> Value {

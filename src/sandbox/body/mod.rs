@@ -7,17 +7,21 @@ mod comment;
 mod commit;
 mod deployment;
 mod event;
+mod people;
 mod pull;
 mod repo;
+mod review;
 
-pub(super) use app::{app, grants, installation};
-pub(super) use check::check;
+pub(super) use app::{app, foreign_app, grants, installation};
+pub(super) use check::{check, commit_status};
 pub(super) use comment::{comment, is_reaction, reaction};
 pub(super) use commit::{commit, comparison, content_entry};
 pub(super) use deployment::{deployment, environment, status};
 pub(super) use event::{EventKind, event};
+pub(super) use people::{membership, organization, public_user, team};
 pub(super) use pull::{Detail, pull};
 pub(super) use repo::{repo, repo_stub};
+pub(super) use review::{review, review_comment, review_event};
 
 use serde_json::{Map, Value, json};
 

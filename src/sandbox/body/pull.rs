@@ -132,15 +132,16 @@ fn figures(world: &World, name: &RepoName, pull: &Pull) -> Value {
     let found = base.and_then(|base| git::compare(&world.commits, &base.sha, &pull.head_sha));
     let files = found.as_ref().map_or(&[][..], |found| &found.files);
     let merged = matches!(pull.state, PullState::Merged { .. });
-    let comments =
-        world.repo(name).map_or(0, |repo| repo.comments.values().filter(|comment| comment.pull == pull.number).count());
+    let here = world.repo(name);
+    let comments = here.map_or(0, |repo| repo.comments.values().filter(|one| one.pull == pull.number).count());
+    let at_lines = here.map_or(0, |repo| repo.review_comments.values().filter(|one| one.pull == pull.number).count());
     json!({
         "additions": files.iter().map(|file| file.added).sum::<usize>(),
         "deletions": files.iter().map(|file| file.deleted).sum::<usize>(),
         "changed_files": files.len(),
         "comments": comments,
         "commits": found.as_ref().map_or(0, |found| found.ahead.len()),
-        "review_comments": 0,
+        "review_comments": at_lines,
         "mergeable": pull.is_open().then_some(true),
         "rebaseable": pull.is_open().then_some(true),
         "mergeable_state": if pull.is_open() { "clean" } else { "unknown" },
