@@ -142,8 +142,8 @@ impl World {
             needs: vec![],
             paths: vec![],
             drain: Seconds(2),
-edition: None,
-};
+            edition: None,
+        };
         let spec = StageSpec {
             stage: self.stage.clone(),
             sha: "0123456789012345678901234567890123456789".parse().expect("a commit"),
@@ -153,8 +153,11 @@ edition: None,
             services: vec![service],
             expires: None,
             digest: "digest".into(),
-file: String::new(), origin: None, pinned: None, only: Vec::new(),
-};
+            file: String::new(),
+            origin: None,
+            pinned: None,
+            only: Vec::new(),
+        };
         let artifact = Artifact { reference: image.into(), digest: format!("sha256:{name}") };
         Step { spec, version: VersionKey(name.into()), artifact }
     }

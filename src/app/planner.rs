@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use super::{ServerSettings, SystemClock, connect, open_existing_store};
 use crate::engine::{Engine, EngineSettings, Ports};
-use crate::model::{Artifact, CommitSha, Output, ServiceSpec, StageId};
-use crate::port::{BuildJob, Builder, Clock, PortError, PortResult, Progress, TarballStream};
+use crate::model::{Artifact, CommitSha, Output, ServiceName, ServiceSpec, StageId};
+use crate::port::{BuildJob, Builder, Clock, PortError, PortResult, Progress, Site, TarballStream};
 
 /// Opens the server's database and target for looking at, beside a server that may be running.
 pub async fn planner(settings: &ServerSettings, private_key: SecretString) -> anyhow::Result<Engine> {
@@ -41,6 +41,9 @@ impl Builder for NoBuilder {
         denied()
     }
     async fn ensure(&self, _: &BuildJob<'_>) -> PortResult<Progress<Output>> {
+        denied()
+    }
+    async fn adopt(&self, _: Site<'_>, _: &ServiceName, _: &Artifact) -> PortResult<()> {
         denied()
     }
     async fn cancel(&self, _: &StageId) -> PortResult<()> {

@@ -40,8 +40,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceSpec, StageId};
-use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, TarballStream};
+use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceName, ServiceSpec, StageId};
+use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, Site, TarballStream};
 
 use docker::Docker;
 use folders::Folders;
@@ -151,6 +151,10 @@ impl Builder for DockerBuilder {
                 self.jobs.ensure(key, runtime, |job| work.run(job, jobs)).await
             }
         }
+    }
+
+    async fn adopt(&self, site: Site<'_>, service: &ServiceName, artifact: &Artifact) -> PortResult<()> {
+        push::adopt(&self.docker, self.registry.as_deref(), site, service, artifact).await
     }
 
     async fn cancel(&self, stage: &StageId) -> PortResult<()> {

@@ -9,7 +9,7 @@
 //! - This engine keeps one image for each service as the next build's cache, and no other.
 
 use super::credentials::{HostConfig, PrivateConfig};
-use super::docker::{CacheExport, Tools};
+use super::docker::{CacheExport, Docker, Tools};
 use super::image::{Cache, CacheFormat, ImageWork, Layers, OTHER_PLATFORM, cancelled, is_passing};
 use super::jobs::{Job, Jobs};
 use super::log::BuildLog;
@@ -19,8 +19,8 @@ use super::recipe::{self, Recipe};
 use super::registry::open;
 use super::remote::{Remote, Stored};
 use super::source::{blocking, disk_error};
-use crate::model::{Artifact, Failure, FailureKind, Output};
-use crate::port::{PortError, PortResult, Registry, Repository, Site, content_tag, stage_tag};
+use crate::model::{Artifact, Failure, FailureKind, Output, ServiceName};
+use crate::port::{CONTENT_DIGITS, PortError, PortResult, Registry, Repository, Site, content_tag, stage_tag};
 
 /// A repository, and the tags that the image has there.
 struct Shelf {
@@ -28,6 +28,34 @@ struct Shelf {
     remote: Remote,
     content: String,
     stage: String,
+}
+
+/// An image of a release, marked as in use by one more stage. Where no registry is, it is one of this
+/// engine's own and must be there.
+pub(super) async fn adopt(
+    docker: &Docker,
+    registry: Option<&dyn Registry>,
+    site: Site<'_>,
+    service: &ServiceName,
+    artifact: &Artifact,
+) -> PortResult<()> {
+    let gone = || {
+        let summary = format!("the image {} of {service} is not there any more", artifact.digest);
+        PortError::failed(FailureKind::Environment, summary, "Deploy the commit anew: that builds it again.")
+    };
+    let Some(registry) = registry else {
+        return docker.image_id(&artifact.reference).await?.map(drop).ok_or_else(gone);
+    };
+    let remote = open(&registry.repository(site, service).await?, docker).await?;
+    let stored = remote.manifest(&artifact.digest).await?.ok_or_else(gone)?;
+    // Its content's own name is not known here: its digest names it as well.
+    let name: String = artifact.digest.chars().skip_while(|c| *c != ':').skip(1).take(CONTENT_DIGITS).collect();
+    let tag = stage_tag(&site.stage.name, &name);
+    let put = remote.tag(&tag, &stored).await;
+    match remote.manifest(&tag).await? {
+        Some(_) => Ok(()),
+        None => Err(put.err().unwrap_or_else(gone)),
+    }
 }
 
 impl ImageWork {

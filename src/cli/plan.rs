@@ -186,6 +186,7 @@ fn words(action: &Action) -> String {
         Action::Fetch => "fetch the source".to_owned(),
         Action::Prepare => "make what the stage needs besides its programs".to_owned(),
         Action::Build { service } => format!("build {service}"),
+        Action::Adopt { service } => format!("take the image of {service} as it is"),
         Action::Migrate { service } => format!("run the migration of {service}"),
         Action::Start { service } => format!("start {service} beside what serves, until it is healthy"),
         Action::Shift { service } => format!("lead the traffic to the new {service}"),

@@ -43,11 +43,14 @@ mod tests {
         Witness { repo: repo(), pull: PullNumber(42), sha: sha(digit), at: Timestamp(at) }
     }
 
+    /// What it is about, heads with when we heard of them, the head now, and what it binds to.
+    type Case = (&'static str, &'static [(char, i64)], char, Binding);
+
     #[test]
     fn a_comment_means_the_head_that_its_author_saw() {
         let moved = |seen, now| Binding::Moved { seen: sha(seen), now: sha(now) };
         let same_second = |seen, now| Binding::SameSecond { seen: sha(seen), now: sha(now) };
-        let cases: [(&str, &[(char, i64)], char, Binding); 13] = [
+        let cases: [Case; 13] = [
             ("one head", &[('a', 1000)], 'a', Binding::Bound(sha('a'))),
             ("the newest of two", &[('a', 1000), ('b', 4999)], 'b', Binding::Bound(sha('b'))),
             ("told in another order", &[('b', 4999), ('a', 1000)], 'b', Binding::Bound(sha('b'))),

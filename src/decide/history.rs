@@ -27,7 +27,11 @@ mod tests {
     fn releases(commits: &[char]) -> Vec<Release> {
         let newest = i64::try_from(commits.len()).unwrap();
         let numbers = (1..=newest).rev().map(Generation);
-        commits.iter().zip(numbers).map(|(digit, generation)| Release { generation, ..release(&spec(*digit)) }).collect()
+        commits
+            .iter()
+            .zip(numbers)
+            .map(|(digit, generation)| Release { generation, ..release(&spec(*digit)) })
+            .collect()
     }
 
     fn back(commits: &[char], to: Option<i64>) -> Option<i64> {

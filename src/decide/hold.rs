@@ -11,11 +11,12 @@ pub fn hold<'a>(record: &'a StageRecord, everything: Option<&'a Lock>, now: Time
     if matches!(record.target, Target::Gone(_)) {
         return None;
     }
-    let passes = |lock: &Lock| {
-        record.asked.as_ref().filter(|asked| asked.generation == record.generation).is_some_and(|asked| {
-            asked.by.id == lock.owner && (lock.pull.is_none() || lock.pull == Some(asked.pull))
-        })
-    };
+    let passes =
+        |lock: &Lock| {
+            record.asked.as_ref().filter(|asked| asked.generation == record.generation).is_some_and(|asked| {
+                asked.by.id == lock.owner && (lock.pull.is_none() || lock.pull == Some(asked.pull))
+            })
+        };
     let mut locks = everything.into_iter().chain(&record.lock);
     locks.find(|lock| is_live(lock, now) && !passes(lock))
 }

@@ -158,6 +158,10 @@ fn steps_of(service: &ServiceSpec, spec: &StageSpec, due: &[&ServiceSpec], prepa
         let action = Action::Build { service: name.clone() };
         steps.push(step(&key("build", name).0, &[key_of("fetch")], action, BUILD_DEADLINE));
         before_start.push(key("build", name));
+    } else {
+        let action = Action::Adopt { service: name.clone() };
+        steps.push(step(&key("adopt", name).0, &[], action, FETCH_DEADLINE));
+        before_start.push(key("adopt", name));
     }
     before_start
         .extend(due.iter().filter(|other| service.needs.contains(&other.name)).map(|other| key("check", &other.name)));

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use crate::decide::{Intent, Sighting, route, witness};
 use crate::model::{
     Asked, AuditEntry, CommandReceipt, Event, Generation, Lane, Lock, Project, PullNumber, PullRequestAction,
-    RepoLockChange, RepoName, StageId, StageName, StageRecord, StageStatus, Subject, Target, Timestamp, Waiting,
-    Witness,
+    RepoLockChange, RepoName, StageId, StageName, StageRecord, Subject, Target, Timestamp, Waiting, Witness,
 };
 use crate::port::{InboxRow, IntakeWrite};
 
@@ -214,22 +213,9 @@ impl<'a> Board<'a> {
             return;
         }
         let place = seen.existing.get(&name).cloned();
-        self.stages.push(StageRecord {
-            id: StageId { repo: self.repo.clone(), name },
-            subject,
-            target,
-            generation: Generation(1),
-            status: StageStatus::New,
-            approval: None,
-            lock: None,
-            queue: Vec::new(),
-            keep_until: None,
-            asked: None,
-            settled: Generation(0),
-            place,
-            touched_at: self.now,
-            expires_at: None,
-        });
+        let id = StageId { repo: self.repo.clone(), name };
+        let fresh = StageRecord::new(id, subject, target, self.now);
+        self.stages.push(StageRecord { generation: Generation(1), place, ..fresh });
     }
 
     fn entry(&self, row: &InboxRow, stage: &StageName, target: &Target) -> AuditEntry {
@@ -273,4 +259,3 @@ fn actor(event: &Event) -> String {
         _ => "greenroom".into(),
     }
 }
-

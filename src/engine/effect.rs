@@ -40,6 +40,7 @@ impl Engine {
             Action::Fetch => self.fetch(spec_of(run)?).await,
             Action::Prepare => self.ports.cloud.prepare(spec_of(run)?).await,
             Action::Build { service } => self.build(run, service).await,
+            Action::Adopt { service } => self.adopt(run, service).await,
             Action::Migrate { service } => self.roll(run, service, Phase::Migrate).await,
             Action::Start { service } => self.roll(run, service, Phase::Start).await,
             Action::Shift { service } => self.roll(run, service, Phase::Shift).await,
@@ -79,6 +80,15 @@ impl Engine {
         let Some(Output::Source { path }) = fetched else { return Err(missing("the source", &spec.stage)) };
         let job = BuildJob { stage: &spec.stage, place: &spec.place, sha: &spec.sha, service, source: path };
         self.ports.builder.ensure(&job).await
+    }
+
+    async fn adopt(&self, run: &Run, service: &ServiceName) -> PortResult<Progress<Output>> {
+        let plan = &run.deploy.plan;
+        let Some(artifact) = artifact_of(plan, &run.log, service) else {
+            return Err(missing("the artifact", &plan.stage));
+        };
+        self.ports.builder.adopt(site_of(run), service, artifact).await?;
+        Ok(Progress::Done(Output::Reused(artifact.clone())))
     }
 
     async fn roll(&self, run: &Run, service: &ServiceName, phase: Phase) -> PortResult<Progress<Output>> {

@@ -123,22 +123,16 @@ impl Engine {
         let at = |source| Head::At(HeadAt { sha: sha.clone(), pull: record.pull(), source });
         let Some(number) = origin else { return Ok(at(Source::Own)) };
         let pull = self.pull(&record.id.repo, number).await?;
-        if record.pull().is_some() && !pull.is_open() {
-            return self.gone_with(rule, record, &pull);
+        if record.pull().is_some()
+            && let Admission::Gone(reason @ (GoneReason::Closed | GoneReason::Merged)) = admit(rule, &pull, None)
+        {
+            return Ok(Head::Ruled(Ruling::Want(Wanted::Gone(reason))));
         }
         Ok(match Source::of(&pull) {
             // What is led back to was approved when it ran, and a promotion has gates of its own.
             Source::Fork if returns || matches!(record.target, Target::Release { .. }) => at(Source::Fork),
             Source::Fork if record.approval.as_ref() != Some(sha) => Head::Ruled(Ruling::AwaitApproval(sha.clone())),
             source => at(source),
-        })
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as one of the rulings")]
-    fn gone_with(&self, rule: &StageRule, record: &StageRecord, pull: &PullRequest) -> PortResult<Head> {
-        Ok(match admit(rule, pull, record.approval.as_ref()) {
-            Admission::Gone(reason) => Head::Ruled(Ruling::Want(Wanted::Gone(reason))),
-            _ => Head::Ruled(Ruling::Keep),
         })
     }
 

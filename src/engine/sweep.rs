@@ -23,6 +23,8 @@ use crate::port::{Held, LaneState, PortResult, Site};
 const FRESH_MILLIS: i64 = 60_000;
 /// Releases that a permanent stage may be rolled back to; what they name stays.
 const RELEASES: u32 = 20;
+/// A preview is gone back a step or two, not further.
+const RELEASES_OF_PREVIEW: u32 = 3;
 
 /// What existed when it was last looked at.
 #[derive(Debug, Clone)]
@@ -173,7 +175,7 @@ impl Engine {
     async fn clear_surplus(&self, record: &StageRecord) -> PortResult<()> {
         let Some(place) = record.place.as_ref().filter(|_| is_live(record)) else { return Ok(()) };
         let site = Site { stage: &record.id, place };
-        let count = if place.kind == StageKind::Ephemeral { 1 } else { RELEASES };
+        let count = if place.kind == StageKind::Ephemeral { RELEASES_OF_PREVIEW } else { RELEASES };
         let releases = self.ports.store.releases(&record.id, count).await?;
         if releases.is_empty() {
             return Ok(());

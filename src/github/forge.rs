@@ -7,8 +7,8 @@ use super::key::AppKey;
 use super::settings::{GitHubSettings, SetupError};
 use super::{check, comment, delivery, deployment, evidence, read, source, team};
 use crate::model::{
-    Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, Permission, PullNumber, PullRequest, Reaction,
-    RepoName, Review, StageName, Timestamp, UserId,
+    Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, Permission, PullNumber, PullRequest,
+    Reaction, RepoName, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
     CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortResult, StickyComment, TarballStream,
@@ -63,6 +63,10 @@ impl Forge for GitHub {
 
     async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {
         read::permission(&self.api, repo, login, id).await
+    }
+
+    async fn account(&self, repo: &RepoName, login: &str) -> PortResult<Actor> {
+        read::account(&self.api, repo, login).await
     }
 
     async fn is_in_team(&self, repo: &RepoName, team: &str, login: &str, id: UserId) -> PortResult<bool> {

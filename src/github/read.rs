@@ -249,6 +249,14 @@ pub(super) async fn changed_files(
     }
 }
 
+/// The account that has this login now.
+pub(super) async fn account(api: &Api, repo: &RepoName, login: &str) -> PortResult<Actor> {
+    let what = format!("the account {login}");
+    let Some(user) = path::segment(login) else { return Err(PortError::NotFound { what }) };
+    let answer = api.get(Who::on(repo), Ask::get(format!("/users/{user}")), Freshness::Always).await?;
+    Ok(answer.json::<User>(&what)?.actor())
+}
+
 /// What an account may do: by login, because GitHub asks for that, and believed only when the
 /// login still belongs to the numeric id.
 pub(super) async fn permission(api: &Api, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {

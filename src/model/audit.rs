@@ -188,7 +188,9 @@ mod tests {
 
     fn check(lines: &[AuditLine], before: Option<&AuditLink>, after: Option<&AuditLink>) -> AuditVerdict {
         let mut check = AuditCheck::new(&repo(), before.cloned());
-        lines.iter().for_each(|line| check.take(line));
+        for line in lines {
+            check.take(line);
+        }
         check.verdict(after)
     }
 

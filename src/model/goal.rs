@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, AwsTarget, CommitSha, Domain, Generation, GoneReason, Health, Migrate, Platform, PullNumber, Scale, Seconds,
-    SecretRef, ServiceName, Size, StageId, StageName,
+    AppName, AwsTarget, CommitSha, Domain, Generation, GoneReason, Health, Migrate, Platform, PullNumber, Scale,
+    Seconds, SecretRef, ServiceName, Size, StageId, StageName,
 };
 
 /// What a stage should be.

@@ -91,6 +91,8 @@ pub enum Action {
     Prepare,
     /// Make the service's artifact.
     Build { service: ServiceName },
+    /// See that the artifact of a release is still there, and hold it for this stage.
+    Adopt { service: ServiceName },
     /// Run the service's one-off command with the new artifact.
     Migrate { service: ServiceName },
     /// Start the new version beside the old one and see it healthy.
@@ -114,6 +116,7 @@ impl Action {
     pub fn service(&self) -> Option<&ServiceName> {
         match self {
             Self::Build { service }
+            | Self::Adopt { service }
             | Self::Migrate { service }
             | Self::Start { service }
             | Self::Shift { service }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Asked, Branch, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName, Timestamp, Waiting,
+    Asked, Branch, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName, Timestamp,
+    Waiting,
 };
 
 /// A stage of a repository.
@@ -95,7 +96,10 @@ pub enum StageStatus {
 pub enum Withholding {
     Locked(Lock),
     /// A gate was shut; the goal is not tried again.
-    Refused { evidence: String, way_out: String },
+    Refused {
+        evidence: String,
+        way_out: String,
+    },
 }
 
 /// The row of a stage; only its own lane and its repository's lane write it.
@@ -129,6 +133,26 @@ pub struct StageRecord {
 }
 
 impl StageRecord {
+    /// A stage of which nothing exists yet.
+    pub fn new(id: StageId, subject: Subject, target: Target, at: Timestamp) -> Self {
+        Self {
+            id,
+            subject,
+            target,
+            generation: Generation::default(),
+            status: StageStatus::New,
+            asked: None,
+            settled: Generation::default(),
+            approval: None,
+            lock: None,
+            queue: Vec::new(),
+            keep_until: None,
+            place: None,
+            touched_at: at,
+            expires_at: None,
+        }
+    }
+
     /// The pull request that the stage belongs to.
     pub fn pull(&self) -> Option<PullNumber> {
         match self.subject {

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
-use super::{PortResult, Progress};
-use crate::model::{Artifact, CommitSha, Output, Place, ServiceSpec, StageId};
+use super::{PortResult, Progress, Site};
+use crate::model::{Artifact, CommitSha, Output, Place, ServiceName, ServiceSpec, StageId};
 
 /// The bytes of a `.tar.gz`, as GitHub sends it: everything under one top folder.
 pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
@@ -39,6 +39,10 @@ pub trait Builder: Send + Sync + 'static {
     /// `Output::Built` or, where the same content was there already, `Output::Reused`.
     /// For a process the artifact is the source itself with the hash of its content.
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>>;
+
+    /// Sees that what was made before is still there, and holds it for the stage as well, so that it
+    /// does not go with the stage that it was made for. `Failed` where it is gone.
+    async fn adopt(&self, site: Site<'_>, service: &ServiceName, artifact: &Artifact) -> PortResult<()>;
 
     /// Stops every build of this stage that is running. Unknown is success.
     async fn cancel(&self, stage: &StageId) -> PortResult<()>;

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{PortResult, TarballStream};
 use crate::model::{
-    Actor, Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission, PullNumber,
-    PullRequest, Reaction, RepoName, Review, StageName, Timestamp, UserId,
+    Actor, Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission,
+    PullNumber, PullRequest, Reaction, RepoName, Review, StageName, Timestamp, UserId,
 };
 
 /// The one comment of a stage.

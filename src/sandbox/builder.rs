@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
-use crate::model::{Artifact, CommitSha, Failure, Output, ServiceName, ServiceSpec, StageId};
-use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, TarballStream};
+use crate::model::{Artifact, CommitSha, Failure, FailureKind, Output, ServiceName, ServiceSpec, StageId};
+use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Site, TarballStream};
 
 use super::cloud::Mishap;
 
@@ -104,6 +104,16 @@ impl Builder for SandboxBuilder {
         }
         state.journal.push(format!("build {}/{} {}", job.stage.name, job.service.name, job.sha.short()));
         Ok(Progress::Done(Output::Built(artifact)))
+    }
+
+    async fn adopt(&self, site: Site<'_>, service: &ServiceName, artifact: &Artifact) -> PortResult<()> {
+        let mut state = self.lock();
+        if !state.made.contains(&artifact.reference) {
+            let summary = format!("the artifact {} is not there any more", artifact.digest);
+            return Err(PortError::failed(FailureKind::Environment, summary, "Deploy the commit anew."));
+        }
+        state.journal.push(format!("adopt {}/{service}", site.stage.name));
+        Ok(())
     }
 
     async fn cancel(&self, _stage: &StageId) -> PortResult<()> {

@@ -84,8 +84,8 @@ impl World {
             needs: Vec::new(),
             paths: Vec::new(),
             drain: Seconds(10),
-edition: None,
-};
+            edition: None,
+        };
         StageSpec {
             stage: self.record.id.clone(),
             sha,
@@ -99,8 +99,11 @@ edition: None,
             ],
             expires: None,
             digest: "d".into(),
-file: String::new(), origin: None, pinned: None, only: Vec::new(),
-}
+            file: String::new(),
+            origin: None,
+            pinned: None,
+            only: Vec::new(),
+        }
     }
 
     fn open(&mut self, wanted: Wanted, actions: Vec<Action>, skipped: Vec<Skipped>, second: i64) {
@@ -262,7 +265,7 @@ fn key(action: &Action) -> StepKey {
         Action::Check { service } => format!("check:{service}"),
         Action::Remove { resource } => format!("remove:{}", resource.id),
         Action::Prove { .. } => "prove".into(),
-        Action::Prepare | Action::Migrate { .. } | Action::Retire { .. } | Action::Tidy => {
+        Action::Prepare | Action::Adopt { .. } | Action::Migrate { .. } | Action::Retire { .. } | Action::Tidy => {
             unreachable!("not part of these stories")
         }
     })

@@ -190,6 +190,7 @@ pub(super) fn step_view(action: &Action) -> StepView {
         Action::Fetch => ("fetch", None),
         Action::Prepare => ("prepare", None),
         Action::Build { .. } => ("build", None),
+        Action::Adopt { .. } => ("adopt", None),
         Action::Migrate { .. } => ("migrate", None),
         Action::Start { .. } => ("start", None),
         Action::Shift { .. } => ("shift", None),

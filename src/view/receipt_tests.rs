@@ -166,5 +166,8 @@ fn an_end_is_added_to_an_answer_and_stands_alone_where_both_do_not_fit() {
     assert!(both.starts_with(&receipt_marker(99)) && both.contains("abc1234 goes") && both.contains("**Failed:**"));
     let long = format!("{}\n{}", receipt_marker(99), "x".repeat(65_500));
     let alone = receipt_with(&long, &end);
-    assert!(alone.starts_with(&receipt_marker(99)) && alone.contains("prod failed") && !alone.contains("xxx"), "{alone}");
+    assert!(
+        alone.starts_with(&receipt_marker(99)) && alone.contains("prod failed") && !alone.contains("xxx"),
+        "{alone}"
+    );
 }

@@ -139,7 +139,7 @@ pub struct ServiceView {
 /// A step in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepView {
-    /// `fetch`, `build`, `migrate`, `start`, `shift`, `check`, `retire`, `tidy`, `remove`, `prove`.
+    /// `fetch`, `build`, `adopt`, `migrate`, `start`, `shift`, `check`, `retire`, `tidy`, `remove`, `prove`.
     pub kind: &'static str,
     pub service: Option<ServiceName>,
     /// What is removed: `container web-1`.

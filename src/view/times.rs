@@ -62,9 +62,11 @@ fn last_end(deploy: &Deploy, log: &StepLog, name: PartName) -> Option<Timestamp>
 pub(super) fn part(action: &Action) -> Option<PartName> {
     match action {
         Action::Fetch | Action::Build { .. } => Some(PartName::Build),
-        Action::Prepare | Action::Migrate { .. } | Action::Start { .. } | Action::Shift { .. } => {
-            Some(PartName::Deploy)
-        }
+        Action::Prepare
+        | Action::Adopt { .. }
+        | Action::Migrate { .. }
+        | Action::Start { .. }
+        | Action::Shift { .. } => Some(PartName::Deploy),
         Action::Check { .. } => Some(PartName::Health),
         Action::Retire { .. } | Action::Tidy | Action::Remove { .. } | Action::Prove { .. } => None,
     }

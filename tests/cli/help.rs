@@ -56,8 +56,7 @@ async fn help_of_the_program() {
       deploy      Deploy a stage, and follow it to its end
       destroy     Remove a stage, and follow it until nothing is left
       doctor      See whether AWS is ready, and what to mend
-      foundation  Make, change or remove what stages on AWS share: network, load balancer, certificate,
-                  cluster
+      foundation  Make, change or remove what stages on AWS share
       init        Write a first configuration from what is found here
       plan        Show what a deploy would do, without doing it
       schema      Print the JSON Schema of the configuration

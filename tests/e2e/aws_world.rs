@@ -28,6 +28,9 @@ const CONFIG: &str = r#"
 version: 1
 app: shop
 domain: { zone: example.test, dns: none }
+stages:
+  staging: { on: { push: staging } }
+  "pr-{number}": { on: { pull_request: {} } }
 services:
   web:
     kind: ecs
@@ -44,6 +47,7 @@ const SERVE: &str = "\
 read name mode < /app
 echo start $name
 if [ \"$mode\" = exit ]; then echo starting; echo 'cannot go on: the cupboard is bare' >&2; exit 3; fi
+if [ \"$mode\" = stuck ]; then exec sleep 600; fi
 mkdir -p /www
 echo fine > /www/health
 echo $name > /www/index.html

@@ -10,6 +10,8 @@
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
+mod aws_commands;
+#[cfg(feature = "aws")]
 mod aws_kills;
 #[cfg(feature = "aws")]
 mod aws_many;

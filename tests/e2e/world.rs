@@ -169,8 +169,15 @@ impl World {
     /// As people read it: without the backslashes of Markdown.
     pub(crate) fn comment_of(&self, repo: &RepoName, pull: PullNumber) -> Option<String> {
         let mut comments = self.github.comments(repo, pull);
+        comments.retain(|comment| comment.body.starts_with("<!-- greenroom:"));
         assert!(comments.len() <= 1, "one comment, edited in place: {comments:#?}");
         comments.pop().map(|comment| comment.body.replace('\\', ""))
+    }
+
+    /// What was answered to commands, oldest first, without the backslashes of Markdown.
+    pub(crate) fn answers(&self) -> Vec<String> {
+        let bodies = self.github.comments(&self.repo, self.pull).into_iter().map(|comment| comment.body);
+        bodies.filter(|body| body.starts_with("<!-- greenroom receipt")).map(|body| body.replace('\\', "")).collect()
     }
 
     /// Waits until the comment says this.

@@ -125,8 +125,8 @@ fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
         paths: vec![],
         // Nothing here waits for its end: requests end, and programs go when asked to.
         drain: Seconds(3600),
-edition: None,
-};
+        edition: None,
+    };
     Step {
         spec: StageSpec {
             stage,
@@ -137,8 +137,11 @@ edition: None,
             services: vec![service],
             expires: None,
             digest: "digest".into(),
-file: String::new(), origin: None, pinned: None, only: Vec::new(),
-},
+            file: String::new(),
+            origin: None,
+            pinned: None,
+            only: Vec::new(),
+        },
         version: VersionKey(name.into()),
         artifact: Artifact { reference: source.display().to_string(), digest: format!("sha256:{name}") },
         generation: Generation(1),

@@ -32,6 +32,10 @@ pub(crate) fn people(w: &World) {
     }
 }
 
+fn builds(w: &World) -> usize {
+    w.builder.journal().iter().filter(|line| line.starts_with("build")).count()
+}
+
 /// The shop with its people and one pull request that is live.
 pub(crate) async fn shop() -> (World, PullNumber, CommitSha) {
     let w = World::with_config(SHOP).await;
@@ -180,14 +184,14 @@ async fn rollback_goes_back_release_by_release() {
         commits.push(w.push("topic", content));
         w.settle().await;
     }
-    let built = w.builder.journal().len();
+    let built = builds(&w);
     w.hears("wes", pull, "/rollback").await;
     assert_eq!(w.serving("pr-1", "web"), Some(commits[1].clone()));
     w.hears("wes", pull, "/rollback").await;
     assert_eq!(w.serving("pr-1", "web"), Some(commits[0].clone()));
     w.hears("wes", pull, "/rollback").await;
     assert!(w.answer(pull).contains("no release before"), "{}", w.answer(pull));
-    assert_eq!(w.builder.journal().len(), built, "nothing is built again: {:#?}", w.builder.journal());
+    assert_eq!(builds(&w), built, "nothing is built again: {:#?}", w.builder.journal());
     w.after(61_000).await;
     w.hears("wes", pull, "/rollback 99").await;
     assert!(w.answer(pull).contains("no such release"), "{}", w.answer(pull));
@@ -200,12 +204,12 @@ async fn rollback_goes_back_release_by_release() {
 async fn promote_brings_the_very_same_and_proves_it() {
     let (w, pull, sha) = shop().await;
     w.hears("mia", pull, "/deploy staging").await;
-    let built = w.builder.journal().len();
+    let built = builds(&w);
     w.hears("mia", pull, "/promote staging prod").await;
     assert_eq!(w.serving("prod", "web"), None, "prod is for admins");
     let comment = w.hears("adam", pull, "/promote staging prod").await;
-    assert_eq!(w.serving("prod", "web"), Some(sha));
-    assert_eq!(w.builder.journal().len(), built, "nothing is built again");
+    assert_eq!(w.serving("prod", "web"), Some(sha), "{}", w.answer(pull));
+    assert_eq!(builds(&w), built, "nothing is built again");
     let answer = w.answer(pull);
     assert!(answer.contains("The same as on staging") && answer.contains("configuration"), "{answer}");
     assert_eq!(w.reactions(comment).last().map(String::as_str), Some("rocket"));
@@ -216,7 +220,7 @@ async fn promote_brings_the_very_same_and_proves_it() {
     assert_eq!(of("staging").await, of("prod").await);
     w.after(61_000).await;
     w.hears("adam", pull, "/promote prod prod").await;
-    assert!(w.answer(pull).contains("itself"), "{}", w.answer(pull));
+    assert!(w.answer(pull).contains("names prod twice"), "{}", w.answer(pull));
 }
 
 #[tokio::test]
@@ -234,13 +238,16 @@ async fn an_image_that_knows_its_stage_is_not_promoted() {
     w.hears("adam", pull, "/deploy staging").await;
     w.hears("adam", pull, "/promote staging prod").await;
     let answer = w.answer(pull);
-    assert!(answer.contains("API_URL") && answer.contains("deploy prod instead"), "{answer}");
+    assert!(answer.contains("API\\_URL") && answer.contains("deploy prod instead"), "{answer}");
 }
 
 #[tokio::test]
 async fn cancel_stops_a_build_and_leads_back_to_what_served() {
     let (w, pull, first) = shop().await;
-    let head = w.github.commit(&w.repo, "topic", [greenroom::sandbox::FileChange::write("app", "3")], "Go on").expect("a commit");
+    let head = w
+        .github
+        .commit(&w.repo, "topic", [greenroom::sandbox::FileChange::write("app", "3")], "Go on")
+        .expect("a commit");
     w.builder.mishap("web", Some(&head), Mishap::Slow(100_000));
     w.github.push_to(&w.repo, "topic", &head).expect("a push");
     w.runs(20).await;
@@ -262,7 +269,10 @@ async fn cancel_of_a_rollout_leads_every_service_back() {
     let (w, pull, first) = shop().await;
     let config = SHOP.to_owned();
     assert!(!config.is_empty());
-    let head = w.github.commit(&w.repo, "topic", [greenroom::sandbox::FileChange::write("app", "3")], "Go on").expect("a commit");
+    let head = w
+        .github
+        .commit(&w.repo, "topic", [greenroom::sandbox::FileChange::write("app", "3")], "Go on")
+        .expect("a commit");
     w.cloud.mishap(Phase::Start, "web", Some(&head), Mishap::Slow(100_000));
     w.github.push_to(&w.repo, "topic", &head).expect("a push");
     w.runs(30).await;
@@ -323,6 +333,6 @@ async fn keep_lets_a_stage_live_longer() {
     assert_eq!(w.serving("pr-1", "web"), Some(sha));
     w.after(3 * 86_400_000).await;
     assert_eq!(w.serving("pr-1", "web"), None, "then it expires");
-    w.hears("wes", pull, "/keep 3d staging").await;
+    w.hears("mia", pull, "/keep 3d staging").await;
     assert!(w.answer(pull).contains("there is no stage staging"), "{}", w.answer(pull));
 }

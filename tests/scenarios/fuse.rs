@@ -271,6 +271,9 @@ impl Forge for Fused<dyn Forge> {
     async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {
         read!(self, self.port.permission(repo, login, id))
     }
+    async fn account(&self, repo: &RepoName, login: &str) -> PortResult<Actor> {
+        read!(self, self.port.account(repo, login))
+    }
     async fn is_in_team(&self, repo: &RepoName, team: &str, login: &str, id: UserId) -> PortResult<bool> {
         read!(self, self.port.is_in_team(repo, team, login, id))
     }
@@ -365,6 +368,9 @@ impl Builder for Fused<dyn Builder> {
     }
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
         effect!(self, self.port.ensure(job))
+    }
+    async fn adopt(&self, site: Site<'_>, service: &ServiceName, artifact: &Artifact) -> PortResult<()> {
+        write!(self, self.port.adopt(site, service, artifact))
     }
     async fn cancel(&self, stage: &StageId) -> PortResult<()> {
         effect!(self, self.port.cancel(stage))

@@ -46,11 +46,13 @@ async fn told(pushed: i64, written: i64, travel: Travel) -> (Option<CommitSha>, 
     if pushed < written {
         turn_to(&w, pushed);
         second = Some(push(&w));
+        w.github.deliveries_settled().await;
         turn_to(&w, written);
         w.says("mia", pull, "/deploy staging");
     } else {
         turn_to(&w, written);
         w.says("mia", pull, "/deploy staging");
+        w.github.deliveries_settled().await;
         turn_to(&w, pushed);
         second = second.or_else(|| Some(push(&w)));
     }
@@ -89,7 +91,10 @@ async fn no_order_and_no_spacing_of_push_and_command_deploys_what_its_author_had
                 None => {
                     refused += 1;
                     assert!(answer.contains("**Refused:**"), "{case}");
-                    assert!(answer.contains(second.short()) || answer.contains(first.short()), "both heads are shown: {case}");
+                    assert!(
+                        answer.contains(second.short()) || answer.contains(first.short()),
+                        "both heads are shown: {case}"
+                    );
                 }
             }
         }

@@ -242,7 +242,8 @@ impl World {
     /// The only comment of a pull request as it was written.
     pub(crate) fn raw_comment(&self, number: PullNumber) -> String {
         let comments = self.github.comments(&self.repo, number);
-        let mut sticky: Vec<String> = comments.into_iter().map(|comment| comment.body).filter(|body| is_sticky(body)).collect();
+        let mut sticky: Vec<String> =
+            comments.into_iter().map(|comment| comment.body).filter(|body| is_sticky(body)).collect();
         assert_eq!(sticky.len(), 1, "one comment, edited in place: {sticky:#?}");
         sticky.remove(0)
     }

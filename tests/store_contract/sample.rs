@@ -74,7 +74,9 @@ pub(crate) fn deploy(name: &str, generation: i64) -> NewDeploy {
         services: Vec::new(),
         expires: None,
         digest: "d".to_owned(),
-        file: String::new(), origin: None, pinned: None,
+        file: String::new(),
+        origin: None,
+        pinned: None,
         only: Vec::new(),
     };
     let plan = Plan {

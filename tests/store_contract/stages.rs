@@ -1,8 +1,9 @@
 //! Stages, surfaces and the audit: who may write what.
 
 use greenroom::model::{
-    Actor, ActorKind, Asked, AuditEntry, CommentSource, ExternalId, Generation, GoneReason, Lock, PullNumber, ReceiptKey,
-    RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId, Verb, Waiting, Wake,
+    Actor, ActorKind, Asked, AuditEntry, CommentSource, ExternalId, Generation, GoneReason, Lock, PullNumber,
+    ReceiptKey, RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId, Verb,
+    Waiting, Wake,
 };
 use greenroom::port::{IntakeWrite, PortError, PortResult, SurfaceRecord};
 

@@ -14,7 +14,7 @@ use greenroom::model::{
     Artifact, CommitSha, Output, PullNumber, RepoName, ServiceSpec, StageId, StageName, StageRecord, StageStatus,
     Timestamp,
 };
-use greenroom::port::{BuildJob, Builder, Clock, Cloud, PortResult, Progress, Slots, Store, TarballStream};
+use greenroom::port::{BuildJob, Builder, Clock, Cloud, PortResult, Progress, Site, Slots, Store, TarballStream};
 use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxSettings, WebhookTarget};
 use greenroom::server::{self, DoorMetrics, DoorState, Limits};
 use greenroom::wire::Secrets;
@@ -319,6 +319,11 @@ impl Builder for Pinning {
             Progress::Done(Output::Reused(artifact)) => Progress::Done(Output::Reused(pinned(artifact))),
             other => other,
         })
+    }
+    async fn adopt(&self, site: Site<'_>, service: &ServiceName, artifact: &Artifact) -> PortResult<()> {
+        // What is pinned goes by another name than the sandbox's own; that it was made is known.
+        let _ = (site, service, artifact);
+        Ok(())
     }
     async fn cancel(&self, stage: &StageId) -> PortResult<()> {
         self.0.cancel(stage).await

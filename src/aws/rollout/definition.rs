@@ -184,8 +184,8 @@ pub(super) mod tests {
             needs: vec![],
             paths: vec![],
             drain: Seconds(300),
-edition: None,
-}
+            edition: None,
+        }
     }
 
     fn made(service: ServiceSpec) -> Result<Definition, Failure> {
@@ -201,8 +201,11 @@ edition: None,
             services: vec![service],
             expires: None,
             digest: String::new(),
-file: String::new(), origin: None, pinned: None, only: Vec::new(),
-};
+            file: String::new(),
+            origin: None,
+            pinned: None,
+            only: Vec::new(),
+        };
         let rollout = Rollout {
             stage: &stage,
             service: &stage.services[0],

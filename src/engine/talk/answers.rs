@@ -2,15 +2,15 @@
 
 use super::super::board::Board;
 use super::super::{Engine, Preview, report};
+use super::Talk;
 use super::goals::subject;
 use super::learn::{Moment, Question};
 use super::said::Said;
-use super::Talk;
 use crate::decide::gate::{Ask, Caller, offers, stage_of};
 use crate::decide::version_key;
 use crate::model::{
-    Command, Force, Generation, Line, LineCount, LockScope, Output, Place, ServiceName, SkipReason, StageId, StageRecord,
-    StageStatus, Target, Verb, Wanted,
+    Command, Force, Line, LineCount, LockScope, Output, ServiceName, SkipReason, StageId, StageRecord, Target, Verb,
+    Wanted,
 };
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout, Site};
 use crate::view::{self, Keep, Told};
@@ -53,8 +53,10 @@ impl Engine {
         line: &Line,
         command: &Command,
     ) -> PortResult<Option<Said>> {
-        let is_question =
-            matches!(command, Command::Plan { .. } | Command::Status { .. } | Command::Logs { .. } | Command::Health { .. });
+        let is_question = matches!(
+            command,
+            Command::Plan { .. } | Command::Status { .. } | Command::Logs { .. } | Command::Health { .. }
+        );
         if !is_question {
             return Ok(None);
         }
@@ -105,7 +107,12 @@ impl Engine {
         Ok(Told::Short { summary: view::line(&view), lines })
     }
 
-    async fn told_logs(&self, record: &StageRecord, service: &ServiceName, lines: Option<LineCount>) -> PortResult<Told> {
+    async fn told_logs(
+        &self,
+        record: &StageRecord,
+        service: &ServiceName,
+        lines: Option<LineCount>,
+    ) -> PortResult<Told> {
         let place = record.place.clone().unwrap_or_default();
         let site = Site { stage: &record.id, place: &place };
         let wanted = lines.map_or(LINES, |lines| usize::from(lines.get()));
@@ -164,23 +171,12 @@ impl Engine {
         record: Option<&StageRecord>,
     ) -> PortResult<Told> {
         let sha = talk.pull.head.sha.clone();
-        let fresh = StageRecord {
-            id: stage.clone(),
-            subject: subject(board, talk, &stage.name),
-            target: Target::Commit(sha.clone()),
-            generation: Generation::default(),
-            status: StageStatus::New,
-            asked: None,
-            settled: Generation::default(),
-            approval: None,
-            lock: None,
-            queue: Vec::new(),
-            keep_until: None,
-            place: None::<Place>,
-            touched_at: board.now,
-            expires_at: None,
+        let fresh = || {
+            let subject = subject(board, talk, &stage.name);
+            StageRecord::new(stage.clone(), subject, Target::Commit(sha.clone()), board.now)
         };
-        let wish = StageRecord { target: Target::Commit(sha.clone()), asked: None, ..record.cloned().unwrap_or(fresh) };
+        let known = record.cloned().unwrap_or_else(fresh);
+        let wish = StageRecord { target: Target::Commit(sha.clone()), asked: None, ..known };
         let (short, name) = (sha.short(), &stage.name);
         let said = |summary: String| Ok(Told::Short { summary, lines: Vec::new() });
         let plan = match self.preview(&wish).await? {

@@ -62,7 +62,9 @@ impl Engine {
                     None => Err(format!("nothing is live on {from}")),
                 })
             }
-            Command::Deploy { .. } | Command::Approve { .. } if is_own(record, talk.number()) && !talk.pull.is_open() => {
+            Command::Deploy { .. } | Command::Approve { .. }
+                if is_own(record, talk.number()) && !talk.pull.is_open() =>
+            {
                 Ok(Err("the pull request is closed: open it again first".into()))
             }
             _ => Ok(Ok(None)),
@@ -162,7 +164,8 @@ impl Engine {
         let record = board.stage(&stage);
         let sha = brought.map(|brought| brought.sha).or_else(|| verdict.commit.clone());
         let short = sha.as_ref().map_or_else(String::new, |sha| sha.short().to_owned());
-        let goal = |target, words: String| Ok(Ok(Goal { stage: stage.clone(), target, sha: sha.clone(), words: Some(words) }));
+        let goal =
+            |target, words: String| Ok(Ok(Goal { stage: stage.clone(), target, sha: sha.clone(), words: Some(words) }));
         match (command, record) {
             (Command::Deploy { .. }, _) => match sha.clone() {
                 Some(commit) => goal(Target::Commit(commit), format!("{short} goes to {stage}")),
@@ -176,6 +179,7 @@ impl Engine {
                 };
                 goal(target, format!("{short} is approved for {stage}"))
             }
+            (Command::Promote { from, .. }, _) => self.promotion(board, talk, from, &stage, goal).await,
             (_, None) => Ok(Err(format!("nothing was ever deployed on {stage}"))),
             (Command::Destroy { .. }, Some(_)) => {
                 goal(Target::Gone(GoneReason::Requested), format!("{stage} is being removed"))
@@ -192,7 +196,6 @@ impl Engine {
                 let target = Target::Release { stage: stage.clone(), generation: found.generation };
                 goal(target, format!("{stage} goes back to {short}, release {}", found.generation))
             }
-            (Command::Promote { from, .. }, target) => self.promotion(board, from, &stage, target, goal).await,
             (Command::Cancel { .. }, Some(record)) => self.cancellation(record, goal).await,
             _ => Ok(Err("that is no command about a goal".into())),
         }
@@ -202,9 +205,9 @@ impl Engine {
     async fn promotion(
         &self,
         board: &Board<'_>,
+        talk: &Talk<'_>,
         from: &StageName,
         to: &StageName,
-        record: Option<&StageRecord>,
         goal: impl FnOnce(Target, String) -> PortResult<Result<Goal, String>>,
     ) -> PortResult<Result<Goal, String>> {
         let Some(source) = board.stage(from) else { return Ok(Err(format!("nothing is live on {from}"))) };
@@ -212,12 +215,12 @@ impl Engine {
             return Ok(Err(format!("nothing is live on {from}")));
         };
         let target = Target::Release { stage: from.clone(), generation: release.generation };
-        if let Some(record) = record {
-            let wish = StageRecord { target: target.clone(), asked: None, ..record.clone() };
-            if let Ruling::Misconfigured { problems, .. } = self.rule_on(&wish).await? {
-                let reasons: Vec<String> = problems.problems.into_iter().map(|problem| problem.message).collect();
-                return Ok(Err(reasons.join("; ")));
-            }
+        let fresh = || StageRecord::new(sibling(&source.id, to), subject(board, talk, to), target.clone(), board.now);
+        let record = board.stage(to).cloned().unwrap_or_else(fresh);
+        let wish = StageRecord { target: target.clone(), asked: None, ..record };
+        if let Ruling::Misconfigured { problems, .. } = self.rule_on(&wish).await? {
+            let reasons: Vec<String> = problems.problems.into_iter().map(|problem| problem.message).collect();
+            return Ok(Err(reasons.join("; ")));
         }
         let digests: Vec<String> =
             release.artifacts.iter().map(|(name, artifact)| format!("{name} {}", brief(&artifact.digest))).collect();
@@ -241,7 +244,9 @@ impl Engine {
             return Ok(Err(format!("nothing is under way on {stage}")));
         }
         if let Target::Gone(_) = record.target {
-            return Ok(Err(format!("{stage} is being removed, which cannot be stopped half-way; deploy it anew instead")));
+            return Ok(Err(format!(
+                "{stage} is being removed, which cannot be stopped half-way; deploy it anew instead"
+            )));
         }
         let stopped = self.stopped_at(record).await?;
         match self.releases_of(record).await?.first() {
@@ -323,7 +328,9 @@ pub(super) fn subject(board: &Board<'_>, talk: &Talk<'_>, stage: &StageName) -> 
     }
     match rule_named(talk.project, stage).map(|rule| (&rule.trigger, &rule.pattern)) {
         Some((Trigger::PullRequest { .. }, _)) => Subject::PullRequest(talk.number()),
-        Some((Trigger::Push { branches }, _)) if !branches.0.contains('*') => Subject::Branch(Branch(branches.0.clone())),
+        Some((Trigger::Push { branches }, _)) if !branches.0.contains('*') => {
+            Subject::Branch(Branch(branches.0.clone()))
+        }
         _ => Subject::Branch(talk.pull.base.clone()),
     }
 }

@@ -245,7 +245,8 @@ fn locks(question: &Question<'_>) -> Vec<HeldLock> {
 fn occupancy(question: &Question<'_>) -> Occupancy {
     let Some(record) = question.record else { return Occupancy::Free };
     let is_its_turn = matches!(question.moment, Moment::Running { .. }) || question.ask.place == LockScope::All;
-    if is_its_turn || !(record.is_busy() || !record.queue.is_empty()) {
+    let is_free = !record.is_busy() && record.queue.is_empty();
+    if is_its_turn || is_free {
         return Occupancy::Free;
     }
     let pull = match record.subject {

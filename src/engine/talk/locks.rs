@@ -44,7 +44,11 @@ pub(super) fn change(
             match held {
                 None => Err("nothing is locked there".to_owned()),
                 Some((login, owner)) => put(board, on, stage.as_ref(), None).map(|what| {
-                    let whose = if owner == talk.comment.author.id { String::new() } else { format!("; it was {login}'s lock") };
+                    let whose = if owner == talk.comment.author.id {
+                        String::new()
+                    } else {
+                        format!("; it was {login}'s lock")
+                    };
                     format!("{what} unlocked{whose}")
                 }),
             }

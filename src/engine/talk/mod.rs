@@ -23,9 +23,9 @@ use super::board::Board;
 use crate::decide::command::{Known, read, read_edit};
 use crate::decide::gate::{Ask, CallerKind, judge};
 use crate::model::{
-    Answer, AuditEntry, Command, CommandOutcome, CommandReceipt, CommandResult, CommentEvent, Line,
-    LockScope, Project, PullNumber, PullRequest, Reaction, Reading, ReceiptBond, ReceiptKey, ReceiptState, StageName,
-    StageRecord, Verb, Verdict,
+    Answer, AuditEntry, Command, CommandOutcome, CommandReceipt, CommandResult, CommentEvent, Line, LockScope, Project,
+    PullNumber, PullRequest, Reaction, Reading, ReceiptBond, ReceiptKey, ReceiptState, StageName, StageRecord, Verb,
+    Verdict,
 };
 use crate::port::{Held, PortResult};
 use crate::view::{Receipt, Told, receipt};
@@ -89,7 +89,8 @@ impl Engine {
         }
         // From here on the head is known to have been seen by whoever writes next.
         board.witness(comment.number, talk.pull.head.sha.clone());
-        board.owe(owed(&talk, said, board));
+        let receipt = fresh(comment, &said, board);
+        board.owe(receipt);
         Ok(())
     }
 
@@ -115,7 +116,10 @@ impl Engine {
         let said = Said::refused(line, Told::Refused(words.into()));
         match self.ports.store.receipt(&key).await?.filter(|_| board.owed(&key).is_none()) {
             None if board.owed(&key).is_some() => {}
-            None => board.owe(fresh(comment, vec![said], board)),
+            None => {
+                let receipt = fresh(comment, &[said], board);
+                board.owe(receipt);
+            }
             Some(known) if known.results.iter().any(|result| result.words == words) => {}
             Some(mut known) => {
                 known.results.push(said.result(words));
@@ -152,7 +156,9 @@ impl Engine {
         };
         // What the reader wants to know of `why` is what stands before a deploy.
         let judged = match command {
-            Command::Why { stage } => Ask::of(&Command::Deploy { stage: stage.clone(), services: Vec::new() }, ask.pull),
+            Command::Why { stage } => {
+                Ask::of(&Command::Deploy { stage: stage.clone(), services: Vec::new() }, ask.pull)
+            }
             _ => ask.clone(),
         };
         let moment = Moment::Asked { at: talk.comment.created_at };
@@ -180,7 +186,7 @@ impl Engine {
             Answer::Refused => Ok(Said::refused(line, Told::Judged(verdict))),
             Answer::Queued { .. } | Answer::Allowed => {
                 self.carry_out(board, talk, line, command, brought, verdict).await
-            },
+            }
         }
     }
 }
@@ -241,12 +247,8 @@ fn audited(
     }
 }
 
-/// The receipt of a comment whose commands were looked at.
-fn owed(talk: &Talk<'_>, said: Vec<Said>, board: &Board<'_>) -> CommandReceipt {
-    fresh(talk.comment, said, board)
-}
-
-fn fresh(comment: &CommentEvent, said: Vec<Said>, board: &Board<'_>) -> CommandReceipt {
+/// The receipt of a comment that is answered for the first time.
+fn fresh(comment: &CommentEvent, said: &[Said], board: &Board<'_>) -> CommandReceipt {
     let key = key_of(comment);
     let parts: Vec<Receipt> = said.iter().filter(|said| said.told.is_some()).map(Said::part).collect();
     let body = (!parts.is_empty()).then(|| receipt(key.comment, &parts));

@@ -75,11 +75,8 @@ impl Engine {
         asked: &Asked,
         attempts: u32,
     ) -> PortResult<Option<(String, String)>> {
-        let place = if record.pull() == Some(asked.pull) {
-            LockScope::Own
-        } else {
-            LockScope::Stage(record.id.name.clone())
-        };
+        let place =
+            if record.pull() == Some(asked.pull) { LockScope::Own } else { LockScope::Stage(record.id.name.clone()) };
         let ask = Ask {
             verb: asked.verb,
             place,

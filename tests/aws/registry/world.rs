@@ -33,7 +33,7 @@ pub(crate) async fn port(test: &str) -> Option<u16> {
     }
     let aws = MiniStack::start(Containers::Pretended).await;
     let mut command = Command::new(std::env::current_exe().expect("a test knows its own binary"));
-    command.args(["--exact", &format!("story::{test}"), "--nocapture"]).envs(aws.environment());
+    command.args(["--exact", &format!("registry::story::{test}"), "--nocapture"]).envs(aws.environment());
     command.env(INNER, aws.port().to_string()).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread").expect("a process");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

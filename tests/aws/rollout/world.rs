@@ -281,8 +281,8 @@ impl World {
             needs: vec![],
             paths: vec![],
             drain: Seconds(2),
-edition: None,
-};
+            edition: None,
+        };
         let spec = StageSpec {
             stage: self.stage.clone(),
             sha: "0123456789012345678901234567890123456789".parse().expect("a commit"),
@@ -292,8 +292,11 @@ edition: None,
             services: vec![service],
             expires: None,
             digest: "digest".into(),
-file: String::new(), origin: None, pinned: None, only: Vec::new(),
-};
+            file: String::new(),
+            origin: None,
+            pinned: None,
+            only: Vec::new(),
+        };
         let version = VersionKey(format!("{number:016x}"));
         let generation = Generation(i64::try_from(number).expect("a small number"));
         Step { spec, version, artifact: artifact.clone(), generation }

@@ -20,7 +20,7 @@ fn each_fact_about_people_turns_its_own_gate() {
                 facts.caller.id = UserId(50);
             }),
             ("too little right", Some(closed_at(Gate::Who)), |facts| {
-                facts.caller.role = Fact::Known(Permission::Write)
+                facts.caller.role = Fact::Known(Permission::Write);
             }),
             ("more right", None, |facts| facts.caller.role = Fact::Known(Permission::Admin)),
             ("no right, but the team", None, |facts| {

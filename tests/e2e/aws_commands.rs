@@ -1,0 +1,86 @@
+//! Commands with stages on AWS: what runs before and after, by asking ECS.
+
+use std::collections::BTreeSet;
+
+use greenroom::model::Permission;
+
+use crate::aws_world::AwsWorld;
+
+/// The digests of the images that run, as ECS has them.
+async fn running(s: &AwsWorld, stage: &str) -> BTreeSet<String> {
+    let ecs = aws_sdk_ecs::Client::new(&s.config);
+    let mut digests = BTreeSet::new();
+    for service in s.estate().await.services.iter().filter(|arn| arn.contains(&format!("-{stage}-"))) {
+        let cluster = service.split('/').nth(1).unwrap_or_default().to_owned();
+        let seen = ecs.describe_services().cluster(cluster).services(service).send().await.expect("services are told");
+        let definition = seen.services()[0].task_definition().expect("a definition").to_owned();
+        let told = ecs.describe_task_definition().task_definition(definition).send().await.expect("it is told");
+        let containers = told.task_definition.expect("a definition").container_definitions.unwrap_or_default();
+        for image in containers.iter().filter_map(|container| container.image()) {
+            digests.insert(image.rsplit_once('@').expect("pinned by its digest").1.to_owned());
+        }
+    }
+    digests
+}
+
+async fn says(s: &AwsWorld, text: &str) -> u64 {
+    s.w.github.comment(&s.w.repo, s.w.pull, "adam", text).expect("a comment")
+}
+
+/// Waits until the newest answer on the pull request says this.
+async fn answer_says(s: &AwsWorld, text: &str) -> String {
+    let answer = || s.w.answers().pop().unwrap_or_default();
+    s.w.until(&format!("the answer says {text:?}: {:#?}", s.w.answers()), async || answer().contains(text)).await;
+    answer()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel_leads_back() {
+    let mut s = AwsWorld::new().await;
+    s.w.github.set_permission(&s.w.repo, "adam", Permission::Admin);
+    let one = s.w.open("one");
+    s.w.live(&one).await;
+    let first = running(&s, "pr-1").await;
+    assert_eq!(first.len(), 1, "{first:?}");
+    let two = s.w.push("two");
+    s.w.live(&two).await;
+    let second = running(&s, "pr-1").await;
+    assert_ne!(first, second);
+
+    // Back to the first, without a build.
+    let builds = s.estate().await.images.len();
+    says(&s, "/rollback").await;
+    s.w.live(&one).await;
+    assert_eq!(s.ask().await, (200, "one".into()));
+    assert_eq!(running(&s, "pr-1").await, first, "the digest that ran then");
+
+    // Onto another stage, and once more the same.
+    says(&s, "/promote pr-1 staging").await;
+    let answer = answer_says(&s, "The same as on pr-1").await;
+    let digest = first.first().expect("one digest");
+    assert!(answer.contains(&digest[..19]), "{answer}");
+    assert_eq!(s.ask_stage("staging").await, (200, "one".into()));
+    assert_eq!(running(&s, "staging").await, first, "proven equal by asking ECS");
+    let tags: BTreeSet<String> = s.estate().await.images.into_iter().collect();
+    assert_eq!(tags.len(), builds + 2, "a tag that holds the image for each stage, and no new image: {tags:#?}");
+
+    // A rollout that would never end is stopped, and what served serves.
+    let stuck = s.w.push("three stuck");
+    s.w.step_began(5, "start:").await;
+    says(&s, "/cancel").await;
+    let answer = answer_says(&s, "**Done:**").await;
+    assert!(answer.contains("stopped during start:web") && answer.contains(one.short()), "{answer}");
+    assert_eq!(s.ask().await, (200, "one".into()));
+    assert_eq!(running(&s, "pr-1").await, first);
+    assert!(!s.w.comment().expect("a comment").contains(&format!("live · `{}`", stuck.short())));
+
+    // The image outlives the preview that it was built for.
+    s.w.close();
+    s.w.comment_says("Destroyed at").await;
+    assert_eq!(running(&s, "staging").await, first);
+    let held: Vec<String> = s.estate().await.images;
+    assert!(held.iter().any(|tag| tag.contains(":s-staging-")), "{held:#?}");
+    says(&s, "/destroy staging").await;
+    s.w.until("nothing of it is left", async || s.estate().await.lines().is_empty()).await;
+    s.finish().await;
+}
