@@ -27,6 +27,11 @@ pub struct Receipt {
 pub enum Told {
     /// One sentence: what was done.
     Done(String),
+    /// The same, of a stage that answers at this address.
+    Live {
+        text: String,
+        url: Option<String>,
+    },
     /// One sentence: what goes on from here.
     Begun(String),
     /// One sentence: how it failed.
@@ -123,6 +128,7 @@ pub(super) struct Row {
     label: &'static str,
     command: String,
     text: String,
+    url: Option<String>,
     next: Option<String>,
     position: u32,
     gates: Vec<GateRow>,
@@ -155,6 +161,7 @@ fn row(part: &Receipt, limits: &Limits) -> Row {
     let base = Row { command: cut(&part.command, 200), ..Row::default() };
     match &part.told {
         Told::Done(said) => said_row("Done", text(said), base),
+        Told::Live { text: said, url } => Row { url: url.clone(), ..said_row("Done", text(said), base) },
         Told::Begun(said) => said_row("Begun", text(said), base),
         Told::Failed(said) => said_row("Failed", text(said), base),
         Told::Refused(said) => said_row("Refused", text(said), base),

@@ -10,8 +10,8 @@ use super::goals::{brief, sibling};
 use super::reaction;
 use super::said::appended;
 use crate::model::{
-    CommandOutcome, CommandReceipt, Generation, Outcome, PullNumber, ReceiptBond, ReceiptState, RepoName, StageId,
-    StageRecord, StageStatus, Target, Timestamp, Verb, Wake, Wanted, Withholding,
+    CommandOutcome, CommandReceipt, Generation, Outcome, PullNumber, ReceiptBond, ReceiptState, RepoName, StageRecord,
+    StageStatus, Target, Timestamp, Verb, Wake, Wanted, Withholding,
 };
 use crate::port::{Held, PortError, PortResult, StickyComment};
 use crate::view::{self, Receipt, Told, receipt_marker};
@@ -104,8 +104,16 @@ impl Engine {
             _ => CommandOutcome::Failed,
         };
         let verb = receipt.results.iter().rev().find_map(|result| result.verb).unwrap_or(Verb::Status);
-        let mut words = match self.line_of(&record.id, is_newest).await? {
-            Some(line) => line,
+        let view = if is_newest {
+            report::stage_view(self.ports.store.as_ref(), &record.id, self.ports.clock.now()).await?
+        } else {
+            None
+        };
+        let is_live = matches!(record.status, StageStatus::Live { .. });
+        let mut words = match &view {
+            // The address is shown as a link beside it.
+            Some(view) if is_live => view::check(view).title,
+            Some(view) => view::line(view),
             None => format!("a newer goal took the place of this one on {}", record.id.name),
         };
         if let StageStatus::Withheld { why: Withholding::Refused { evidence, way_out }, .. } = &record.status
@@ -131,19 +139,14 @@ impl Engine {
         let told = match outcome {
             CommandOutcome::Done if is_said_already => None,
             CommandOutcome::Failed if is_said_already && is_newest => None,
-            CommandOutcome::Done => Some(Told::Done(words)),
+            CommandOutcome::Done => {
+                let url = view.filter(|_| is_live).and_then(|view| view.url);
+                Some(Told::Live { text: words, url })
+            }
             CommandOutcome::Refused => Some(Told::Refused(words)),
             _ => Some(Told::Failed(words)),
         };
         Ok((outcome, told))
-    }
-
-    async fn line_of(&self, stage: &StageId, is_newest: bool) -> PortResult<Option<String>> {
-        if !is_newest {
-            return Ok(None);
-        }
-        let view = report::stage_view(self.ports.store.as_ref(), stage, self.ports.clock.now()).await?;
-        Ok(view.map(|view| view::line(&view)))
     }
 
     /// That what runs here is the very same as what it was promoted from, or what differs.
