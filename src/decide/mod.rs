@@ -33,6 +33,8 @@ mod witness;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod pinned_tests;
+#[cfg(test)]
 mod prepare_tests;
 #[cfg(test)]
 mod route_tests;

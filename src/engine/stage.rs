@@ -190,6 +190,8 @@ impl Engine {
             }
         }
         self.cancel_running(held, run).await?;
+        // The newer goal may need no source, and then nobody would clear this one away.
+        self.ports.builder.tidy(&plan.stage).await?;
         let outcome = Outcome::Superseded { by: record.generation };
         record.status = StageStatus::New;
         self.finish(held, record, run, outcome, None).await?;

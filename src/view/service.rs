@@ -87,9 +87,8 @@ fn state(deploy: &Deploy, log: &StepLog, service: &ServiceName, serves: bool) ->
 fn working(action: &Action) -> ServiceState {
     match action {
         Action::Build { .. } => ServiceState::Building,
-        Action::Adopt { .. } => ServiceState::Starting,
         Action::Migrate { .. } => ServiceState::Migrating,
-        Action::Start { .. } => ServiceState::Starting,
+        Action::Adopt { .. } | Action::Start { .. } => ServiceState::Starting,
         Action::Shift { .. } => ServiceState::Switching,
         Action::Check { .. } => ServiceState::Checking,
         Action::Fetch

@@ -68,6 +68,30 @@ fn a_fork_waits_for_an_approval() {
 }
 
 #[test]
+fn what_a_lock_or_a_gate_holds_back() {
+    use crate::model::{Lock, Timestamp, UserId, Withholding};
+    let mut world = World::new();
+    let lock = Lock {
+        owner: UserId(1),
+        login: "ann".into(),
+        pull: None,
+        reason: "the sale @all".into(),
+        since: Timestamp(0),
+        until: None,
+    };
+    let sha_held = Some(sha('f'));
+    world.record.status = StageStatus::Withheld { sha: sha_held.clone(), why: Withholding::Locked(lock) };
+    let locked = body(&world);
+    assert!(locked.contains("pr-42 is locked · `fffffff`") && locked.contains("ann locked it"), "{locked}");
+    assert!(!locked.contains("sale @all"), "nobody is called by a reason: {locked}");
+    let (evidence, way_out) = ("ben has read".to_owned(), "ask somebody of maintain".to_owned());
+    world.record.status = StageStatus::Withheld { sha: sha_held, why: Withholding::Refused { evidence, way_out } };
+    let refused = body(&world);
+    assert!(refused.contains("ben has read") && refused.contains("ask somebody of maintain"), "{refused}");
+    assert!(small(&world.view()).contains("check Neutral"), "{}", small(&world.view()));
+}
+
+#[test]
 fn full() {
     let mut world = World::new();
     let holders = ["pr-7", "pr-9"].map(|name| StageName::new(name).expect("a name")).to_vec();

@@ -23,7 +23,7 @@ async fn running(s: &AwsWorld, stage: &str) -> BTreeSet<String> {
     digests
 }
 
-async fn says(s: &AwsWorld, text: &str) -> u64 {
+fn says(s: &AwsWorld, text: &str) -> u64 {
     s.w.github.comment(&s.w.repo, s.w.pull, "adam", text).expect("a comment")
 }
 
@@ -49,13 +49,13 @@ async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel
 
     // Back to the first, without a build.
     let builds = s.estate().await.images.len();
-    says(&s, "/rollback").await;
+    says(&s, "/rollback");
     s.w.comment_says(&format!("is live · `{}`", one.short())).await;
     assert_eq!(s.ask().await, (200, "one".into()));
     assert_eq!(running(&s, "pr-1").await, first, "the digest that ran then");
 
     // Onto another stage, and once more the same.
-    says(&s, "/promote pr-1 staging").await;
+    says(&s, "/promote pr-1 staging");
     let answer = answer_says(&s, "The same as on pr-1").await;
     let digest = first.first().expect("one digest");
     assert!(answer.contains(&digest[..19]), "{answer}");
@@ -69,7 +69,7 @@ async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel
     // A rollout that would never end is stopped, and what served serves.
     let stuck = s.w.push("three stuck");
     s.w.step_began(5, "start:").await;
-    says(&s, "/cancel").await;
+    says(&s, "/cancel");
     let answer = answer_says(&s, "Led back by").await;
     assert!(answer.contains("stopped during start:web") && answer.contains(one.short()), "{answer}");
     assert_eq!(s.ask().await, (200, "one".into()));
@@ -82,7 +82,7 @@ async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel
     assert_eq!(running(&s, "staging").await, first);
     let held: Vec<String> = s.estate().await.images;
     assert!(held.iter().any(|tag| tag.contains(":s-staging-")), "{held:#?}");
-    says(&s, "/destroy staging").await;
+    says(&s, "/destroy staging");
     s.w.until("nothing of it is left", async || s.estate().await.lines().is_empty()).await;
     s.finish().await;
 }

@@ -1,7 +1,7 @@
 //! The crash matrix: for every effect of every scenario, the process dies before it, dies after it,
 //! or does it twice. The world ends the same.
 
-use greenroom::model::{CommitSha, PullNumber};
+use greenroom::model::{CommitSha, Permission, PullNumber};
 use greenroom::port::Phase;
 use greenroom::sandbox::{FileChange, Mishap};
 
@@ -19,12 +19,15 @@ enum Story {
     Closes,
     Reopens,
     PushesToProd,
+    CommandsProd,
+    Cancels,
 }
 
 impl Story {
     /// Answers the commit that is live when the fuse is lit, where there is one.
     async fn before(self, w: &World) -> Option<CommitSha> {
         let mut first = None;
+        w.github.set_permission(&w.repo, "adam", Permission::Admin);
         if !matches!(self, Self::Opens | Self::PushesToProd) {
             first = Some(w.open("topic", "2").1);
             w.settle().await;
@@ -68,6 +71,23 @@ impl Story {
                 None
             }
             Self::PushesToProd => Some(w.push("main", "5")),
+            Self::CommandsProd => {
+                w.says("adam", PullNumber(1), "/deploy prod\n/lock prod \"a look\"\n/status prod");
+                None
+            }
+            Self::Cancels => {
+                let sha =
+                    w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Go on").expect("a commit");
+                w.builder.mishap("web", Some(&sha), Mishap::Slow(100_000));
+                w.github.push_to(&w.repo, "topic", &sha).expect("a push");
+                w.github.deliveries_settled().await;
+                for _ in 0..20 {
+                    let _ = w.engine.tick().await;
+                    w.clock.advance(500);
+                }
+                w.says("adam", PullNumber(1), "/cancel");
+                Some(sha)
+            }
         };
         w.github.deliveries_settled().await;
         head
@@ -176,4 +196,6 @@ stories! {
     a_pull_request_closes: Story::Closes;
     a_pull_request_reopens: Story::Reopens;
     a_push_to_prod_is_rolled_out: Story::PushesToProd;
+    a_commit_is_commanded_to_prod: Story::CommandsProd;
+    a_deploy_is_cancelled: Story::Cancels;
 }

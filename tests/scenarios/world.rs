@@ -314,10 +314,12 @@ impl World {
             let comments = self.github.comments(&self.repo, *number);
             lines.push(format!("#{number} has {} comment(s)", comments.len()));
             lines.extend(comments.iter().filter_map(|comment| state_of(&comment.body)));
-            lines.extend(self.answers(*number));
-            for comment in comments {
-                lines.extend(self.reactions(comment.id).iter().map(|content| format!("a reaction: {content}")));
-            }
+            // How long it took, and how far something was when it was stopped, depends on the crash.
+            let labels =
+                |answer: String| answer.lines().filter(|line| line.starts_with("**")).map(label).collect::<Vec<_>>();
+            lines.extend(self.answers(*number).into_iter().flat_map(labels));
+            let last = |id| self.reactions(id).pop();
+            lines.extend(comments.iter().filter_map(|comment| Some(format!("reaction {}", last(comment.id)?))));
         }
         let mut deployments = self.deployments();
         deployments.retain(|line| !line.ends_with("inactive"));
@@ -345,6 +347,11 @@ impl World {
 
 fn settings_of(github: &Sandbox) -> EngineSettings {
     EngineSettings { app_id: github.app_id(), ..EngineSettings::default() }
+}
+
+/// `**Done:** `/cancel``
+fn label(line: &str) -> String {
+    line.match_indices('`').nth(1).map_or(line, |(end, _)| &line[..=end]).to_owned()
 }
 
 /// A stage's own comment, and no answer to somebody's.
