@@ -37,6 +37,17 @@ fn the_keys_are_those_of_the_configuration() {
     is_printed_by("keys", &["schema", "--table"]);
 }
 
+#[test]
+fn the_commands_are_all_that_are_understood() {
+    use greenroom::model::Verb;
+    let row = |verb: Verb| {
+        let command = format!("/{verb} {}", verb.syntax());
+        format!("| `{}` | {} |", command.trim_end(), verb.meaning())
+    };
+    let expected: Vec<String> = Verb::ALL.into_iter().map(row).collect();
+    assert_eq!(part("commands").lines().skip(2).collect::<Vec<_>>(), expected);
+}
+
 /// One row for the commands that are for the same people.
 #[test]
 fn who_may_command_is_what_the_policy_says() {
