@@ -135,6 +135,7 @@ pub(super) fn release(spec: &StageSpec) -> Release {
         digest: spec.digest.clone(),
         artifacts: spec.services.iter().map(|service| (service.name.clone(), artifact("a"))).collect(),
         at: Timestamp(0),
+        only: Vec::new(),
     }
 }
 

@@ -49,7 +49,7 @@ pub use bind::bind;
 pub use history::roll_back;
 pub use hold::{hold, is_live};
 pub use next::{Next, Standing, finish_uninterruptible, next};
-pub use plan::{Present, is_settled, plan};
+pub use plan::{Present, is_release_of, is_settled, plan};
 pub use resolve::resolve;
 pub use route::{Intent, Sighting, route};
 pub use sweep::{Finding, sweep};

@@ -57,11 +57,12 @@ pub fn is_settled(spec: &StageSpec, present: &Present<'_>) -> bool {
 }
 
 /// Whether the release is what the goal asks for: the commit, its configuration, its artifacts where
-/// they are given, and made since the restart that was asked for.
-fn is_release_of(release: &Release, spec: &StageSpec) -> bool {
+/// they are given, no fewer services, and made since the restart that was asked for.
+pub fn is_release_of(release: &Release, spec: &StageSpec) -> bool {
     let editions = spec.services.iter().filter_map(|service| service.edition);
     release.sha == spec.sha
         && release.digest == spec.digest
+        && (release.only.is_empty() || release.only == spec.only)
         && editions.max().is_none_or(|edition| release.generation >= edition)
         && spec.pinned.as_ref().is_none_or(|pinned| pinned.artifacts == release.artifacts)
 }

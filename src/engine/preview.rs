@@ -104,6 +104,10 @@ impl Engine {
 
     async fn changed(&self, record: &StageRecord, release: Option<&Release>, wanted: &Wanted) -> PortResult<Changed> {
         let (Some(release), Wanted::Live(spec)) = (release, wanted) else { return Ok(Changed::Everything) };
+        // Services that were left out then have changes of before that commit.
+        if !release.only.is_empty() {
+            return Ok(Changed::Everything);
+        }
         if release.sha == spec.sha {
             return Ok(Changed::Files(Vec::new()));
         }

@@ -327,6 +327,7 @@ fn release_of(run: &Run, spec: &StageSpec, before: Option<&Release>, now: Timest
         sha: spec.sha.clone(),
         digest: spec.digest.clone(),
         artifacts: made.collect(),
+        only: spec.only.clone(),
         at: now,
     }
 }

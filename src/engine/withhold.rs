@@ -2,8 +2,8 @@
 //! somebody asked and is shut now.
 
 use super::Engine;
-use crate::decide::hold;
-use crate::model::{Asked, Release, StageRecord, StageSpec, StageStatus, Verb, Wake, Wanted, Withholding};
+use crate::decide::{hold, is_release_of};
+use crate::model::{Asked, StageRecord, StageStatus, Verb, Wake, Wanted, Withholding};
 use crate::port::PortResult;
 
 impl Engine {
@@ -16,7 +16,7 @@ impl Engine {
         // Locks and second looks are about what changes: what runs already is healed all the same.
         let newest = self.ports.store.releases(&record.id, 1).await?.into_iter().next();
         if let (Wanted::Live(spec), Some(release)) = (wanted, &newest)
-            && is_what_ran(spec, release)
+            && is_release_of(release, spec)
         {
             return Ok(None);
         }
@@ -47,9 +47,4 @@ fn second_look(record: &StageRecord) -> Option<&Asked> {
     // is cancelled must end.
     let is_judged = !matches!(asked.verb, Verb::Approve | Verb::Cancel);
     (is_judged && asked.generation == record.generation).then_some(asked)
-}
-
-fn is_what_ran(spec: &StageSpec, release: &Release) -> bool {
-    let restarts = spec.services.iter().any(|service| service.edition.is_some_and(|at| release.generation < at));
-    release.sha == spec.sha && release.digest == spec.digest && !restarts
 }

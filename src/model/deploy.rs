@@ -47,5 +47,9 @@ pub struct Release {
     /// Digest of the resolved configuration.
     pub digest: String,
     pub artifacts: BTreeMap<ServiceName, Artifact>,
+    /// Only these services were brought to the commit, the others run what they ran before; empty
+    /// means all of them.
+    #[serde(default)]
+    pub only: Vec<ServiceName>,
     pub at: Timestamp,
 }

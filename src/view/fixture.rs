@@ -246,6 +246,7 @@ impl World {
                 digest: "d".into(),
                 artifacts: ["web", "api", "worker"].map(|name| (service(name), artifact())).into(),
                 at: at(second),
+                only: Vec::new(),
             });
         }
     }

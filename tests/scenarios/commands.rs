@@ -90,7 +90,9 @@ async fn deploy_of_one_service_leaves_the_others_as_they_run() {
     let head = w.write("topic", "jobs", "3");
     w.settle().await;
     w.hears("mia", pull, "/deploy staging worker").await;
-    assert_eq!((w.serving("staging", "web"), w.serving("staging", "worker")), (Some(first), Some(head)));
+    assert_eq!((w.serving("staging", "web"), w.serving("staging", "worker")), (Some(first), Some(head.clone())));
+    w.hears("mia", pull, "/deploy staging").await;
+    assert_eq!(w.serving("staging", "web"), Some(head), "what was left out is caught up with");
 }
 
 #[tokio::test]

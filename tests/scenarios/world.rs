@@ -349,7 +349,7 @@ fn settings_of(github: &Sandbox) -> EngineSettings {
     EngineSettings { app_id: github.app_id(), ..EngineSettings::default() }
 }
 
-/// `**Done:** `/cancel``
+/// The beginning of an answer: how it ended, and the command.
 fn label(line: &str) -> String {
     line.match_indices('`').nth(1).map_or(line, |(end, _)| &line[..=end]).to_owned()
 }

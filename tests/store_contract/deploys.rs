@@ -98,6 +98,7 @@ pub(crate) async fn the_end_of_a_deploy_is_one_write(place: Place) -> PortResult
         digest: "d".to_owned(),
         artifacts: BTreeMap::new(),
         at: Timestamp(8000),
+        only: Vec::new(),
     };
     let nowhere = DeployId(999_999);
     let refused =

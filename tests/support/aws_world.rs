@@ -11,8 +11,8 @@ use greenroom::aws::{AwsCloud, AwsSettings, NatGateways, OutboundProxy, PreviewC
 use greenroom::engine::{Engine, EngineSettings, Ports};
 use greenroom::github::{GitHub, GitHubSettings};
 use greenroom::model::{
-    Artifact, CommitSha, Output, PullNumber, RepoName, ServiceSpec, StageId, StageName, StageRecord, StageStatus,
-    Timestamp,
+    Artifact, CommitSha, Output, PullNumber, RepoName, ServiceName, ServiceSpec, StageId, StageName, StageRecord,
+    StageStatus, Timestamp,
 };
 use greenroom::port::{BuildJob, Builder, Clock, Cloud, PortResult, Progress, Site, Slots, Store, TarballStream};
 use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxSettings, WebhookTarget};
