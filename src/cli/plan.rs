@@ -11,8 +11,8 @@ use super::{ExitStatus, Printer};
 use crate::app::{self, ServerSettings};
 use crate::engine::{Engine, Preview};
 use crate::model::{
-    Action, ChangeKind, Generation, GoneReason, Interruption, Plan as Steps, RepoName, ResourceChange, Runs,
-    SkipReason, StageId, StageName, Step, StepKey, Target, Wanted,
+    Action, ChangeKind, Generation, GoneReason, Interruption, Plan as Steps, RepoName, ResourceChange, Runs, StageId,
+    StageName, Step, StepKey, Target, Wanted,
 };
 
 /// Show what a deploy would do, without doing it.
@@ -149,12 +149,7 @@ fn plan_text(head: &str, plan: &Steps) -> String {
         let _ = writeln!(text, "{}", line.trim_end());
     }
     for skipped in &plan.skipped {
-        let why = match skipped.why {
-            SkipReason::NoPathChanged => "no file of its paths changed",
-            SkipReason::NotAsked => "the goal is about other services",
-            SkipReason::SameVersion => "the same version runs",
-        };
-        let _ = writeln!(text, "      {} stays as it runs: {why}", skipped.service);
+        let _ = writeln!(text, "      {} stays as it runs: {}", skipped.service, skipped.why);
     }
     for service in spec.iter().flat_map(|spec| &spec.services) {
         if let Some(url) = &service.url {

@@ -40,6 +40,17 @@ pub enum SkipReason {
     SameVersion,
 }
 
+impl fmt::Display for SkipReason {
+    /// In words: `no file of its paths changed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPathChanged => "no file of its paths changed",
+            Self::NotAsked => "the goal is about other services",
+            Self::SameVersion => "the same version runs",
+        })
+    }
+}
+
 /// Names a step inside its plan: `build:web`, `remove:3`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

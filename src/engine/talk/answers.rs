@@ -9,8 +9,7 @@ use super::said::Said;
 use crate::decide::gate::{Ask, Caller, offers, stage_of};
 use crate::decide::version_key;
 use crate::model::{
-    Command, Force, Line, LineCount, LockScope, Output, ServiceName, SkipReason, StageId, StageRecord, Target, Verb,
-    Wanted,
+    Command, Force, Line, LineCount, LockScope, Output, ServiceName, StageId, StageRecord, Target, Verb, Wanted,
 };
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout, Site};
 use crate::view::{self, Keep, Told};
@@ -191,12 +190,7 @@ impl Engine {
         };
         let mut lines: Vec<String> = plan.steps.iter().map(|step| step.key.to_string()).collect();
         for skipped in &plan.skipped {
-            let why = match skipped.why {
-                SkipReason::NoPathChanged => "no file of its paths changed",
-                SkipReason::NotAsked => "the goal is about other services",
-                SkipReason::SameVersion => "the same version runs",
-            };
-            lines.push(format!("{} stays as it runs: {why}", skipped.service));
+            lines.push(format!("{} stays as it runs: {}", skipped.service, skipped.why));
         }
         for change in self.changes(&plan).await? {
             lines.push(format!("{:?} {} {}", change.change, change.kind, change.name).to_lowercase());

@@ -122,7 +122,7 @@ impl Engine {
             }
             Some(known) if known.results.iter().any(|result| result.words == words) => {}
             Some(mut known) => {
-                known.results.push(said.result(words));
+                known.results.push(said.result());
                 known.body = Some(said::appended(known.body.as_deref(), &key, &said.part()));
                 known.state = ReceiptState::Due;
                 board.owe_anew(known);
@@ -253,7 +253,7 @@ fn fresh(comment: &CommentEvent, said: &[Said], board: &Board<'_>) -> CommandRec
     let parts: Vec<Receipt> = said.iter().filter(|said| said.told.is_some()).map(Said::part).collect();
     let body = (!parts.is_empty()).then(|| receipt(key.comment, &parts));
     let bond: Option<ReceiptBond> = said.iter().rev().find_map(|said| said.bond.clone());
-    let results: Vec<CommandResult> = said.iter().map(|said| said.result("")).collect();
+    let results: Vec<CommandResult> = said.iter().map(Said::result).collect();
     let reaction = Some(reaction(&results));
     CommandReceipt {
         key,

@@ -54,9 +54,13 @@ impl Said {
         Receipt { command: self.line.clone(), told }
     }
 
-    /// As it is stored.
-    pub(super) fn result(&self, words: &str) -> CommandResult {
-        CommandResult { said: self.line.clone(), verb: self.verb, outcome: self.outcome, words: words.to_owned() }
+    /// As it is stored: with its sentence, where it is one.
+    pub(super) fn result(&self) -> CommandResult {
+        let words = match &self.told {
+            Some(Told::Done(words) | Told::Begun(words) | Told::Failed(words) | Told::Refused(words)) => words.clone(),
+            _ => String::new(),
+        };
+        CommandResult { said: self.line.clone(), verb: self.verb, outcome: self.outcome, words }
     }
 }
 
