@@ -27,12 +27,15 @@ impl Engine {
             return Ok(Some((Withholding::Locked(lock.clone()), wake)));
         }
         let Some(asked) = second_look(record) else { return Ok(None) };
-        // What was refused is not tried again by itself.
-        if let (StageStatus::Withheld { why, .. }, false) = (&record.status, record.is_busy()) {
-            return Ok(Some((why.clone(), Wake::OnBell)));
-        }
-        if !record.is_busy() {
-            return Ok(None);
+        match &record.status {
+            _ if record.is_busy() => {}
+            // What was refused is not tried again by itself.
+            StageStatus::Withheld { why: why @ Withholding::Refused { .. }, .. } => {
+                return Ok(Some((why.clone(), Wake::OnBell)));
+            }
+            // The lock is gone, and it has not begun yet.
+            StageStatus::Withheld { why: Withholding::Locked(_), .. } => {}
+            _ => return Ok(None),
         }
         let project = self.routing(&record.id.repo).await?;
         let refused = self.judge_again(&project, record, everything.as_ref(), asked, 0).await?;

@@ -86,3 +86,22 @@ async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel
     s.w.until("nothing of it is left", async || s.estate().await.lines().is_empty()).await;
     s.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_during_a_stack_operation_on_aws_waits_it_out_and_leaves_nothing() {
+    let mut s = AwsWorld::new().await;
+    s.w.github.set_permission(&s.w.repo, "adam", Permission::Admin);
+    s.w.open("one");
+    s.w.step_began(1, "prepare").await;
+    says(&s, "/cancel");
+    let answer = answer_says(&s, "**Done:**").await;
+    assert!(answer.contains("stopped during") && answer.contains("nothing served before"), "{answer}");
+    assert_eq!(s.estate().await.lines(), Vec::<String>::new(), "what was begun is removed");
+    assert_eq!(s.w.comment().map(|comment| comment.contains("its first deploy was cancelled")), Some(true));
+    let two = s.w.push("two");
+    s.w.live(&two).await;
+    assert_eq!(s.ask().await, (200, "two".into()));
+    s.w.close();
+    s.nothing_is_left().await;
+    s.finish().await;
+}

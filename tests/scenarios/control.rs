@@ -56,6 +56,21 @@ async fn a_lock_is_for_its_owner_is_overruled_with_a_reason_and_ends_with_its_pu
 }
 
 #[tokio::test]
+async fn a_lock_that_comes_before_the_goal_begins_holds_it_until_it_is_gone() {
+    let (w, pull, sha) = shop().await;
+    w.hears("mia", pull, "/deploy staging").await;
+    let pushed = w.push("staging", "4");
+    w.settle().await;
+    assert_eq!(w.serving("staging", "web"), Some(pushed.clone()));
+    w.says("mia", pull, "/deploy staging");
+    w.says("adam", pull, "/lock staging \"not now\"");
+    w.settle().await;
+    assert_eq!(w.serving("staging", "web"), Some(pushed));
+    w.hears("adam", pull, "/unlock staging").await;
+    assert_eq!(w.serving("staging", "web"), Some(sha), "then it goes on: {}", w.answer(pull));
+}
+
+#[tokio::test]
 async fn a_lock_is_handed_over() {
     let (w, pull, _) = shop().await;
     w.hears("mia", pull, "/deploy staging\n/lock staging \"demo\" to=@adam").await;
