@@ -204,6 +204,12 @@ impl<'a> Board<'a> {
     }
 
     fn follow(&mut self, name: StageName, subject: Subject, target: Target, seen: &Sighting) {
+        // What somebody asked for in this very drain keeps a generation of its own, and with it an end.
+        let is_asked =
+            |record: &StageRecord| record.asked.as_ref().is_some_and(|by| by.generation == record.generation);
+        if self.stage(&name).is_some_and(is_asked) {
+            self.changed.remove(&name);
+        }
         self.raise(&name);
         if let Some(record) = self.stages.iter_mut().find(|record| record.id.name == name) {
             record.subject = subject;

@@ -71,6 +71,21 @@ async fn a_lock_that_comes_before_the_goal_begins_holds_it_until_it_is_gone() {
 }
 
 #[tokio::test]
+async fn a_push_right_behind_a_command_takes_its_place_and_the_command_is_told_so() {
+    let (w, pull, _) = shop().await;
+    w.hears("mia", pull, "/deploy staging").await;
+    w.github.set_delivery_mode(greenroom::sandbox::DeliveryMode::Hold);
+    let comment = w.says("mia", pull, "/redeploy staging");
+    let pushed = w.push("staging", "4");
+    w.github.set_delivery_mode(greenroom::sandbox::DeliveryMode::Send);
+    w.github.release_deliveries(greenroom::sandbox::Order::AsHappened);
+    w.settle().await;
+    assert_eq!(w.serving("staging", "web"), Some(pushed));
+    assert!(w.answer(pull).contains("a newer goal took the place"), "{}", w.answer(pull));
+    assert_eq!(w.reactions(comment).last().map(String::as_str), Some("-1"));
+}
+
+#[tokio::test]
 async fn a_lock_is_handed_over() {
     let (w, pull, _) = shop().await;
     w.hears("mia", pull, "/deploy staging\n/lock staging \"demo\" to=@adam").await;
