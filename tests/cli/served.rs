@@ -108,6 +108,7 @@ async fn what_is_planned_is_what_is_done() {
         ".services[].build_millis" => 0, ".services[].deploy_millis" => 0, ".services[].health_millis" => 0,
     }, @r#"
     {
+      "approve": null,
       "commands": [],
       "expires": null,
       "failure": null,
@@ -146,7 +147,8 @@ async fn what_is_planned_is_what_is_done() {
       "superseded_by": null,
       "times": "[times]",
       "url": "http://staging.localhost[port]",
-      "waiting": null
+      "waiting": null,
+      "withheld": null
     }
     "#);
     assert_eq!(world.run("destroy staging --repo acme/shop --yes").await.code, 0);
