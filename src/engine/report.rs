@@ -19,6 +19,8 @@ const HISTORY: u32 = 6;
 const FIRST_WORD_MILLIS: i64 = 1_500;
 /// The mark of a surface that GitHub would not take.
 const REFUSED: &str = "refused";
+/// The mark of a surface that may be on GitHub, with what words is not known.
+const BEGUN: &str = "begun";
 /// After this it is offered again: the permission may have been granted since.
 const REFUSED_MILLIS: i64 = 3_600_000;
 
@@ -54,6 +56,11 @@ impl Engine {
                 Due::Now => {}
             }
             self.keep_lease(held).await?;
+            if before.is_none() && stays_behind(&item) {
+                // On disk before it is on GitHub: whoever comes after a crash knows that it may be there.
+                let intent = SurfaceRecord { key: item.key.clone(), external: None, hash: BEGUN.into(), at: now };
+                self.ports.store.save_surfaces(held, id, vec![intent]).await?;
+            }
             let external = before.and_then(|surface| surface.external.as_ref());
             match self.show(&shown, &item, external, &written).await {
                 Ok(Publication::Done(external)) => {
@@ -171,6 +178,11 @@ impl Engine {
             Content::Removal => forge.remove_environment(repo, name).await.map(|()| Publication::Done(None)),
         }
     }
+}
+
+/// Whether it must be corrected or taken away when the stage goes.
+fn stays_behind(item: &Item) -> bool {
+    matches!(item.content, Content::Comment { .. } | Content::Deployment { .. })
 }
 
 enum Due {

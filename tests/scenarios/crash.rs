@@ -171,6 +171,40 @@ async fn matrix(story: Story, database: &Database) {
     }
 }
 
+#[tokio::test]
+async fn whatever_it_died_at_a_stage_that_is_closed_meanwhile_says_so_and_leaves_no_environment() {
+    for at in 1.. {
+        let mut w = World::new().await;
+        let fuse = Fuse::new(at, Point::After);
+        w.burn(&fuse);
+        let (pull, _) = w.open("topic", "2");
+        w.github.deliveries_settled().await;
+        let mut idle = 0;
+        while !fuse.is_blown() && idle < 40 {
+            match w.engine.tick().await {
+                Ok(true) => idle = 0,
+                _ => {
+                    idle += 1;
+                    w.clock.advance(1_000);
+                }
+            }
+        }
+        let died = fuse.is_blown();
+        w.github.close_pull(&w.repo, pull).expect("it closes");
+        w.restart();
+        w.clock.advance(61_000);
+        w.settle().await;
+        for comment in w.github.comments(&w.repo, pull) {
+            assert!(comment.body.contains("is gone"), "effect {at}: {}", comment.body);
+        }
+        assert_eq!((w.environments(), w.cloud.world()), (Vec::new(), Vec::new()), "effect {at}");
+        if !died {
+            assert!(at > 20, "{at} effects are too few");
+            return;
+        }
+    }
+}
+
 /// One test a story and database, so that they run beside each other.
 macro_rules! stories {
     ($($name:ident: $story:expr;)*) => {
