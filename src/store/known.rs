@@ -230,7 +230,7 @@ mod tests {
     use rand::{RngExt, SeedableRng, rngs::SmallRng};
     use sqlx::Connection;
 
-    use super::super::{inbox, sqlite, writer};
+    use super::super::{inbox, migrations, sqlite, writer};
     use super::*;
 
     fn delivery(id: u32, body: u32) -> DeliveryRow {
@@ -272,7 +272,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = sqlite::options(&format!("sqlite://{}/known.db", folder.path().display())).unwrap();
         let mut connection = writer::connect(&options, &sqlite::DIALECT).await.unwrap();
-        sqlite::DIALECT.migrator.run(&mut connection).await.unwrap();
+        migrations::migrator(sqlite::DIALECT.migrations).run(&mut connection).await.unwrap();
         let mut random = SmallRng::seed_from_u64(7);
         let mut writers = [None, None];
         let (mut plain, mut duplicates, mut moved) = (Plain::default(), 0, 0);

@@ -16,6 +16,7 @@ mod known;
 mod lanes;
 mod ledger;
 mod locks;
+mod migrations;
 mod postgres;
 mod read;
 mod receipt;
@@ -91,7 +92,7 @@ struct Dialect {
     readers: u32,
     /// Whether a connection that was idle may have been lost, so that it is asked before use.
     test_readers: bool,
-    migrator: &'static sqlx::migrate::Migrator,
+    migrations: &'static [migrations::Step],
     /// What to look at when it cannot be opened.
     advice: &'static str,
 }
@@ -132,7 +133,7 @@ async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenErro
     let (dialect, options) = address(url)?;
     let connect = |source| OpenError::Connect { backend: dialect.name, advice: dialect.advice, source };
     let mut connection = writer::connect(&options, dialect).await.map_err(connect)?;
-    dialect.migrator.run(&mut connection).await.map_err(OpenError::Migrate)?;
+    migrations::migrator(dialect.migrations).run(&mut connection).await.map_err(OpenError::Migrate)?;
     if let (Company::NoneOnSqlite, Some(free)) = (company, dialect.free_lanes) {
         connection.execute(free).await.map_err(connect)?;
     }

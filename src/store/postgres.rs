@@ -6,9 +6,8 @@
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
 
+use super::migrations::steps;
 use super::{Dedupe, Dialect, OpenError};
-
-static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 pub(super) static DIALECT: Dialect = Dialect {
     name: "PostgreSQL",
@@ -25,7 +24,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     on_write: &[],
     readers: 4,
     test_readers: true,
-    migrator: &MIGRATOR,
+    migrations: steps!("postgres"),
     advice: "is the server running, and are host, user, password and database in GREENROOM_DATABASE_URL right?",
 };
 

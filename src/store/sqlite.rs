@@ -5,9 +5,8 @@
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
 
+use super::migrations::steps;
 use super::{Dedupe, Dialect, OpenError};
-
-static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 pub(super) static DIALECT: Dialect = Dialect {
     name: "SQLite",
@@ -36,7 +35,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     ],
     readers: 4,
     test_readers: false,
-    migrator: &MIGRATOR,
+    migrations: steps!("sqlite"),
     advice: "does its folder exist, and may this user write there?",
 };
 
