@@ -117,6 +117,7 @@ impl HttpConnector for PacedConnector {
             }
             if let Some(Operation(operation)) = request.extension::<Operation>() {
                 calls.count(operation);
+                tracing::debug!(operation, "calls AWS");
             }
             inner.call(request).await
         })

@@ -4,6 +4,7 @@
 use crate::edge::{Edge, Targets};
 use crate::ministack::{Containers, MiniStack};
 use serde_json::Value;
+use std::io::Write as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_on_aws_is_measured_and_redeploying_it_unchanged_changes_nothing() {
@@ -21,6 +22,8 @@ async fn a_preview_on_aws_is_measured_and_redeploying_it_unchanged_changes_nothi
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "it ended with {}: {errors}\n{}", output.status, aws.log());
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let figures = ["preview", "update", "unchanged", "broken", "teardown", "marks"].map(|part| &report[part]);
+    writeln!(std::io::stderr(), "{figures:#?}").expect("somebody reads it");
     for round in ["preview", "update", "broken", "teardown"] {
         let figure = |name: &str| report[round][name].as_f64().unwrap_or_default();
         assert!(figure("seconds") > 0.0 && figure("calls") > 0.0 && figure("writes") > 0.0, "{round} in {report:#}");

@@ -126,9 +126,8 @@ fn reason_or(deployment: &Deployment, otherwise: &str) -> String {
 /// happened yet, often for as long as a fast start takes, and ever less often after that.
 pub(super) fn again_millis(polls: u32) -> i64 {
     match polls {
-        0 => 1_100,
-        1 => 500,
-        2..=4 => 450,
+        0 => 1_600,
+        1..=4 => 450,
         5..=9 => 700,
         10..=20 => 1_500,
         _ => 2_500,

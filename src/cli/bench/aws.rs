@@ -18,14 +18,14 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use super::aws_calls::{Calls, is_write, read};
+use super::aws_calls::{Calls, Diary, LOG, is_write, read};
 use super::aws_shop;
 use super::child::Measured;
 use super::figures::{Mark, build, marks, ratio};
 use crate::app::{SystemClock, chance_id, chance_secret};
 use crate::cli::{ExitStatus, Printer, follow};
 use crate::model::{
-    Deploy, DeployId, PullNumber, RepoName, StageId, StageName, StageRecord, StageStatus, StepKey, StepState, Target,
+    Deploy, PullNumber, RepoName, StageId, StageName, StageRecord, StageStatus, StepKey, StepState, Target,
 };
 use crate::port::Store;
 use crate::sandbox::{FileChange, Sandbox, SandboxSettings, WebhookTarget};
@@ -84,10 +84,16 @@ struct Round {
     writes: u64,
     /// Of all, those that are neither about images nor about who we are.
     calls_besides_images: u64,
-    /// Of all, those from the start of the new version to its check at the public address; `None`
-    /// where nothing was started.
-    rollout_calls: Option<u64>,
+    /// `None` where nothing became live.
+    rollout: Option<Rollout>,
     calls_by_operation: Calls,
+}
+
+/// From `RegisterTaskDefinition` until the public address of the new version was checked.
+#[derive(Serialize)]
+struct Rollout {
+    seconds: f64,
+    calls: usize,
 }
 
 struct Stand {
@@ -96,6 +102,7 @@ struct Stand {
     door: SocketAddr,
     repo: RepoName,
     stage: StageId,
+    diary: Diary,
     _server: Measured,
 }
 
@@ -123,13 +130,10 @@ impl AwsBench {
         let is_gone = |status: &StageStatus| matches!(status, StageStatus::Gone { .. });
         let teardown = stand.round(async || stand.close(), is_gone).await?;
         let seconds_of = |round: &Round| round.step_seconds.get("start:web").copied().unwrap_or(round.seconds);
+        let rollout = update.rollout.as_ref().context("the update started nothing")?;
         let marks = vec![
-            Mark::at_most("seconds of an image-only rollout", MARK_ROLLOUT_SECONDS, seconds_of(&update)),
-            Mark::at_most(
-                "calls of an image-only rollout",
-                MARK_ROLLOUT_CALLS,
-                figure(update.rollout_calls.unwrap_or(u64::MAX)),
-            ),
+            Mark::at_most("seconds of an image-only rollout", MARK_ROLLOUT_SECONDS, rollout.seconds),
+            Mark::at_most("calls of an image-only rollout", MARK_ROLLOUT_CALLS, figure(u64::try_from(rollout.calls)?)),
             Mark::at_most("calls of an unchanged deploy", MARK_UNCHANGED_CALLS, figure(unchanged.calls)),
             Mark::at_most("writes of an unchanged deploy", MARK_UNCHANGED_WRITES, figure(unchanged.writes)),
             Mark::at_most("seconds until a broken image is named", MARK_BROKEN_SECONDS, seconds_of(&broken)),
@@ -145,11 +149,12 @@ impl AwsBench {
         let repo = github.create_repo(&name, aws_shop::files(&self.busybox, &self.zone)?)?;
         let secret = chance_secret();
         let database = format!("sqlite://{}", folder.join("greenroom.db").display());
-        let (server, door) = self.server(folder, &database, &github, &secret)?;
+        let diary = Diary::default();
+        let (server, door) = self.server(folder, &database, &github, &secret, &diary)?;
         github.set_webhook(WebhookTarget { url: format!("http://{door}/webhook"), secret });
         let store = store::open(&database).await?;
         let stage = StageId { repo: repo.clone(), name: StageName::new("pr-1")? };
-        Ok(Stand { github, store, door, repo, stage, _server: server })
+        Ok(Stand { github, store, door, repo, stage, diary, _server: server })
     }
 
     fn server(
@@ -158,10 +163,11 @@ impl AwsBench {
         database: &str,
         github: &Sandbox,
         secret: &SecretString,
+        diary: &Diary,
     ) -> anyhow::Result<(Measured, SocketAddr)> {
         let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
         command
-            .args(["serve", "--target", "aws", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .args(["serve", "--target", "aws", "--listen", "127.0.0.1:0", "--log", LOG, "--log-format", "json"])
             .args(["--github-api-url", github.api_url(), "--github-app-id", &github.app_id().to_string()])
             .arg("--data")
             .arg(folder.join("data"))
@@ -193,36 +199,9 @@ impl AwsBench {
                 break door.parse().context("the server's address cannot be read")?;
             }
         };
-        // What it warns of belongs to whoever looks at the figures.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::stderr()));
+        let diary = diary.clone();
+        std::thread::spawn(move || diary.keep(said));
         Ok((server, door))
-    }
-}
-
-/// The calls of a rollout, by looking again and again.
-#[derive(Default)]
-struct Rollout {
-    /// All calls when it had not begun.
-    before: Option<u64>,
-    /// All calls when its check had passed.
-    after: Option<u64>,
-}
-
-impl Rollout {
-    async fn look(&mut self, stand: &Stand, known: Option<DeployId>) -> anyhow::Result<()> {
-        let now = read(stand.door)?.values().sum();
-        let Some(deploy) = stand.newest().await?.filter(|deploy| Some(deploy.id) != known) else { return Ok(()) };
-        let log = stand.store.log(deploy.id).await?;
-        if matches!(log.state(&StepKey("start:web".into())), StepState::Untouched) {
-            self.before = Some(now);
-        } else if self.after.is_none() && log.output(&StepKey("check:web".into())).is_some() {
-            self.after = Some(now);
-        }
-        Ok(())
-    }
-
-    fn calls(&self) -> Option<u64> {
-        Some(self.after?.saturating_sub(self.before?))
     }
 }
 
@@ -259,7 +238,6 @@ impl Stand {
         is_end: impl Fn(&StageStatus) -> bool,
     ) -> anyhow::Result<Round> {
         let before = read(self.door)?;
-        let mut rollout = Rollout::default();
         let newest_before = self.newest().await?.map(|deploy| deploy.id);
         let known = self.record().await?;
         let generation = known.as_ref().map(|record| record.generation);
@@ -277,16 +255,15 @@ impl Stand {
             if let Some(record) = new {
                 break record;
             }
-            rollout.look(self, newest_before).await?;
             self.must_not_have_ended(generation, &is_end, begun).await?;
             tokio::time::sleep(LOOK).await;
         };
         let seconds = begun.elapsed().as_secs_f64();
         anyhow::ensure!(record.id == self.stage, "another stage");
         let newest = self.newest().await?.filter(|deploy| Some(deploy.id) != newest_before);
-        let step_seconds = match newest {
-            Some(deploy) => self.step_seconds(&deploy).await?,
-            None => BTreeMap::new(),
+        let (step_seconds, rollout) = match newest {
+            Some(deploy) => (self.step_seconds(&deploy).await?, self.rollout(&deploy).await?),
+            None => (BTreeMap::new(), None),
         };
         let mut calls_by_operation = read(self.door)?;
         for (operation, count) in before {
@@ -301,7 +278,7 @@ impl Stand {
             step_seconds,
             calls: sum(&|_| true),
             writes: sum(&is_write),
-            rollout_calls: rollout.calls(),
+            rollout,
             calls_besides_images: sum(&|name| !name.starts_with("ecr:") && !name.starts_with("sts:")),
             calls_by_operation,
         })
@@ -341,6 +318,15 @@ impl Stand {
         Ok(self.store.deploys(&self.stage, 1).await?.into_iter().next())
     }
 
+    async fn rollout(&self, deploy: &Deploy) -> anyhow::Result<Option<Rollout>> {
+        let log = self.store.log(deploy.id).await?;
+        let StepState::Done { at: end, .. } = log.state(&StepKey("check:web".into())) else { return Ok(None) };
+        let calls = self.diary.from_last("ecs:RegisterTaskDefinition", deploy.started_at, end);
+        let Some((begin, _)) = calls.first() else { return Ok(None) };
+        let seconds = ratio(u64::try_from(end.since(*begin)).unwrap_or(0), 1000);
+        Ok(Some(Rollout { seconds, calls: calls.len() }))
+    }
+
     async fn step_seconds(&self, deploy: &Deploy) -> anyhow::Result<BTreeMap<String, f64>> {
         let log = self.store.log(deploy.id).await?;
         let seconds = deploy.plan.steps.iter().filter_map(|step| {
@@ -373,8 +359,8 @@ fn human(report: &Report) -> String {
             "  {name}: {:.1} s, {} calls, {} of them writes, {} besides images",
             round.seconds, round.calls, round.writes, round.calls_besides_images
         );
-        if let Some(calls) = round.rollout_calls {
-            let _ = writeln!(text, "    from start to check: {calls} calls");
+        if let Some(Rollout { seconds, calls }) = &round.rollout {
+            let _ = writeln!(text, "    from RegisterTaskDefinition to the check: {seconds:.2} s, {calls} calls");
         }
         for (step, seconds) in &round.step_seconds {
             let _ = writeln!(text, "    {step}: {seconds:.1} s");
