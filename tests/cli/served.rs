@@ -313,7 +313,8 @@ async fn what_goes_wrong_is_told_with_its_exit_code() {
     ");
     let said = world.run("deploy pr-7 --repo acme/shop --pr 7 --timeout 3s").await;
     let told: Vec<&str> = said.all().lines().collect();
-    assert_eq!(told[..2], ["--- stderr", "the server is stuck and tries again (1): see its log"]);
+    // The stage may have been seen waiting before the server's first try.
+    assert!(told.contains(&"the server is stuck and tries again (1): see its log"), "{told:?}");
     assert_eq!(told[told.len() - 2..], ["not done after [time]; the work goes on", "--- exit 3"]);
     world.stop().await;
 }

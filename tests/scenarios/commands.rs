@@ -269,8 +269,6 @@ async fn cancel_stops_a_build_and_leads_back_to_what_served() {
 #[tokio::test]
 async fn cancel_of_a_rollout_leads_every_service_back() {
     let (w, pull, first) = shop().await;
-    let config = SHOP.to_owned();
-    assert!(!config.is_empty());
     let head = w
         .github
         .commit(&w.repo, "topic", [greenroom::sandbox::FileChange::write("app", "3")], "Go on")
@@ -285,6 +283,27 @@ async fn cancel_of_a_rollout_leads_every_service_back() {
         [format!("pr-1/web serves {}", first.short()), format!("pr-1/worker serves {}", first.short())],
         "nothing is left beside it"
     );
+}
+
+#[tokio::test]
+async fn cancel_while_the_new_version_has_the_traffic_and_is_on_trial_leads_back() {
+    let (w, pull, first) = shop().await;
+    let change = greenroom::sandbox::FileChange::write("app", "3");
+    let head = w.github.commit(&w.repo, "topic", [change], "Go on").expect("a commit");
+    w.cloud.mishap(Phase::Check, "web", Some(&head), Mishap::Slow(100_000));
+    w.github.push_to(&w.repo, "topic", &head).expect("a push");
+    w.runs(40).await;
+    assert_eq!(w.serving("pr-1", "web"), Some(head.clone()), "the traffic is there already");
+    let comment = w.hears("wes", pull, "/cancel").await;
+    assert_eq!(w.serving("pr-1", "web"), Some(first.clone()));
+    assert_eq!(w.stage("pr-1").await.status, StageStatus::Live { sha: first.clone() });
+    let answer = w.answer(pull);
+    for told in ["stopped during", "check:web", first.short()] {
+        assert!(answer.contains(told), "{told:?} is missing from {answer}");
+    }
+    assert_eq!(w.reactions(comment).last().map(String::as_str), Some("+1"));
+    let nothing_else = [format!("pr-1/web serves {}", first.short()), format!("pr-1/worker serves {}", first.short())];
+    assert_eq!(w.cloud.world(), nothing_else);
 }
 
 #[tokio::test]

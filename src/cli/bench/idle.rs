@@ -52,6 +52,9 @@ impl Idle {
             .env("GREENROOM_DATABASE_URL", format!("sqlite://{}", folder.path().join("greenroom.db").display()))
             .env("GREENROOM_WEBHOOK_SECRET", chance_secret().expose_secret())
             .env("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret())
+            // A server that works has a region; without one it would look for its machine's own.
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start this program once more")?;
