@@ -321,7 +321,7 @@ impl Stand {
     async fn rollout(&self, deploy: &Deploy) -> anyhow::Result<Option<Rollout>> {
         let log = self.store.log(deploy.id).await?;
         let StepState::Done { at: end, .. } = log.state(&StepKey("check:web".into())) else { return Ok(None) };
-        let calls = self.diary.from_last("ecs:RegisterTaskDefinition", deploy.started_at, end);
+        let calls = self.diary.since_last("ecs:RegisterTaskDefinition", deploy.started_at, end);
         let Some((begin, _)) = calls.first() else { return Ok(None) };
         let seconds = ratio(u64::try_from(end.since(*begin)).unwrap_or(0), 1000);
         Ok(Some(Rollout { seconds, calls: calls.len() }))

@@ -59,7 +59,7 @@ impl Diary {
 
     /// The calls up to `end` from the last of this operation on, which is at `begin` at the earliest;
     /// empty without one.
-    pub(super) fn from_last(&self, operation: &str, begin: Timestamp, end: Timestamp) -> Vec<(Timestamp, String)> {
+    pub(super) fn since_last(&self, operation: &str, begin: Timestamp, end: Timestamp) -> Vec<(Timestamp, String)> {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let within: Vec<_> = calls.iter().filter(|(at, _)| (begin..=end).contains(at)).cloned().collect();
         let last = within.iter().rposition(|(_, name)| name == operation);
@@ -88,7 +88,7 @@ mod tests {
         let diary = Diary::default();
         diary.keep(log.as_bytes());
         let names = |operation: &str, begin: i64, end: i64| {
-            let calls = diary.from_last(operation, Timestamp(begin), Timestamp(end));
+            let calls = diary.since_last(operation, Timestamp(begin), Timestamp(end));
             calls.into_iter().map(|(at, name)| (at.0, name)).collect::<Vec<_>>()
         };
         assert_eq!(names("a", 0, 4_500), [(3_500, "a".to_owned()), (4_500, "b".to_owned())]);
