@@ -11,8 +11,8 @@ mod program;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use greenroom::model::{FailureKind, Migrate, Output, Scale, Seconds};
-use greenroom::port::{Cloud, Phase, PortError};
+use greenroom::model::{FailureKind, Migrate, Output, Scale, Seconds, VersionKey};
+use greenroom::port::{Cloud, Phase, PortError, Progress};
 use machine::{Machine, Step, get, site, until};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -70,6 +70,78 @@ async fn switching_versions_fails_no_request() {
     for version in ["v0", "v1", "v2", "v3", "v4"] {
         assert!(report.answers.contains_key(version), "{version} answered nothing: {:?}", report.answers);
     }
+    machine.tear_down().await;
+}
+
+/// How many of the next requests a version answers.
+async fn share_of(machine: &Machine, version: &str, requests: usize) -> usize {
+    let mut answers = 0;
+    for _ in 0..requests {
+        answers += usize::from(machine.ask("/").await == (200, version.into()));
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_has_its_share_for_its_time_and_then_the_rest_follows() {
+    let machine = Machine::new().await;
+    machine.go_live(&machine.web("one")).await;
+    let load = machine.load(4);
+    let two = machine.web("two").canary(3);
+    until("it has its share", async || {
+        let progress = machine.ensure(Phase::Canary, &two).await.expect("it is healthy");
+        matches!(progress, Progress::Pending { note, .. } if note == "watching one copy for 3s")
+    })
+    .await;
+    let share = share_of(&machine, "two", 20).await;
+    assert!((1..20).contains(&share), "both answer: {share} of 20");
+    assert_eq!(machine.serving().await, Some(VersionKey("one".into())), "it is not what serves");
+    machine.settle(Phase::Canary, &two).await.unwrap();
+    machine.go_live(&two).await;
+    assert_eq!(share_of(&machine, "two", 5).await, 5);
+    assert_eq!(load.stop().await.failures, Vec::<String>::new());
+    assert_eq!(machine.programs(), 1);
+
+    let same = machine.settle(Phase::Canary, &two.next_generation()).await.unwrap();
+    assert_eq!(same, Output::Nothing, "what serves has nothing to prove");
+    machine.tear_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_is_given_up_leaves_the_old_version_alone() {
+    let machine = Machine::new().await;
+    machine.go_live(&machine.web("one")).await;
+    let two = machine.web("two").canary(3600);
+    until("both answer", async || {
+        machine.ensure(Phase::Canary, &two).await.expect("it is healthy");
+        machine.ask("/").await.1 == "two"
+    })
+    .await;
+    machine.settle(Phase::Retire, &two).await.unwrap();
+    assert_eq!((share_of(&machine, "one", 10).await, machine.programs()), (10, 1));
+    machine.tear_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_falls_once_has_failed_even_if_it_is_up_again() {
+    let machine = Machine::new().await;
+    machine.go_live(&machine.web("one")).await;
+    let two = machine.web("two").canary(3600);
+    until("both answer", async || {
+        machine.ensure(Phase::Canary, &two).await.expect("it is healthy");
+        machine.ask("/").await.1 == "two"
+    })
+    .await;
+    assert_eq!(machine.ask("/").await.1, "one", "they take turns");
+    assert_eq!(machine.ask("/crash").await.0, 502);
+    until("it is up again", async || machine.programs() == 2).await;
+    let Err(PortError::Failed(failure)) = machine.settle(Phase::Canary, &two).await else {
+        panic!("it fell while it was watched");
+    };
+    assert_eq!(failure.kind, FailureKind::Exited, "{}", failure.summary);
+    assert_eq!(share_of(&machine, "one", 10).await, 10, "nothing is led to it any more");
+    machine.settle(Phase::Retire, &two).await.unwrap();
+    assert_eq!(machine.programs(), 1);
     machine.tear_down().await;
 }
 
@@ -271,7 +343,7 @@ async fn websockets_pass_through_and_keep_their_version_alive() {
         machine.settle(phase, &two).await.unwrap();
     }
     let retire = machine.ensure(Phase::Retire, &two).await.unwrap();
-    assert!(matches!(retire, greenroom::port::Progress::Pending { .. }), "an open socket is a request in flight");
+    assert!(matches!(retire, Progress::Pending { .. }), "an open socket is a request in flight");
     socket.send(Message::text("hello")).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap(), "one: hello");
     socket.close(None).await.unwrap();

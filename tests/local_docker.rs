@@ -142,6 +142,7 @@ impl World {
             needs: vec![],
             paths: vec![],
             drain: Seconds(2),
+            canary: None,
             edition: None,
         };
         let spec = StageSpec {

@@ -12,6 +12,8 @@ pub(super) const TAG_APP: &str = "greenroom:app";
 pub(super) const TAG_REPO: &str = "greenroom:repo";
 pub(super) const TAG_STAGE: &str = "greenroom:stage";
 pub(super) const TAG_GENERATION: &str = "greenroom:generation";
+/// On an ECS service: by what mark a copy beside it is known that is tried.
+pub(super) const TAG_CANARY: &str = "greenroom:canary";
 /// On the stage's stack: `ephemeral`, `permanent`, `production`.
 pub(super) const TAG_KIND: &str = "greenroom:kind";
 /// On the stage's stack: the name under which its hosts lie.

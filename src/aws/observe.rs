@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::clients::Clients;
-use super::rollout::{Deployment, RolloutState, Seen, describe, label_of};
+use super::rollout::{Deployment, RolloutState, Seen, canary_of, describe, label_of};
 use super::{Shared, stage_stack};
 use crate::model::{Observed, ObservedService, ServiceName, VersionKey};
 use crate::port::{PortResult, Site};
@@ -41,6 +41,7 @@ async fn versions(shared: &Shared, clients: &Clients, seen: &Seen) -> PortResult
         let version = label_of(&shared.rollouts, clients, &other.definition).await?.version;
         rest.extend(version.filter(|version| Some(version) != serving.as_ref() && !rest.contains(version)));
     }
+    rest.extend(canary_of(seen).filter(|version| !rest.contains(version)));
     Ok(ObservedService { serving, others: rest })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::clients::Clients;
-use super::rollout::{Track, Work, check, migrate, retire, start};
+use super::rollout::{Track, Work, canary, check, migrate, retire, start};
 use super::{Shared, stage_stack};
 use crate::model::{FailureKind, Output};
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout, Site};
@@ -56,6 +56,7 @@ async fn step(
     let work = Work { shared, clients, rollout, stack, service };
     match phase {
         Phase::Migrate => migrate(&work, track).await,
+        Phase::Canary => canary(&work, track).await,
         Phase::Start | Phase::Shift => start(&work, track).await,
         Phase::Check => check(&work, track).await,
         Phase::Retire => retire(&work, track).await,

@@ -183,6 +183,7 @@ fn words(action: &Action) -> String {
         Action::Build { service } => format!("build {service}"),
         Action::Adopt { service } => format!("take the image of {service} as it is"),
         Action::Migrate { service } => format!("run the migration of {service}"),
+        Action::Canary { service } => format!("watch one copy of the new {service} beside what serves"),
         Action::Start { service } => format!("start {service} beside what serves, until it is healthy"),
         Action::Shift { service } => format!("lead the traffic to the new {service}"),
         Action::Check { service } => format!("check the public address of {service}"),

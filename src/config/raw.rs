@@ -215,8 +215,11 @@ pub(super) struct Service {
     /// How long an old version may finish its requests.
     #[serde(default = "default_drain")]
     pub(super) drain: Span,
+    /// How long one copy of a new version serves beside the old ones before the rest follows; when it fails, nothing
+    /// else has changed. Without it, the rest follows at once.
+    pub(super) canary: Option<Span>,
     /// What differs in some stages, by the stage's name as it is written under `stages`: `size`, `scale`, `health`,
-    /// `env`, `secrets`, `migrate` (`null` for none), `drain`.
+    /// `env`, `secrets`, `migrate` (`null` for none), `drain`, `canary` (`null` for none).
     #[serde(default)]
     pub(super) stages: BTreeMap<String, Value>,
 }

@@ -11,7 +11,10 @@ use serde_json::{Map, Value, json};
 use super::raw::{File, Service};
 
 /// What a stage may change in a service.
-const OVERRIDABLE: [&str; 7] = ["size", "scale", "health", "env", "secrets", "migrate", "drain"];
+const OVERRIDABLE: [&str; 8] = ["size", "scale", "health", "env", "secrets", "migrate", "drain", "canary"];
+
+/// What `null` takes away there.
+const NULLABLE: [&str; 2] = ["migrate", "canary"];
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(build);
 
@@ -56,9 +59,8 @@ fn override_of(service: &Value) -> Value {
     for name in OVERRIDABLE {
         let Some(mut property) = service.pointer(&format!("/properties/{name}")).cloned() else { continue };
         strip(&mut property, &["default"]);
-        if name == "migrate" {
-            // `migrate: null` is how a stage goes without it.
-            property["type"] = json!(["object", "null"]);
+        if NULLABLE.contains(&name) {
+            property["type"] = json!([property["type"], "null"]);
             property["description"] = json!("As in the service; `null` leaves it out in this stage.");
         }
         strip(&mut property, &["required"]);

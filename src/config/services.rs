@@ -162,6 +162,7 @@ fn service(
         needs: raw.needs.into_iter().filter_map(|name| ServiceName::new(name).ok()).collect(),
         local: raw.local.map(|local| LocalCommand { command: words(local.command) }),
         drain: sheet.span(&place.of(sheet, &["drain"]), &raw.drain, AN_HOUR),
+        canary: raw.canary.map(|span| sheet.positive_span(&place.of(sheet, &["canary"]), &span, A_DAY)),
         overrides: Vec::new(),
     })
 }

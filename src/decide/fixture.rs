@@ -57,6 +57,7 @@ pub(super) fn service(text: &str, host: Option<HostLabel>) -> Service {
         needs: Vec::new(),
         local: Some(LocalCommand { command: vec!["serve".into(), text.into()] }),
         drain: Seconds(30),
+        canary: None,
         overrides: Vec::new(),
     }
 }

@@ -31,6 +31,8 @@ mod version;
 mod witness;
 
 #[cfg(test)]
+mod canary_tests;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod pinned_tests;

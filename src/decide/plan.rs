@@ -104,7 +104,7 @@ fn deploy(spec: &StageSpec, present: &Present<'_>) -> (Vec<Step>, Vec<Skipped>) 
     let prepared: Vec<StepKey> =
         steps.iter().filter(|step| step.action == Action::Prepare).map(|step| step.key.clone()).collect();
     for service in &due {
-        steps.extend(steps_of(service, spec, &due, &prepared));
+        steps.extend(steps_of(service, spec, present, &due, &prepared));
     }
     steps.extend(remove_dropped(spec, present, &steps));
     if fetches {
@@ -151,7 +151,13 @@ fn concerns(globs: &[String], file: &str) -> bool {
     set.build().map_or(true, |set| set.is_match(file))
 }
 
-fn steps_of(service: &ServiceSpec, spec: &StageSpec, due: &[&ServiceSpec], prepared: &[StepKey]) -> Vec<Step> {
+fn steps_of(
+    service: &ServiceSpec,
+    spec: &StageSpec,
+    present: &Present<'_>,
+    due: &[&ServiceSpec],
+    prepared: &[StepKey],
+) -> Vec<Step> {
     let name = &service.name;
     let mut steps = Vec::new();
     let mut before_start = prepared.to_vec();
@@ -167,8 +173,7 @@ fn steps_of(service: &ServiceSpec, spec: &StageSpec, due: &[&ServiceSpec], prepa
     before_start
         .extend(due.iter().filter(|other| service.needs.contains(&other.name)).map(|other| key("check", &other.name)));
     // What ran on this stage before has migrated it before.
-    let returns = spec.pinned.as_ref().is_some_and(|pinned| pinned.stage == spec.stage.name);
-    if let Some(migrate) = service.migrate.as_ref().filter(|_| !returns) {
+    if let Some(migrate) = service.migrate.as_ref().filter(|_| !returns(spec)) {
         let migration = key("migrate", name);
         // One migration at a time and before anything starts that needs it.
         let action = Action::Migrate { service: name.clone() };
@@ -176,10 +181,22 @@ fn steps_of(service: &ServiceSpec, spec: &StageSpec, due: &[&ServiceSpec], prepa
         steps.push(uninterruptible(step(&migration.0, &before_start, action, deadline)));
         before_start.push(migration);
     }
-    let health = &service.health;
-    let patience = health.grace.0 + health.interval.0 * u64::from(health.unhealthy + health.healthy + 2);
+    let patience = Seconds(patience(service).0 + 15 * 60);
+    if let Some(watch) = watch(service, spec, present) {
+        let canary = Action::Canary { service: name.clone() };
+        // Whoever takes over from a server that ended watches it anew.
+        let deadline = Seconds(patience.0 + 2 * watch.0);
+        steps.push(step(&key("canary", name).0, &before_start, canary, deadline));
+        before_start.push(key("canary", name));
+    }
+    // While one copy is watched nothing else changes, but for what that copy needs itself.
+    let is_watched = |other: &&&ServiceSpec| {
+        let needs_nothing = !due.iter().any(|third| other.needs.contains(&third.name));
+        other.name != *name && needs_nothing && watch(other, spec, present).is_some()
+    };
+    before_start.extend(due.iter().filter(is_watched).map(|other| key("canary", &other.name)));
     let start = Action::Start { service: name.clone() };
-    steps.push(step(&key("start", name).0, &before_start, start, Seconds(patience + 15 * 60)));
+    steps.push(step(&key("start", name).0, &before_start, start, patience));
     // The traffic moves only when all that could still stop the deploy has started.
     let starts: Vec<StepKey> =
         due.iter().filter(|other| !depends_on(other, name, due)).map(|other| key("start", &other.name)).collect();
@@ -191,6 +208,24 @@ fn steps_of(service: &ServiceSpec, spec: &StageSpec, due: &[&ServiceSpec], prepa
     let retire = step(&key("retire", name).0, &[key("check", name)], retire, SHIFT_DEADLINE);
     steps.push(Step { runs: Runs::Always, ..uninterruptible(retire) });
     steps
+}
+
+/// Whether the goal is what ran on this stage before.
+fn returns(spec: &StageSpec) -> bool {
+    spec.pinned.as_ref().is_some_and(|pinned| pinned.stage == spec.stage.name)
+}
+
+/// How long one copy of the service's new version is watched: not where nothing serves that it could
+/// stand beside, nor on a way back, which is in a hurry and known.
+fn watch(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) -> Option<Seconds> {
+    let serves = present.observed.services.get(&service.name).is_some_and(|seen| seen.serving.is_some());
+    service.canary.filter(|_| serves && !returns(spec))
+}
+
+/// What a copy may take to count as healthy, once it runs.
+fn patience(service: &ServiceSpec) -> Seconds {
+    let health = &service.health;
+    Seconds(health.grace.0 + health.interval.0 * u64::from(health.unhealthy + health.healthy + 2))
 }
 
 /// Whether `service` needs `name`, directly or through others.

@@ -188,6 +188,7 @@ fn concrete(service: &Service, hosts: &BTreeMap<ServiceName, String>, values: &V
         needs: service.needs.clone(),
         paths: service.paths.clone(),
         drain: service.drain,
+        canary: service.canary,
         edition: None,
     }
 }

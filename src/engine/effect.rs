@@ -42,6 +42,7 @@ impl Engine {
             Action::Build { service } => self.build(run, service).await,
             Action::Adopt { service } => self.adopt(run, service).await,
             Action::Migrate { service } => self.roll(run, service, Phase::Migrate).await,
+            Action::Canary { service } => self.roll(run, service, Phase::Canary).await,
             Action::Start { service } => self.roll(run, service, Phase::Start).await,
             Action::Shift { service } => self.roll(run, service, Phase::Shift).await,
             Action::Check { service } => self.roll(run, service, Phase::Check).await,

@@ -17,6 +17,8 @@ use crate::port::{Phase, PortError, PortResult, Progress, Rollout};
 /// How long a call may wait for what is nearly there.
 const WAIT: Duration = Duration::from_millis(600);
 const AGAIN_MILLIS: i64 = 250;
+/// How soon a version on trial that fails is noticed.
+const CANARY_LOOK_MILLIS: i64 = 1_000;
 /// How long the public address may answer wrongly after a switch.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 const CHECK_GAP: Duration = Duration::from_millis(200);
@@ -27,6 +29,7 @@ const GIVE_UP_RESTARTS: u32 = 3;
 pub(super) async fn ensure(shared: &Arc<Shared>, phase: Phase, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
     match phase {
         Phase::Migrate => migrate(shared, rollout).await,
+        Phase::Canary => canary(shared, rollout).await,
         Phase::Start => start(shared, rollout).await,
         Phase::Shift => shift(shared, rollout).await,
         Phase::Check => check(shared, rollout).await,
@@ -71,6 +74,31 @@ async fn start(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progre
         Standing::Coming(note) => Ok(waiting(&note)),
         Standing::Lost(failure) => Err(PortError::Failed(Box::new(failure))),
     }
+}
+
+/// The version runs with all its copies, which costs little here, and gets the share of one.
+async fn canary(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
+    let (stage, service) = (&rollout.stage.stage, &rollout.service.name);
+    let serving = shared.disk.read_route(stage, service)?.map(|route| route.version);
+    let Some(watch) = rollout.service.canary.filter(|_| serving.as_ref() != Some(rollout.version)) else {
+        return Ok(Progress::Done(Output::Nothing));
+    };
+    let begun = shared.unit(&version_id(rollout)?)?.filter(|unit| unit.is_on_trial() && !unit.is_retiring());
+    let unit = match begun {
+        Some(unit) => unit,
+        None => match start(shared, rollout).await? {
+            Progress::Done(_) => existing(shared, rollout)?,
+            pending @ Progress::Pending { .. } => return Ok(pending),
+        },
+    };
+    let tried = unit.tried().inspect_err(|_| shared.routes.end_trial(stage, service));
+    let tried = tried.map_err(|failure| PortError::Failed(Box::new(failure)))?;
+    if tried >= watch.duration() {
+        return Ok(Progress::Done(Output::Nothing));
+    }
+    shared.routes.try_out(stage, service, &unit.upstream);
+    let left = i64::try_from(watch.duration().saturating_sub(tried).as_millis()).unwrap_or(i64::MAX);
+    Ok(Progress::Pending { again_millis: left.min(CANARY_LOOK_MILLIS), note: format!("watching one copy for {watch}") })
 }
 
 /// What a version's copies add up to.
@@ -206,6 +234,7 @@ impl Question {
 
 async fn retire(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
     let (stage, service) = (&rollout.stage.stage, &rollout.service.name);
+    shared.routes.end_trial(stage, service);
     let serving = shared.disk.read_route(stage, service)?.map(|route| route.version);
     let mut ends = Vec::new();
     for id in shared.disk.versions(stage, service)? {

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -50,6 +50,14 @@ pub(super) enum Farewell {
     Now,
 }
 
+/// A version that takes a share of the traffic while it is being watched.
+#[derive(Debug)]
+struct Trial {
+    since: Instant,
+    /// Why a copy of it went down meanwhile, even if it is up again.
+    fell: Option<Failure>,
+}
+
 /// Background work whose result is asked for again and again.
 type Job<T> = tokio::sync::Mutex<Option<JoinHandle<PortResult<T>>>>;
 
@@ -65,6 +73,7 @@ pub(super) struct Unit {
     pub(super) migration: Job<()>,
     pub(super) check: Job<Output>,
     retirement: Job<()>,
+    trial: Mutex<Option<Trial>>,
     record: Mutex<VersionRecord>,
 }
 
@@ -81,6 +90,7 @@ impl Unit {
             migration: Job::default(),
             check: Job::default(),
             retirement: Job::default(),
+            trial: Mutex::default(),
             record: Mutex::new(record),
             id,
         }
@@ -105,6 +115,11 @@ impl Unit {
     }
 
     pub(super) fn set(&self, copy: usize, state: CopyState) {
+        if let CopyState::Down { failure, .. } = &state
+            && let Some(trial) = &mut *self.trial.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            trial.fell.get_or_insert_with(|| failure.clone());
+        }
         self.states.send_modify(|states| states[copy] = state);
     }
 
@@ -121,6 +136,19 @@ impl Unit {
                 tracing::warn!(version = %self.id.version, %error, "cannot note that a version is healthy");
             }
         }
+    }
+
+    /// How long the version has been on trial, which begins now if it has not; or why it failed it.
+    ///
+    /// It begins anew with the server: what happened while none was there was not watched.
+    pub(super) fn tried(&self) -> Result<Duration, Failure> {
+        let mut trial = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
+        let trial = trial.get_or_insert_with(|| Trial { since: Instant::now(), fell: None });
+        trial.fell.clone().map_or_else(|| Ok(trial.since.elapsed()), Err)
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.trial.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(super) fn copies(&self) -> usize {

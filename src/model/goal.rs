@@ -147,6 +147,9 @@ pub struct ServiceSpec {
     pub needs: Vec<ServiceName>,
     pub paths: Vec<String>,
     pub drain: Seconds,
+    /// How long one copy of a new version is watched before the rest follows; `None` does without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Seconds>,
     /// The generation in which somebody asked for a restart; part of the version's name, so that the
     /// same content is another version then.
     #[serde(default, skip_serializing_if = "Option::is_none")]

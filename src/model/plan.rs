@@ -106,6 +106,8 @@ pub enum Action {
     Adopt { service: ServiceName },
     /// Run the service's one-off command with the new artifact.
     Migrate { service: ServiceName },
+    /// Give one copy of the new version its share of the traffic, and watch it for a while.
+    Canary { service: ServiceName },
     /// Start the new version beside the old one and see it healthy.
     Start { service: ServiceName },
     /// Lead the traffic to the new version.
@@ -129,6 +131,7 @@ impl Action {
             Self::Build { service }
             | Self::Adopt { service }
             | Self::Migrate { service }
+            | Self::Canary { service }
             | Self::Start { service }
             | Self::Shift { service }
             | Self::Check { service }

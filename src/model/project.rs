@@ -218,6 +218,9 @@ pub struct Service {
     pub local: Option<LocalCommand>,
     /// How long an old version may finish its requests.
     pub drain: Seconds,
+    /// How long one copy of a new version is watched before the rest follows; `None` does without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Seconds>,
     /// What differs in the stages whose pattern is written the same, already checked: the whole
     /// service as it is there, without overrides of its own.
     pub overrides: Vec<(StagePattern, Box<Self>)>,

@@ -32,6 +32,9 @@ pub struct Rollout<'a> {
 pub enum Phase {
     /// The one-off command ran to its end with exit code 0, once for this version.
     Migrate,
+    /// Beside what serves, one copy of the version has had its share of the traffic for as long as
+    /// the service asks ([`ServiceSpec::canary`]), without failing. Nothing else has changed.
+    Canary,
     /// The version runs beside what serves, and is healthy. `Output::Version`.
     Start,
     /// The traffic goes to the version; what served before still finishes its requests.

@@ -17,7 +17,7 @@ use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 /// What a rollout does when it is asked for, instead of succeeding at once.
 #[derive(Debug, Clone)]
 pub enum Mishap {
-    /// Pending this many times, then it holds.
+    /// Pending this many times, then it holds. A canary is there meanwhile.
     Slow(u32),
     /// The user's code fails.
     Fail(Failure),
@@ -30,8 +30,16 @@ struct Service {
     /// Versions with the commit that started them.
     versions: BTreeMap<VersionKey, CommitSha>,
     serving: Option<VersionKey>,
+    /// One copy of a version beside what serves.
+    canary: Option<VersionKey>,
     /// Versions whose one-off command ran to its end.
     migrated: Vec<VersionKey>,
+}
+
+impl Service {
+    fn all(&self) -> BTreeSet<&VersionKey> {
+        self.versions.keys().chain(&self.canary).collect()
+    }
 }
 
 #[derive(Default)]
@@ -100,7 +108,7 @@ impl SandboxCloud {
             for (name, service) in services {
                 let serving = service.serving.as_ref().and_then(|key| service.versions.get(key));
                 let serving = serving.map_or("nothing", CommitSha::short);
-                let others = service.versions.len() - usize::from(service.serving.is_some());
+                let others = service.all().len() - usize::from(service.serving.is_some());
                 let beside = if others > 0 { format!(" beside {others} more") } else { String::new() };
                 lines.push(format!("{}/{name} serves {serving}{beside}", stage.name));
             }
@@ -154,6 +162,17 @@ impl SandboxCloud {
 }
 
 impl State {
+    /// Puts one copy beside what serves, unless it is what serves.
+    fn try_out(&mut self, rollout: &Rollout<'_>) {
+        let (stage, name) = (&rollout.stage.stage, &rollout.service.name);
+        let service = self.stages.entry(stage.clone()).or_default().entry(name.clone()).or_default();
+        let key = Some(rollout.version);
+        if service.serving.as_ref() != key && service.canary.as_ref() != key {
+            service.canary = key.cloned();
+            self.journal.push(format!("canary {}/{name} {}", stage.name, rollout.stage.sha.short()));
+        }
+    }
+
     /// What misbehaviour is due; used up a little by the asking.
     fn stumble(&mut self, phase: Phase, rollout: &Rollout<'_>) -> Option<PortResult<Progress<Output>>> {
         let name = rollout.service.name.clone();
@@ -190,7 +209,7 @@ impl Cloud for SandboxCloud {
         let mut observed = Observed::default();
         for (name, service) in state.stages.get(site.stage).into_iter().flatten() {
             let others =
-                service.versions.keys().filter(|key| Some(*key) != service.serving.as_ref()).cloned().collect();
+                service.all().into_iter().filter(|key| Some(*key) != service.serving.as_ref()).cloned().collect();
             observed.services.insert(name.clone(), ObservedService { serving: service.serving.clone(), others });
             if service.serving.is_some() {
                 observed.resources.push(Resource {
@@ -204,7 +223,7 @@ impl Cloud for SandboxCloud {
                 id: format!("{name}/{key}"),
                 service: Some(name.clone()),
             };
-            observed.resources.extend(service.versions.keys().map(version));
+            observed.resources.extend(service.all().into_iter().map(version));
         }
         observed.resources.sort();
         Ok(observed)
@@ -213,6 +232,9 @@ impl Cloud for SandboxCloud {
     async fn ensure(&self, phase: Phase, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
         let mut state = self.lock();
         state.calls += 1;
+        if phase == Phase::Canary {
+            state.try_out(rollout);
+        }
         if let Some(answer) = state.stumble(phase, rollout) {
             return answer;
         }
@@ -230,6 +252,7 @@ impl Cloud for SandboxCloud {
                 }
                 Output::Nothing
             }
+            Phase::Canary => Output::Nothing,
             Phase::Start => {
                 if !service.versions.contains_key(version) {
                     service.versions.insert(version.clone(), rollout.stage.sha.clone());
@@ -255,7 +278,7 @@ impl Cloud for SandboxCloud {
                 let serving = service.serving.clone();
                 let before = service.versions.len();
                 service.versions.retain(|key, _| Some(key) == serving.as_ref());
-                if service.versions.len() < before {
+                if service.canary.take().is_some() || service.versions.len() < before {
                     did("retire");
                 }
                 if service.versions.is_empty() {
@@ -283,13 +306,16 @@ impl Cloud for SandboxCloud {
             return Ok(Progress::Done(()));
         };
         let removed = match resource.id.split_once('/') {
-            Some((_, key)) => service.versions.remove(&VersionKey(key.to_owned())).is_some(),
+            Some((_, key)) => {
+                let tried = service.canary.take_if(|canary| canary.0 == key).is_some();
+                service.versions.remove(&VersionKey(key.to_owned())).is_some() || tried
+            }
             None => service.serving.take().is_some(),
         };
         if removed {
             journal.push(format!("remove {}/{}", site.stage.name, resource.kind));
         }
-        services.retain(|_, service| !service.versions.is_empty() || service.serving.is_some());
+        services.retain(|_, service| !service.all().is_empty() || service.serving.is_some());
         stages.retain(|_, services| !services.is_empty());
         Ok(Progress::Done(()))
     }

@@ -84,6 +84,7 @@ impl World {
             needs: Vec::new(),
             paths: Vec::new(),
             drain: Seconds(10),
+            canary: None,
             edition: None,
         };
         StageSpec {
@@ -261,6 +262,7 @@ fn key(action: &Action) -> StepKey {
     StepKey(match action {
         Action::Fetch => "fetch".into(),
         Action::Build { service } => format!("build:{service}"),
+        Action::Canary { service } => format!("canary:{service}"),
         Action::Start { service } => format!("start:{service}"),
         Action::Shift { service } => format!("shift:{service}"),
         Action::Check { service } => format!("check:{service}"),

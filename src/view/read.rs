@@ -192,6 +192,7 @@ pub(super) fn step_view(action: &Action) -> StepView {
         Action::Build { .. } => ("build", None),
         Action::Adopt { .. } => ("adopt", None),
         Action::Migrate { .. } => ("migrate", None),
+        Action::Canary { .. } => ("canary", None),
         Action::Start { .. } => ("start", None),
         Action::Shift { .. } => ("shift", None),
         Action::Check { .. } => ("check", None),

@@ -88,6 +88,7 @@ fn working(action: &Action) -> ServiceState {
     match action {
         Action::Build { .. } => ServiceState::Building,
         Action::Migrate { .. } => ServiceState::Migrating,
+        Action::Canary { .. } => ServiceState::Canary,
         Action::Adopt { .. } | Action::Start { .. } => ServiceState::Starting,
         Action::Shift { .. } => ServiceState::Switching,
         Action::Check { .. } => ServiceState::Checking,

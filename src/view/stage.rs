@@ -32,7 +32,7 @@ pub enum StagePhase {
     Queued,
     /// Source or images are being made.
     Building,
-    /// Migrating, starting or switching.
+    /// Migrating, watching a canary, starting or switching.
     Deploying,
     /// The public address is being asked.
     Checking,
@@ -85,6 +85,8 @@ pub enum ServiceState {
     Waiting,
     Building,
     Migrating,
+    /// One copy of the new version has its share of the traffic.
+    Canary,
     Starting,
     Switching,
     Checking,

@@ -65,6 +65,7 @@ pub(super) fn part(action: &Action) -> Option<PartName> {
         Action::Prepare
         | Action::Adopt { .. }
         | Action::Migrate { .. }
+        | Action::Canary { .. }
         | Action::Start { .. }
         | Action::Shift { .. } => Some(PartName::Deploy),
         Action::Check { .. } => Some(PartName::Health),

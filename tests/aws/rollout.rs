@@ -3,6 +3,7 @@
 //! The adapter finds its credentials as every program on AWS does: run these with `AWS_REGION`,
 //! `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` set to anything.
 
+mod canary;
 mod world;
 
 use std::collections::BTreeMap;

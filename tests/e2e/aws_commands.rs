@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use greenroom::model::Permission;
 
-use crate::aws_world::AwsWorld;
+use crate::aws_world::{AwsWorld, with_canary};
 
 /// The digests of the images that run, as ECS has them.
 async fn running(s: &AwsWorld, stage: &str) -> BTreeSet<String> {
@@ -76,6 +76,8 @@ async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel
     assert_eq!(running(&s, "pr-1").await, first);
     assert!(!s.w.comment().expect("a comment").contains(&format!("live · `{}`", stuck.short())));
 
+    a_cancelled_canary_leaves_everything_as_it_was(&s, one.short()).await;
+
     // The image outlives the preview that it was built for.
     s.w.close();
     s.w.comment_says("Destroyed at").await;
@@ -85,6 +87,33 @@ async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel
     says(&s, "/destroy staging");
     s.w.until("nothing of it is left", async || s.estate().await.lines().is_empty()).await;
     s.finish().await;
+}
+
+/// One copy of the next commit answers beside what serves, until somebody has seen enough of it.
+async fn a_cancelled_canary_leaves_everything_as_it_was(s: &AwsWorld, serving: &str) {
+    let before = (running(s, "pr-1").await, s.estate().await.tasks.len());
+    let four = s.w.push_all([("app", "four"), (".github/greenroom.yml", &with_canary("10m"))]);
+    s.w.until("the new version answers too", async || s.ask().await == (200, "four".into())).await;
+    s.w.until("and so does the old one", async || s.ask().await == (200, "one".into())).await;
+    assert_eq!(running(s, "pr-1").await, before.0, "the service itself is as it was");
+    says(s, "/cancel");
+    s.w.until("it is led back", async || {
+        s.w.answers().pop().is_some_and(|answer| answer.contains("canary:web") && answer.contains("Led back by"))
+    })
+    .await;
+    let answer = s.w.answers().pop().unwrap_or_default();
+    assert!(answer.contains("stopped during canary:web") && answer.contains(serving), "{answer}");
+    for _ in 0..10 {
+        assert_eq!(s.ask().await, (200, "one".into()));
+    }
+    assert_eq!((running(s, "pr-1").await, s.estate().await.tasks.len()), before);
+    assert!(!s.w.comment().expect("a comment").contains(&format!("live · `{}`", four.short())));
+
+    // One that nobody stops is followed by the rest.
+    let five = s.w.push_all([("app", "five"), (".github/greenroom.yml", &with_canary("3s"))]);
+    s.w.live(&five).await;
+    assert_eq!(s.ask().await, (200, "five".into()));
+    assert_eq!(s.estate().await.tasks.len(), before.1, "the canary is gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

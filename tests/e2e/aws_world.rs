@@ -43,6 +43,11 @@ services:
     drain: 5s
 "#;
 
+/// The configuration in which one copy of a new version is watched for so long.
+pub(crate) fn with_canary(span: &str) -> String {
+    CONFIG.replace("    drain: 5s\n", &format!("    drain: 5s\n    canary: {span}\n"))
+}
+
 const SERVE: &str = "\
 read name mode < /app
 echo start $name

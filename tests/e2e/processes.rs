@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use greenroom::model::Permission;
+
 use crate::program::LAST_WORDS;
 use crate::world::World;
 
@@ -59,6 +61,38 @@ async fn a_broken_commit_fails_and_the_old_version_serves_on(w: &World) {
         .await;
     assert_eq!(w.ask("/").await, (200, "two".into()));
     w.until("nothing of the broken version is left", async || w.programs().len() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_is_cancelled_by_a_comment_and_no_request_fails() {
+    let mut w = World::of_processes().await;
+    w.github.set_permission(&w.repo, "adam", Permission::Admin);
+    let one = w.open("one");
+    w.live(&one).await;
+    let load = w.load();
+    let two = w.push_all([("app", "two"), (".github/greenroom.yml", &w.with_canary("10m"))]);
+    w.until("the new version answers too", async || w.ask("/").await == (200, "two".into())).await;
+    w.until("and so does the old one", async || w.ask("/").await == (200, "one".into())).await;
+    w.github.comment(&w.repo, w.pull, "adam", "/cancel").expect("a comment");
+    w.until("the answer says what was stopped", async || {
+        w.answers()
+            .pop()
+            .is_some_and(|answer| answer.contains("stopped during canary:web") && answer.contains("Led back by"))
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(w.ask("/").await, (200, "one".into()));
+    }
+    assert_eq!(w.programs().len(), 2, "nothing of the canary is left");
+    assert_ne!(w.shown(&two).first().map(String::as_str), Some("check success"));
+
+    let three = w.push_all([("app", "three"), (".github/greenroom.yml", &w.with_canary("2s"))]);
+    w.live(&three).await;
+    assert_eq!(w.ask("/").await, (200, "three".into()));
+    assert_eq!(load.stop().await.failures, Vec::<String>::new());
+    w.close();
+    w.nothing_is_left().await;
+    w.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

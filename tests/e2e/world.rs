@@ -71,6 +71,11 @@ impl World {
         Self::begin(|folder| vec![FileChange::write(".github/greenroom.yml", processes(folder))]).await
     }
 
+    /// The configuration of [`Self::of_processes`], with one copy of `web` watched for so long.
+    pub(crate) fn with_canary(&self, span: &str) -> String {
+        processes(&self.home.folder).replace("    port: 8080\n", &format!("    port: 8080\n    canary: {span}\n"))
+    }
+
     /// A server that may run the repository with these files, given the test's folder.
     pub(crate) async fn begin(files: impl FnOnce(&Path) -> Vec<FileChange>) -> Self {
         Self::begin_in(Vec::new(), files).await
@@ -135,7 +140,13 @@ impl World {
 
     /// Pushes a commit whose file `app` says this.
     pub(crate) fn push(&self, app: &str) -> CommitSha {
-        self.github.push(&self.repo, "topic", [("app", app)], &format!("Make it {app}")).expect("a commit")
+        self.push_all([("app", app)])
+    }
+
+    /// Pushes a commit with these files.
+    pub(crate) fn push_all<const N: usize>(&self, files: [(&str, &str); N]) -> CommitSha {
+        let message = format!("Make it {}", files[0].1);
+        self.github.push(&self.repo, "topic", files, &message).expect("a commit")
     }
 
     pub(crate) fn close(&self) {

@@ -64,6 +64,12 @@ impl Step {
         self
     }
 
+    /// With one copy watched first, for so long.
+    pub(crate) fn canary(mut self, seconds: u64) -> Self {
+        self.spec.services[0].canary = Some(Seconds(seconds));
+        self
+    }
+
     /// The same for a stage of another repository.
     pub(crate) fn of(mut self, repo: &str) -> Self {
         self.spec.stage.repo = repo.parse().expect("a repository");
@@ -125,6 +131,7 @@ fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
         paths: vec![],
         // Nothing here waits for its end: requests end, and programs go when asked to.
         drain: Seconds(3600),
+        canary: None,
         edition: None,
     };
     Step {

@@ -2,7 +2,7 @@
 
 use greenroom::model::{CommitSha, Permission, PullNumber, StageStatus};
 use greenroom::port::Phase;
-use greenroom::sandbox::Mishap;
+use greenroom::sandbox::{FileChange, Mishap};
 
 use crate::world::{World, exited};
 
@@ -246,10 +246,7 @@ async fn an_image_that_knows_its_stage_is_not_promoted() {
 #[tokio::test]
 async fn cancel_stops_a_build_and_leads_back_to_what_served() {
     let (w, pull, first) = shop().await;
-    let head = w
-        .github
-        .commit(&w.repo, "topic", [greenroom::sandbox::FileChange::write("app", "3")], "Go on")
-        .expect("a commit");
+    let head = w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Go on").expect("a commit");
     w.builder.mishap("web", Some(&head), Mishap::Slow(100_000));
     w.github.push_to(&w.repo, "topic", &head).expect("a push");
     w.runs(20).await;
@@ -269,10 +266,7 @@ async fn cancel_stops_a_build_and_leads_back_to_what_served() {
 #[tokio::test]
 async fn cancel_of_a_rollout_leads_every_service_back() {
     let (w, pull, first) = shop().await;
-    let head = w
-        .github
-        .commit(&w.repo, "topic", [greenroom::sandbox::FileChange::write("app", "3")], "Go on")
-        .expect("a commit");
+    let head = w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Go on").expect("a commit");
     w.cloud.mishap(Phase::Start, "web", Some(&head), Mishap::Slow(100_000));
     w.github.push_to(&w.repo, "topic", &head).expect("a push");
     w.runs(30).await;
@@ -285,10 +279,54 @@ async fn cancel_of_a_rollout_leads_every_service_back() {
     );
 }
 
+/// A pull request's next commit, in whose configuration one copy of `web` is watched first.
+fn commit_with_canary(w: &World) -> CommitSha {
+    let config = SHOP.replace("paths: [\"app\"]", "canary: 10m, paths: [\"app\"]");
+    let files = [FileChange::write("app", "3"), FileChange::write(".github/greenroom.yml", config)];
+    w.github.commit(&w.repo, "topic", files, "Go on").expect("a commit")
+}
+
+#[tokio::test]
+async fn cancel_of_a_canary_takes_it_away_and_nothing_else_has_changed() {
+    let (w, pull, first) = shop().await;
+    let head = commit_with_canary(&w);
+    w.cloud.mishap(Phase::Canary, "web", Some(&head), Mishap::Slow(100_000));
+    let before = w.cloud.world();
+    w.github.push_to(&w.repo, "topic", &head).expect("a push");
+    w.runs(40).await;
+    let [web, worker] = &before[..] else { panic!("two services serve: {before:?}") };
+    assert_eq!(w.cloud.world(), [format!("{web} beside 1 more"), worker.clone()], "one copy beside what serves");
+    assert!(w.comment(pull).contains("canary"), "{}", w.comment(pull));
+    let comment = w.hears("wes", pull, "/cancel").await;
+    assert_eq!(w.cloud.world(), before);
+    assert_eq!(w.stage("pr-1").await.status, StageStatus::Live { sha: first.clone() });
+    let answer = w.answer(pull);
+    for told in ["stopped during", "canary:web", first.short()] {
+        assert!(answer.contains(told), "{told:?} is missing from {answer}");
+    }
+    assert_eq!(w.reactions(comment).last().map(String::as_str), Some("+1"));
+    assert!(!w.cloud.journal().iter().any(|line| line.ends_with(head.short()) && line.starts_with("start")));
+}
+
+#[tokio::test]
+async fn a_canary_that_fails_ends_the_deploy_before_anything_else_changes() {
+    let (w, pull, first) = shop().await;
+    let head = commit_with_canary(&w);
+    w.cloud.mishap(Phase::Canary, "web", Some(&head), Mishap::Fail(exited(3, "no such table")));
+    let before = w.cloud.world();
+    w.github.push_to(&w.repo, "topic", &head).expect("a push");
+    w.settle().await;
+    assert_eq!((w.cloud.world(), w.serving("pr-1", "web")), (before, Some(first)));
+    let comment = w.comment(pull);
+    for told in ["failed", "exit code 3", "no such table", "still serves"] {
+        assert!(comment.contains(told), "{told:?} is missing from {comment}");
+    }
+}
+
 #[tokio::test]
 async fn cancel_while_the_new_version_has_the_traffic_and_is_on_trial_leads_back() {
     let (w, pull, first) = shop().await;
-    let change = greenroom::sandbox::FileChange::write("app", "3");
+    let change = FileChange::write("app", "3");
     let head = w.github.commit(&w.repo, "topic", [change], "Go on").expect("a commit");
     w.cloud.mishap(Phase::Check, "web", Some(&head), Mishap::Slow(100_000));
     w.github.push_to(&w.repo, "topic", &head).expect("a push");

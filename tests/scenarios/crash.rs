@@ -21,9 +21,20 @@ enum Story {
     PushesToProd,
     CommandsProd,
     Cancels,
+    PushesWatched,
+    CancelsACanary,
 }
 
 impl Story {
+    fn config(self) -> String {
+        match self {
+            Self::PushesWatched | Self::CancelsACanary => {
+                CONFIG.replace("port: 8080\n", "port: 8080\n    canary: 10m\n")
+            }
+            _ => CONFIG.to_owned(),
+        }
+    }
+
     /// Answers the commit that is live when the fuse is lit, where there is one.
     async fn before(self, w: &World) -> Option<CommitSha> {
         let mut first = None;
@@ -43,7 +54,7 @@ impl Story {
     async fn happens(self, w: &World) -> Option<CommitSha> {
         let head = match self {
             Self::Opens => Some(w.open("topic", "2").1),
-            Self::Pushes => Some(w.push("topic", "3")),
+            Self::Pushes | Self::PushesWatched => Some(w.push("topic", "3")),
             Self::PushesWhatFails => {
                 let sha =
                     w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Break it").expect("a commit");
@@ -75,10 +86,14 @@ impl Story {
                 w.says("adam", PullNumber(1), "/deploy prod\n/lock prod \"a look\"\n/status prod");
                 None
             }
-            Self::Cancels => {
+            Self::Cancels | Self::CancelsACanary => {
                 let sha =
                     w.github.commit(&w.repo, "topic", [FileChange::write("app", "3")], "Go on").expect("a commit");
-                w.builder.mishap("web", Some(&sha), Mishap::Slow(100_000));
+                if matches!(self, Self::Cancels) {
+                    w.builder.mishap("web", Some(&sha), Mishap::Slow(100_000));
+                } else {
+                    w.cloud.mishap(Phase::Canary, "web", Some(&sha), Mishap::Slow(100_000));
+                }
                 w.github.push_to(&w.repo, "topic", &sha).expect("a push");
                 w.github.deliveries_settled().await;
                 for _ in 0..20 {
@@ -100,7 +115,7 @@ impl Story {
 
 /// Tells a story with a fuse lit; answers the world at its end and how many effects there were.
 async fn told(story: Story, database: &Database, repo: &str, fuse: &std::sync::Arc<Fuse>) -> (String, usize) {
-    let mut w = World::on(database, repo, CONFIG).await;
+    let mut w = World::on(database, repo, &story.config()).await;
     let first = story.before(&w).await;
     w.burn(fuse);
     let head = story.happens(&w).await;
@@ -232,4 +247,6 @@ stories! {
     a_push_to_prod_is_rolled_out: Story::PushesToProd;
     a_commit_is_commanded_to_prod: Story::CommandsProd;
     a_deploy_is_cancelled: Story::Cancels;
+    a_push_is_rolled_out_after_a_canary: Story::PushesWatched;
+    a_canary_is_cancelled: Story::CancelsACanary;
 }

@@ -335,7 +335,8 @@ impl World {
             let journal: Vec<String> =
                 journal.rsplit(|line| line.starts_with("remove")).next().unwrap_or_default().into();
             for (index, line) in journal.iter().enumerate() {
-                let is_effect = ["migrate", "start", "shift", "build"].iter().any(|verb| line.starts_with(verb));
+                let is_effect =
+                    ["migrate", "canary", "start", "shift", "build"].iter().any(|verb| line.starts_with(verb));
                 assert!(
                     !is_effect || !journal[..index].contains(line),
                     "{story}: {line:?} was done twice: {journal:#?}"

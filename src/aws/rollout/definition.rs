@@ -184,6 +184,7 @@ pub(super) mod tests {
             needs: vec![],
             paths: vec![],
             drain: Seconds(300),
+            canary: None,
             edition: None,
         }
     }

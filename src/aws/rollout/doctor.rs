@@ -14,7 +14,7 @@ use crate::model::{Failure, ServiceName};
 use crate::port::PortResult;
 
 /// Lines that a failure shows.
-const LINES: i32 = 20;
+pub(super) const LINES: i32 = 20;
 const LINE_CHARS: usize = 2_000;
 /// How often a log that has not come yet is looked for again; the driver sends every few seconds.
 const LOG_TRIES: u32 = 8;

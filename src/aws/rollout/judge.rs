@@ -157,7 +157,7 @@ mod tests {
 
     fn seen(deployments: Vec<Deployment>, events: &[(i64, &str)]) -> Seen {
         let events = events.iter().map(|(at, message)| Event { at: *at, message: (*message).into() }).collect();
-        Seen { desired: 2, port: None, deployments, events }
+        Seen { desired: 2, deployments, events, ..Seen::default() }
     }
 
     fn beside(deployment: Deployment) -> Deployment {

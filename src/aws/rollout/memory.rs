@@ -40,6 +40,7 @@ pub(in crate::aws) struct Track {
     pub(super) definition: Option<String>,
     pub(super) following: Option<Following>,
     pub(super) migration: Migration,
+    pub(super) canary: Canary,
     /// Since the public address has been asked.
     pub(super) asked: Stopwatch,
     /// Since the serving version has been waited for.
@@ -72,11 +73,26 @@ pub(super) enum Migration {
     Task(String),
 }
 
+/// The copy that is tried beside those that serve.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Canary {
+    /// Its task.
+    pub(super) task: Option<String>,
+    /// Since the load balancer knows it.
+    pub(super) known: Stopwatch,
+    /// Since it was seen healthy.
+    pub(super) watched: Stopwatch,
+}
+
 /// How long something has been going on.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Stopwatch(Option<Instant>);
 
 impl Stopwatch {
+    pub(super) fn runs(self) -> bool {
+        self.0.is_some()
+    }
+
     /// Starts it when it is asked for the first time.
     pub(super) fn elapsed(&mut self) -> Duration {
         self.0.get_or_insert_with(Instant::now).elapsed()

@@ -1,23 +1,15 @@
 //! The one-off command with the new image, once for a goal, before the service changes.
-//!
-//! The mark that the task is started by follows from the family, the version and the goal's number,
-//! so that a task which an earlier call started is found again and no second one is started.
 
-use aws_sdk_ecs::types::{
-    AssignPublicIp, AwsVpcConfiguration, ContainerOverride, DesiredStatus, LaunchType, NetworkConfiguration,
-    PropagateTags, TaskOverride,
-};
-use sha2::{Digest, Sha256};
+use aws_sdk_ecs::types::{ContainerOverride, TaskOverride};
 
 use super::autopsy::{Finding, examine, failure};
-use super::definition::tags;
 use super::doctor::last_lines;
 use super::memory::{Migration, Track};
-use super::registered::{self, label_of, sdk_tags};
+use super::one_off;
+use super::registered::{self, label_of};
 use super::start::{is_complete, see};
-use super::task::{self, Of, TaskSeen};
+use super::task::{self, TaskSeen};
 use super::{Work, pending};
-use crate::aws::fault::fault;
 use crate::model::{Failure, FailureKind, Migrate, Output, Timestamp};
 use crate::port::{PortError, PortResult, Progress};
 
@@ -73,67 +65,23 @@ async fn begun(work: &Work<'_>, track: &mut Track) -> PortResult<Begun> {
     if is_complete(&seen) && label.version.as_ref() == Some(work.rollout.version) {
         return Ok(Begun::Served);
     }
-    let mark = mark(work);
-    for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        if let Some(task) = task::find(work, Of::StartedBy(&mark), status).await?.pop() {
-            return Ok(Begun::Task(Box::new(task)));
-        }
+    let mark = format!("greenroom-{}", one_off::hash(work));
+    if let Some(task) = one_off::find(work, &mark).await? {
+        return Ok(Begun::Task(Box::new(task)));
     }
     let definition = registered::ensure(work, track, seen.live()).await?.arn;
     let command = work.rollout.service.migrate.as_ref().map(|migrate| migrate.command.clone());
-    let network = AwsVpcConfiguration::builder()
-        .set_subnets(Some(work.stack.subnets.clone()))
-        .security_groups(&work.stack.security_group)
-        .assign_public_ip(if work.stack.public_address { AssignPublicIp::Enabled } else { AssignPublicIp::Disabled })
-        .build()
-        .map_err(|error| PortError::bug("the network of a migration", error))?;
     let container = ContainerOverride::builder().name(work.name().as_str()).set_command(command).build();
-    let ran = work
-        .clients
-        .ecs
-        .run_task()
-        .cluster(&work.stack.cluster)
-        .task_definition(&definition)
-        // Never on Spot: a migration that is taken away half-way helps nobody.
-        .launch_type(LaunchType::Fargate)
-        .network_configuration(NetworkConfiguration::builder().awsvpc_configuration(network).build())
-        .overrides(TaskOverride::builder().container_overrides(container).build())
-        .started_by(&mark)
-        .client_token(&mark)
-        .propagate_tags(PropagateTags::TaskDefinition)
-        .set_tags(Some(sdk_tags(&tags(&work.shared.names, work.rollout))))
-        .send()
-        .await
-        .map_err(|error| fault("ecs:RunTask", error))?;
-    // Trap 30: what could not be placed is told with status 200.
-    let arn = ran.tasks().first().and_then(|task| task.task_arn()).and_then(|arn| arn.rsplit('/').next());
-    let Some(id) = arn else {
-        let refusal = ran.failures().first();
-        let reason = refusal.and_then(|refusal| refusal.reason()).unwrap_or("no task and no reason");
-        let detail = refusal.and_then(|refusal| refusal.detail()).unwrap_or_default();
-        return Err(PortError::retry(format!("ecs:RunTask: {reason} {detail}").trim().to_owned()));
-    };
-    Ok(Begun::Task(Box::new(TaskSeen { id: id.to_owned(), status: "PROVISIONING".into(), ..TaskSeen::default() })))
-}
-
-/// Source: ECS, `RunTask`: `startedBy` up to 128 letters, digits, `-_/`; `clientToken` up to 64.
-fn mark(work: &Work<'_>) -> String {
-    let hash = Sha256::new()
-        .chain_update(work.family())
-        .chain_update([0])
-        .chain_update(&work.rollout.version.0)
-        .chain_update([0])
-        .chain_update(work.rollout.generation.0.to_be_bytes())
-        .finalize();
-    format!("greenroom-{}", hex::encode(&hash[..16]))
+    let overrides = TaskOverride::builder().container_overrides(container).build();
+    let task = one_off::run(work, &mark, &definition, Some(overrides)).await?;
+    Ok(Begun::Task(Box::new(task)))
 }
 
 async fn running(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> PortResult<Progress<Output>> {
     let began = Timestamp(task.created.saturating_mul(1000));
     let is_late = task.created > 0 && work.shared.settings.clock.now().since(began) > spec.timeout.millis();
     if is_late && task.stopped_reason.is_empty() {
-        let stop = work.clients.ecs.stop_task().cluster(&work.stack.cluster).task(&task.id).reason(OUT_OF_TIME);
-        stop.send().await.map_err(|error| fault("ecs:StopTask", error))?;
+        one_off::stop(work, task, OUT_OF_TIME).await?;
         return Ok(pending(AGAIN_MILLIS, "stopping the migration, it took too long"));
     }
     let state = task.status.to_lowercase();

@@ -10,18 +10,21 @@
 //! | `memory` | what one process remembers of a rollout, to ask AWS less; never needed |
 //! | `definition`, `registered` | the task definition: decided, and made once |
 //! | `snapshot`, `judge` | what ECS says of a service, and what that means |
-//! | `start`, `migrate`, `check`, `retire` | the phases |
+//! | `migrate`, `canary`, `start`, `check`, `retire` | the phases |
+//! | `one_off` | a task that no service keeps: a migration's, a canary's |
 //! | `autopsy`, `doctor` | why a task stopped: decided, and read |
-//! | `task` | one-off and running tasks as plain values |
+//! | `task` | tasks as plain values |
 //! | `probe` | the public address, asked through the public door |
 
 mod autopsy;
+mod canary;
 mod check;
 mod definition;
 mod doctor;
 mod judge;
 mod memory;
 mod migrate;
+mod one_off;
 mod probe;
 mod registered;
 mod retire;
@@ -29,6 +32,7 @@ mod snapshot;
 mod start;
 mod task;
 
+pub(super) use canary::{canary, canary_of};
 pub(super) use check::check;
 pub(super) use doctor::read_log;
 pub(super) use memory::{Memory, Track};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_ecs::types::{ServiceDeploymentStatus as Status, StopServiceDeploymentStopType};
 
+use super::canary;
 use super::memory::Track;
 use super::registered::{active, label_of};
 use super::snapshot::{RolloutState, Seen, describe_one};
@@ -29,6 +30,9 @@ pub(in crate::aws) async fn retire(work: &Work<'_>, track: &mut Track) -> PortRe
     let Some(seen) = describe_one(work.clients, cluster, &work.service.service).await? else {
         return Ok(Progress::Done(Output::Nothing));
     };
+    if let Some(wait) = canary::leave(work, &seen).await? {
+        return Ok(wait);
+    }
     let live = seen.live().to_owned();
     let label = label_of(&work.shared.rollouts, work.clients, &live).await?;
     let holds = match label.version {

@@ -1,14 +1,18 @@
 //! What ECS says of a service, as a plain value.
 
-use aws_sdk_ecs::types::{DeploymentRolloutState, Service};
+use aws_sdk_ecs::types::{DeploymentRolloutState, Service, ServiceField};
 
 use crate::aws::clients::Clients;
 use crate::aws::fault::{fault, is};
+use crate::aws::names::TAG_CANARY;
 use crate::port::PortResult;
 
 /// A service as `DescribeServices` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::aws) struct Seen {
+    pub(super) arn: String,
+    /// The mark of a copy that is tried beside the service.
+    pub(super) canary: Option<String>,
     pub(super) desired: i32,
     /// The port that the load balancer asks, if one does.
     pub(super) port: Option<i32>,
@@ -90,7 +94,15 @@ impl From<&Service> for Seen {
             message: event.message().unwrap_or_default().to_owned(),
         });
         let port = service.load_balancers().first().and_then(aws_sdk_ecs::types::LoadBalancer::container_port);
-        Self { desired: service.desired_count(), port, deployments: deployments.collect(), events: events.collect() }
+        let canary = service.tags().iter().find(|tag| tag.key() == Some(TAG_CANARY)).and_then(|tag| tag.value());
+        Self {
+            arn: service.service_arn().unwrap_or_default().to_owned(),
+            canary: canary.map(str::to_owned),
+            desired: service.desired_count(),
+            port,
+            deployments: deployments.collect(),
+            events: events.collect(),
+        }
     }
 }
 
@@ -103,7 +115,8 @@ pub(in crate::aws) async fn describe(
     services: &[&str],
 ) -> PortResult<Vec<Option<Seen>>> {
     let names = services.iter().map(|name| (*name).to_owned()).collect();
-    let described = clients.ecs.describe_services().cluster(cluster).set_services(Some(names)).send().await;
+    let describe = clients.ecs.describe_services().cluster(cluster).set_services(Some(names));
+    let described = describe.include(ServiceField::Tags).send().await;
     let described = match described {
         Ok(described) => described,
         Err(error) if is(&error, "ClusterNotFoundException") => return Ok(vec![None; services.len()]),

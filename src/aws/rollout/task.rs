@@ -25,6 +25,8 @@ pub(super) struct TaskSeen {
     pub(super) exit_code: Option<i32>,
     /// ECS's words about our container.
     pub(super) container_reason: String,
+    /// Its own address in its network.
+    pub(super) address: Option<String>,
     pub(super) image: String,
     pub(super) image_digest: Option<String>,
 }
@@ -37,6 +39,8 @@ impl TaskSeen {
     fn new(task: &Task, container: &str) -> Self {
         let arn = task.task_arn().unwrap_or_default();
         let ours = task.containers().iter().find(|found| found.name() == Some(container));
+        let details = task.attachments().iter().flat_map(aws_sdk_ecs::types::Attachment::details);
+        let address = details.filter(|detail| detail.name() == Some("privateIPv4Address")).find_map(|it| it.value());
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         Self {
             id: arn.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -47,6 +51,7 @@ impl TaskSeen {
             created: task.created_at().map_or(0, aws_smithy_types::DateTime::secs),
             exit_code: ours.and_then(aws_sdk_ecs::types::Container::exit_code),
             container_reason: text(ours.and_then(|found| found.reason())),
+            address: address.map(str::to_owned),
             image: text(ours.and_then(|found| found.image())),
             image_digest: ours.and_then(|found| found.image_digest()).map(str::to_owned),
         }

@@ -35,6 +35,14 @@ struct Route {
     stage: StageId,
     service: ServiceName,
     upstream: Arc<Upstream>,
+    trial: Option<Trial>,
+}
+
+/// A version that gets one copy's share of the requests beside the one that serves.
+#[derive(Debug)]
+struct Trial {
+    upstream: Arc<Upstream>,
+    turn: AtomicUsize,
 }
 
 /// The host answers for another stage already.
@@ -65,6 +73,10 @@ impl Upstream {
         let up: Vec<SocketAddr> = copies.iter().flatten().copied().collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         up.get(turn.checked_rem(up.len())?).copied()
+    }
+
+    fn copies_up(&self) -> usize {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().count()
     }
 
     pub(super) fn version(&self) -> &str {
@@ -98,6 +110,25 @@ impl Drop for InFlight {
     }
 }
 
+impl Route {
+    /// Whether the version gets all or a share already.
+    fn leads_to(&self, upstream: &Arc<Upstream>) -> bool {
+        let trial = self.trial.as_ref().map(|trial| &trial.upstream);
+        Arc::ptr_eq(&self.upstream, upstream) || trial.is_some_and(|trial| Arc::ptr_eq(trial, upstream))
+    }
+
+    /// The version whose turn it is: of n copies that serve and one on trial, the latter is every
+    /// (n + 1)th. One on trial that is down has no turn.
+    fn next(&self) -> &Arc<Upstream> {
+        let Some(trial) = self.trial.as_ref().filter(|trial| trial.upstream.copies_up() > 0) else {
+            return &self.upstream;
+        };
+        let serving = self.upstream.copies_up();
+        let is_its_turn = trial.turn.fetch_add(1, Ordering::Relaxed) % (serving + 1) == serving;
+        if is_its_turn { &trial.upstream } else { &self.upstream }
+    }
+}
+
 impl Routes {
     /// Leads a host to a version, in one moment. A host of another stage is never taken over.
     pub(crate) fn set(
@@ -114,8 +145,26 @@ impl Routes {
         }
         // A service whose host changed no longer answers at its old one.
         routes.retain(|_, route| !(route.stage == *stage && route.service == *service));
-        routes.insert(key, Route { stage: stage.clone(), service: service.clone(), upstream: Arc::clone(upstream) });
+        let (stage, service, upstream) = (stage.clone(), service.clone(), Arc::clone(upstream));
+        routes.insert(key, Route { stage, service, upstream, trial: None });
         Ok(())
+    }
+
+    /// Gives a version one copy's share of what a service gets, until its host leads elsewhere or
+    /// [`Self::end_trial`]. Without a route there is nothing to share.
+    pub(crate) fn try_out(&self, stage: &StageId, service: &ServiceName, upstream: &Arc<Upstream>) {
+        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let route = routes.values_mut().find(|route| route.stage == *stage && route.service == *service);
+        let Some(route) = route.filter(|route| !route.leads_to(upstream)) else { return };
+        route.trial = Some(Trial { upstream: Arc::clone(upstream), turn: AtomicUsize::new(0) });
+    }
+
+    /// All of what a service gets goes to the version that serves again.
+    pub(crate) fn end_trial(&self, stage: &StageId, service: &ServiceName) {
+        let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = routes.values_mut().find(|route| route.stage == *stage && route.service == *service) {
+            route.trial = None;
+        }
     }
 
     /// Whose host it is.
@@ -133,7 +182,7 @@ impl Routes {
     /// Counts a request into the version that the host leads to.
     pub(super) fn enter(&self, host: &str) -> Option<InFlight> {
         let routes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let upstream = &routes.get(host)?.upstream;
+        let upstream = routes.get(host)?.next();
         upstream.in_flight.fetch_add(1, Ordering::SeqCst);
         Some(InFlight(Arc::clone(upstream)))
     }
@@ -177,6 +226,32 @@ mod tests {
         routes.set("new.localhost", &stage("pr-1"), &web, &upstream).unwrap();
         assert!(routes.enter("pr-1.localhost").is_none(), "the old host is gone");
         assert!(routes.enter("new.localhost").is_some());
+    }
+
+    #[test]
+    fn a_version_on_trial_gets_one_copys_share_and_none_while_it_is_down() {
+        let (routes, old, new) =
+            (Routes::default(), Arc::new(Upstream::new("old", 3)), Arc::new(Upstream::new("new", 2)));
+        let (stage, web): (_, ServiceName) = (stage("pr-1"), "web".parse().unwrap());
+        let up = |upstream: &Upstream, copies| {
+            (0..copies).for_each(|copy| upstream.set(copy, Some(SocketAddr::from(([127, 0, 0, 1], 1)))));
+        };
+        let of_new = || {
+            let entered: Vec<_> = (0..40).filter_map(|_| routes.enter("pr-1.localhost")).collect();
+            entered.iter().filter(|request| request.upstream().version() == "new").count()
+        };
+        routes.set("pr-1.localhost", &stage, &web, &old).unwrap();
+        up(&old, 3);
+        routes.try_out(&stage, &web, &new);
+        assert_eq!(of_new(), 0, "it does not run yet");
+        up(&new, 2);
+        assert_eq!(of_new(), 10, "one of four, however many copies it has");
+        routes.try_out(&stage, &web, &new);
+        routes.end_trial(&stage, &web);
+        assert_eq!(of_new(), 0);
+        routes.try_out(&stage, &web, &new);
+        routes.set("pr-1.localhost", &stage, &web, &new).unwrap();
+        assert_eq!(of_new(), 40, "it has passed");
     }
 
     #[test]

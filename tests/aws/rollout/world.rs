@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::ministack::{ACCOUNT, Containers, MiniStack, REGION};
 
 const PATIENCE: Duration = Duration::from_mins(2);
-const CLUSTER: &str = "previews";
+pub(crate) const CLUSTER: &str = "previews";
 const HOST: &str = "pr-1.shop.test";
 const LOG_GROUP: &str = "/greenroom/acme/shop/pr-1/web";
 const FAMILY_TAG: &str = "greenroom.version";
@@ -281,6 +281,7 @@ impl World {
             needs: vec![],
             paths: vec![],
             drain: Seconds(2),
+            canary: None,
             edition: None,
         };
         let spec = StageSpec {
@@ -433,14 +434,16 @@ async fn open_door(elb: aws_sdk_elasticloadbalancingv2::Client, group: String) -
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
+        let mut turn = 0;
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(pass_on(stream, elb.clone(), group.clone()));
+            turn += 1;
+            tokio::spawn(pass_on(stream, elb.clone(), group.clone(), turn));
         }
     });
     address
 }
 
-async fn pass_on(mut stream: TcpStream, elb: aws_sdk_elasticloadbalancingv2::Client, group: String) {
+async fn pass_on(mut stream: TcpStream, elb: aws_sdk_elasticloadbalancingv2::Client, group: String, turn: usize) {
     let mut head = vec![0; 4096];
     let Ok(length) = stream.read(&mut head).await else { return };
     let head = String::from_utf8_lossy(&head[..length]).into_owned();
@@ -450,10 +453,11 @@ async fn pass_on(mut stream: TcpStream, elb: aws_sdk_elasticloadbalancingv2::Cli
     let mut answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_vec();
     while begun.elapsed() < Duration::from_secs(2) {
         let health = elb.describe_target_health().target_group_arn(&group).send().await.expect("target health");
-        let healthy = health.target_health_descriptions().iter().find(|target| {
+        let healthy = health.target_health_descriptions().iter().filter(|target| {
             target.target_health().and_then(|health| health.state()) == Some(&TargetHealthStateEnum::Healthy)
         });
-        let Some(target) = healthy.and_then(|target| target.target()) else { break };
+        let targets: Vec<_> = healthy.filter_map(|target| target.target()).collect();
+        let Some(target) = targets.get(turn % targets.len().max(1)) else { break };
         let (host, port) = (target.id().unwrap_or_default(), target.port().unwrap_or_default());
         if let Ok(body) = fetch(&format!("{host}:{port}"), path).await {
             answer = body;
