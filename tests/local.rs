@@ -117,7 +117,16 @@ async fn a_canary_that_is_given_up_leaves_the_old_version_alone() {
         machine.ask("/").await.1 == "two"
     })
     .await;
+    assert_eq!(machine.ask("/").await.1, "one", "they take turns");
+    let (address, host) = (machine.cloud.proxy_address(), machine.host());
+    let slow = tokio::spawn(async move { get(address, &host, "/slow").await });
+    // Its request arrives: the turn has passed on.
+    until("the slow request arrives", async || machine.ask("/slow-count").await.1 == "1").await;
+    let retiring = machine.ensure(Phase::Retire, &two).await.unwrap();
+    assert!(matches!(retiring, Progress::Pending { .. }), "a request is in flight: {retiring:?}");
+    assert_eq!(share_of(&machine, "one", 10).await, 10, "no other comes after it");
     machine.settle(Phase::Retire, &two).await.unwrap();
+    assert_eq!(slow.await.unwrap().unwrap(), (200, "two".into()));
     assert_eq!((share_of(&machine, "one", 10).await, machine.programs()), (10, 1));
     machine.tear_down().await;
 }
