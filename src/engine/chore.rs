@@ -11,7 +11,7 @@ use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, 
 /// GitHub keeps deliveries for three days; older ones cannot be sent again.
 const DELIVERIES_MILLIS: i64 = 3 * 86_400_000;
 /// Handled deliveries are remembered for longer than that, so that none is handled twice.
-const REMEMBERED_MILLIS: i64 = 7 * 86_400_000;
+pub(super) const REMEMBERED_MILLIS: i64 = 7 * 86_400_000;
 /// Witnessed heads bind a comment to what its author could have seen, and receipts tell a comment
 /// that was answered; nobody comes back to either later.
 const WITNESSED_MILLIS: i64 = 90 * 86_400_000;

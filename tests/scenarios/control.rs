@@ -9,6 +9,18 @@ use crate::commands::{SHOP, people, shop};
 use crate::world::World;
 
 #[tokio::test]
+async fn a_comment_that_is_older_than_anything_remembered_is_never_heard() {
+    let (w, pull, sha) = shop().await;
+    for (days, expected) in [(8, None), (6, Some(sha))] {
+        w.says("mia", pull, "/deploy staging");
+        w.github.deliveries_settled().await;
+        w.clock.advance(days * 24 * 3_600_000);
+        w.settle().await;
+        assert_eq!(w.serving("staging", "web"), expected, "after {days} days");
+    }
+}
+
+#[tokio::test]
 async fn a_lock_keeps_a_stage_from_pushes_and_from_others_until_its_time_is_over() {
     let (w, pull, sha) = shop().await;
     w.hears("mia", pull, "/deploy staging").await;

@@ -20,6 +20,7 @@ mod said;
 
 use super::Engine;
 use super::board::Board;
+use super::chore::REMEMBERED_MILLIS;
 use crate::decide::command::{Known, read, read_edit};
 use crate::decide::gate::{Ask, CallerKind, judge};
 use crate::model::{
@@ -69,6 +70,12 @@ impl Engine {
     ) -> PortResult<()> {
         let kind = self.kind(comment);
         if project.stages.is_empty() || !is_heard(kind, project, comment) {
+            return Ok(());
+        }
+        // Only a body is signed: one that was captured can be sent under another id once nobody
+        // remembers it. A comment that is older than what is remembered is never news.
+        if self.ports.clock.now().since(comment.created_at) > REMEMBERED_MILLIS {
+            tracing::info!(comment = comment.comment, "a comment from {} is too old to be heard", comment.created_at);
             return Ok(());
         }
         let lines = read(&comment.body, &project.commands.prefix, &known(project, board, comment.number));
