@@ -62,8 +62,8 @@ impl Engine {
     }
 
     async fn has_newer_goal(&self, record: &StageRecord) -> PortResult<bool> {
-        let newest = self.ports.store.stage(&record.id).await?;
-        Ok(newest.is_some_and(|newest| newest.generation != record.generation))
+        let newest = self.ports.store.generation(&record.id).await?;
+        Ok(newest.is_some_and(|newest| newest != record.generation))
     }
 
     /// One step: intent, effect, result. Answers whether the step ended.

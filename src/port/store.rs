@@ -13,8 +13,9 @@ use async_trait::async_trait;
 
 use super::PortResult;
 use crate::model::{
-    AuditEntry, CommandReceipt, DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Lane, NewDeploy, Outcome,
-    Release, RepoLockChange, RepoName, StageId, StageRecord, StepEvent, StepLog, SurfaceKey, Timestamp, Wake, Witness,
+    AuditEntry, CommandReceipt, DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Generation, Lane, NewDeploy,
+    Outcome, Release, RepoLockChange, RepoName, StageId, StageRecord, StepEvent, StepLog, SurfaceKey, Timestamp, Wake,
+    Witness,
 };
 
 /// Proof that this process holds a lane. Made by [`Store::claim`] alone, used up by
@@ -199,6 +200,9 @@ pub trait Store: super::Slots + super::Ledger {
 
     /// One stage.
     async fn stage(&self, id: &StageId) -> PortResult<Option<StageRecord>>;
+
+    /// The number of a stage's newest goal: what a running deploy asks between its steps.
+    async fn generation(&self, id: &StageId) -> PortResult<Option<Generation>>;
 
     /// All stages, of one repository or of all, by name.
     async fn stages(&self, repo: Option<&RepoName>) -> PortResult<Vec<StageRecord>>;

@@ -4,8 +4,9 @@
 //! servers cannot both continue from the same entry.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row, query as fixed};
+use sqlx::{AnyConnection, Row, query as fixed};
 
+use super::readers::Readers;
 use super::row::{column, parsed};
 use super::sql::{fault, query, runs, values};
 use crate::model::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, RepoName, Timestamp};
@@ -83,7 +84,7 @@ fn line(row: &AnyRow) -> PortResult<AuditLine> {
 
 /// The newest first; without a repository those of all, without a subject those about anything.
 pub(super) async fn newest(
-    pool: &AnyPool,
+    readers: &Readers,
     repo: Option<&RepoName>,
     subject: Option<&str>,
     limit: u32,
@@ -94,23 +95,23 @@ pub(super) async fn newest(
     );
     let newest = newest.bind(repo.map_or_else(String::new, ToString::to_string));
     let newest = newest.bind(subject.unwrap_or_default().to_owned()).bind(i64::from(limit));
-    let rows = newest.fetch_all(pool).await.map_err(|error| fault("the audit", error))?;
+    let rows = readers.all(newest).await.map_err(|error| fault("the audit", error))?;
     rows.iter().map(line).collect()
 }
 
 /// The repositories of which something is recorded.
-pub(super) async fn repos(pool: &AnyPool) -> PortResult<Vec<RepoName>> {
+pub(super) async fn repos(readers: &Readers) -> PortResult<Vec<RepoName>> {
     let repos = fixed("SELECT repo FROM audit UNION SELECT repo FROM audit_end ORDER BY repo");
-    let rows = repos.fetch_all(pool).await.map_err(|error| fault("the audited repositories", error))?;
+    let rows = readers.all(repos).await.map_err(|error| fault("the audited repositories", error))?;
     rows.iter().map(|row| parsed(row, 0)).collect()
 }
 
 /// Follows the whole chain of a repository.
-pub(super) async fn verify(pool: &AnyPool, repo: &RepoName) -> PortResult<AuditVerdict> {
+pub(super) async fn verify(readers: &Readers, repo: &RepoName) -> PortResult<AuditVerdict> {
     loop {
-        let before = end(pool, repo).await?;
-        let check = follow(pool, repo, before.clone()).await?;
-        let after = end(pool, repo).await?;
+        let before = end(readers, repo).await?;
+        let check = follow(readers, repo, before.clone()).await?;
+        let after = end(readers, repo).await?;
         // A chain that began in between took in entries that were read before as not chained.
         if before.is_some() || after.is_none() {
             return Ok(check.verdict(after.as_ref()));
@@ -118,7 +119,7 @@ pub(super) async fn verify(pool: &AnyPool, repo: &RepoName) -> PortResult<AuditV
     }
 }
 
-async fn follow(pool: &AnyPool, repo: &RepoName, end: Option<AuditLink>) -> PortResult<AuditCheck> {
+async fn follow(readers: &Readers, repo: &RepoName, end: Option<AuditLink>) -> PortResult<AuditCheck> {
     let mut check = AuditCheck::new(repo, end);
     let mut after = i64::MIN;
     loop {
@@ -127,7 +128,7 @@ async fn follow(pool: &AnyPool, repo: &RepoName, end: Option<AuditLink>) -> Port
              WHERE repo = $1 AND id > $2 ORDER BY id LIMIT $3",
         );
         let page = page.bind(repo.to_string()).bind(after).bind(PAGE);
-        let rows = page.fetch_all(pool).await.map_err(|error| fault("the audit", error))?;
+        let rows = readers.all(page).await.map_err(|error| fault("the audit", error))?;
         let Some(last) = rows.last() else { return Ok(check) };
         after = column(last, 0)?;
         for row in &rows {
@@ -136,8 +137,8 @@ async fn follow(pool: &AnyPool, repo: &RepoName, end: Option<AuditLink>) -> Port
     }
 }
 
-async fn end(pool: &AnyPool, repo: &RepoName) -> PortResult<Option<AuditLink>> {
+async fn end(readers: &Readers, repo: &RepoName) -> PortResult<Option<AuditLink>> {
     let end = fixed("SELECT number, hash FROM audit_end WHERE repo = $1").bind(repo.to_string());
-    let row = end.fetch_optional(pool).await.map_err(|error| fault("the end of the audit", error))?;
+    let row = readers.optional(end).await.map_err(|error| fault("the end of the audit", error))?;
     row.map(|row| Ok(AuditLink { number: column(&row, 0)?, hash: column(&row, 1)? })).transpose()
 }

@@ -3,22 +3,25 @@
 //! The writes of a batch were all in flight at once, so no order among them was promised: lanes
 //! are checked first, equal writes are put into one statement, claims come last.
 
-use sqlx::{AnyConnection, Executor, Row, query as fixed};
+use sqlx::{AnyConnection, Executor};
 
 use super::audit;
+use super::deploys;
 use super::inbox;
 use super::known::{self, Known};
 use super::lanes::{self, Lanes};
 use super::locks;
 use super::receipt;
 use super::slots;
-use super::sql::{query, runs, values};
+use super::stages;
+use super::surfaces;
 use super::witness;
-use super::write::{
-    Answer, DeliveryRow, DeployRow, EndRow, IntakeRows, Job, LineRow, RunningRow, StageRow, SurfaceRow, Write,
-};
+use super::write::{Answer, DeliveryRow, IntakeRows, Job, Write};
 use super::{Dedupe, Dialect};
 use crate::port::{PortError, PortResult, Receipt};
+
+/// How many deliveries one statement takes in that is a transaction of its own.
+const MOST_ALONE: usize = 64;
 
 /// Why a batch cannot be committed as it is.
 pub(super) enum Broken {
@@ -85,13 +88,19 @@ pub(super) async fn run(
     jobs: &[Job],
 ) -> Result<Vec<PortResult<Answer>>, Broken> {
     let dialect = frame.dialect;
+    let new = receive_alone(connection, frame, jobs).await?;
+    if !new.is_empty() && new.iter().all(|new| *new) {
+        return Ok(new.iter().map(|_| Ok(Answer::Receipt(Receipt::Accepted))).collect());
+    }
     // With the memory at hand, the first statement for deliveries is the question for their keys.
     if known.is_none() || !jobs.iter().all(|job| matches!(job.write, Write::Receive(_))) {
         frame.begin(connection).await?;
     }
     let mut lanes = Lanes::read(connection, dialect, jobs).await?;
     let mut answers: Vec<PortResult<Answer>> = Vec::with_capacity(jobs.len());
-    let (mut deliveries, mut appended, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut deliveries, mut claims) = (Vec::new(), Vec::new());
+    let (mut statuses, mut shown) = (Vec::new(), Vec::new());
+    let (mut opened, mut appended, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for (place, job) in jobs.iter().enumerate() {
         if job.write.hold().is_some_and(|hold| !lanes.holds(hold)) {
             answers.push(Err(PortError::Stale));
@@ -99,6 +108,7 @@ pub(super) async fn run(
         }
         let mut outcome = Answer::Written;
         match &job.write {
+            Write::Receive(_) if new.get(place) == Some(&true) => outcome = Answer::Receipt(Receipt::Accepted),
             Write::Receive(delivery) => deliveries.push((place, delivery)),
             Write::Claim { now, lease_millis } => claims.push(((*now, *lease_millis), place)),
             Write::Append { lines, .. } => appended.extend(lines),
@@ -106,10 +116,10 @@ pub(super) async fn run(
             Write::Renew { hold, until } => lanes.renew(hold, *until),
             Write::Release { hold, bell, wake_at, attempts } => lanes.release(hold, *bell, *wake_at, *attempts),
             Write::Intake { intake, .. } => take_intake(connection, &mut lanes, intake).await?,
-            Write::Status { stage, .. } => save_status(connection, stage).await?,
-            Write::Open { deploy, .. } => outcome = open(connection, deploy).await?,
-            Write::Close { end, .. } => close(connection, end).await?,
-            Write::Surfaces { surfaces, .. } => save_surfaces(connection, surfaces).await?,
+            Write::Status { stage, .. } => statuses.push(stage),
+            Write::Open { deploy, .. } => opened.push((place, deploy)),
+            Write::Close { end, .. } => ends.push(end),
+            Write::Surfaces { surfaces, .. } => shown.extend(surfaces),
             Write::Receipts { receipts, .. } => receipt::save(connection, receipts).await?,
             Write::TakeSlot { pool, holder, avoid, last } => {
                 outcome = Answer::Slot(slots::take(connection, pool, holder, avoid, *last).await?);
@@ -123,12 +133,39 @@ pub(super) async fn run(
         }
         answers.push(Ok(outcome));
     }
-    append(connection, &appended).await?;
+    deploys::open(connection, &opened, &mut answers).await?;
+    deploys::append(connection, &appended).await?;
+    statuses.extend(deploys::end(connection, &ends).await?);
+    stages::save_statuses(connection, &statuses).await?;
+    surfaces::save(connection, &shown).await?;
     receive(connection, frame, known, &mut lanes, &deliveries, &mut answers).await?;
     lanes.save(connection, || if claims.is_empty() { frame.closing() } else { "" }).await?;
     claim(connection, dialect, claims, &mut answers).await?;
     frame.commit(connection).await?;
     Ok(answers)
+}
+
+/// Where deliveries are all that a batch holds, and unique indices tell the known ones, one statement
+/// does: that saves three answers to wait for. Says which of them were new and are on disk by that;
+/// nothing where it was not done.
+async fn receive_alone<'a>(
+    connection: &mut AnyConnection,
+    frame: &mut Frame,
+    jobs: &'a [Job],
+) -> Result<Vec<bool>, sqlx::Error> {
+    let delivery = |job: &'a Job| match &job.write {
+        Write::Receive(delivery) => Some(delivery),
+        _ => None,
+    };
+    let deliveries: Option<Vec<&DeliveryRow>> = jobs.iter().map(delivery).collect();
+    let Some(deliveries) = deliveries.filter(|rows| rows.len() <= MOST_ALONE) else { return Ok(Vec::new()) };
+    if matches!(frame.dialect.dedupe, Dedupe::Known) {
+        return Ok(Vec::new());
+    }
+    frame.ending = true;
+    let new = inbox::receive_alone(connection, &deliveries).await?;
+    frame.ending = false;
+    Ok(new)
 }
 
 async fn receive(
@@ -207,16 +244,7 @@ async fn take_intake(
     lanes: &mut Lanes,
     intake: &IntakeRows,
 ) -> Result<(), sqlx::Error> {
-    for stage in &intake.stages {
-        upsert_stage(
-            connection,
-            stage,
-            "subject = excluded.subject, target = excluded.target, generation = excluded.generation, \
-             approval = excluded.approval, lock = excluded.lock, queue = excluded.queue, \
-             keep_until = excluded.keep_until, asked = excluded.asked, touched_at = excluded.touched_at",
-        )
-        .await?;
-    }
+    stages::set_goals(connection, &intake.stages).await?;
     if let Some(change) = &intake.repo_lock {
         locks::set(connection, change).await?;
     }
@@ -232,120 +260,6 @@ async fn take_intake(
     audit::append(connection, &intake.audit).await
 }
 
-async fn save_status(connection: &mut AnyConnection, stage: &StageRow) -> Result<(), sqlx::Error> {
-    upsert_stage(
-        connection,
-        stage,
-        "status = excluded.status, expires_at = excluded.expires_at, place = excluded.place, settled = excluded.settled",
-    )
-    .await
-}
-
-/// Inserts a stage whole; of an existing one only `columns` are written.
-async fn upsert_stage(connection: &mut AnyConnection, stage: &StageRow, columns: &str) -> Result<(), sqlx::Error> {
-    query(values(
-        "INSERT INTO stage (repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at, place, \
-         queue, keep_until, asked, settled) VALUES",
-        15,
-        1,
-        &format!("ON CONFLICT (repo, name) DO UPDATE SET {columns}"),
-    ))
-    .bind(&stage.repo)
-    .bind(&stage.name)
-    .bind(&stage.subject)
-    .bind(&stage.target)
-    .bind(stage.generation)
-    .bind(&stage.status)
-    .bind(stage.approval.as_deref())
-    .bind(stage.lock.as_deref())
-    .bind(stage.touched_at)
-    .bind(stage.expires_at)
-    .bind(stage.place.as_deref())
-    .bind(stage.queue.as_deref())
-    .bind(stage.keep_until)
-    .bind(stage.asked.as_deref())
-    .bind(stage.settled)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn open(connection: &mut AnyConnection, deploy: &DeployRow) -> Result<Answer, sqlx::Error> {
-    let running =
-        fixed("SELECT id, plan, started_at FROM deploy WHERE stage = $1 AND generation = $2 AND ended_at IS NULL")
-            .bind(&deploy.stage)
-            .bind(deploy.generation)
-            .fetch_optional(&mut *connection)
-            .await?;
-    if let Some(row) = running {
-        let running = RunningRow { plan: row.try_get(1)?, started_at: row.try_get(2)? };
-        return Ok(Answer::Opened { id: row.try_get(0)?, running: Some(running) });
-    }
-    let row = fixed("INSERT INTO deploy (stage, generation, plan, started_at) VALUES ($1, $2, $3, $4) RETURNING id")
-        .bind(&deploy.stage)
-        .bind(deploy.generation)
-        .bind(&deploy.plan)
-        .bind(deploy.started_at)
-        .fetch_one(connection)
-        .await?;
-    Ok(Answer::Opened { id: row.try_get(0)?, running: None })
-}
-
-async fn close(connection: &mut AnyConnection, end: &EndRow) -> Result<(), Broken> {
-    let ended = fixed("UPDATE deploy SET ended_at = $1, outcome = $2 WHERE id = $3 AND ended_at IS NULL")
-        .bind(end.at)
-        .bind(&end.outcome)
-        .bind(end.deploy)
-        .execute(&mut *connection)
-        .await?;
-    if ended.rows_affected() != 1 {
-        return Err(refused(format!("deploy {} is not running, so it cannot end", end.deploy)));
-    }
-    save_status(connection, &end.stage).await?;
-    if let Some((stage, content)) = &end.release {
-        fixed("INSERT INTO release (deploy, stage, content) VALUES ($1, $2, $3)")
-            .bind(end.deploy)
-            .bind(stage)
-            .bind(content)
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
-}
-
-async fn append(connection: &mut AnyConnection, lines: &[&LineRow]) -> Result<(), Broken> {
-    for run in runs(lines) {
-        let head = "INSERT INTO step_log (deploy, seq, step, fence, at, kind) VALUES";
-        let mut insert = query(values(head, 6, run.len(), "ON CONFLICT DO NOTHING"));
-        for line in run {
-            insert = insert.bind(line.deploy).bind(line.seq).bind(&line.step);
-            insert = insert.bind(line.fence).bind(line.at).bind(&line.kind);
-        }
-        if insert.execute(&mut *connection).await?.rows_affected() != run.len() as u64 {
-            return Err(refused("a line of the step log has a number that is taken".to_owned()));
-        }
-    }
-    Ok(())
-}
-
-async fn save_surfaces(connection: &mut AnyConnection, surfaces: &[SurfaceRow]) -> Result<(), sqlx::Error> {
-    for surface in surfaces {
-        fixed(
-            "INSERT INTO surface (stage, kind, key, external, hash, at) VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (stage, kind, key) DO UPDATE SET external = excluded.external, hash = excluded.hash, at = excluded.at",
-        )
-        .bind(&surface.stage)
-        .bind(surface.kind)
-        .bind(&surface.key)
-        .bind(surface.external.as_deref())
-        .bind(&surface.hash)
-        .bind(surface.at)
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
-}
-
-fn refused(context: String) -> Broken {
+pub(super) fn refused(context: String) -> Broken {
     Broken::Refused(PortError::Bug { context, source: None })
 }

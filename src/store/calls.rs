@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::write::{Answer, EndRow, Write};
 use super::{SqlStore, read, row};
 use crate::model::{
-    Deploy, DeployId, Lane, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord, StepEvent, StepLog, Timestamp,
-    Wake,
+    Deploy, DeployId, Generation, Lane, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord, StepEvent,
+    StepLog, Timestamp, Wake,
 };
 use crate::port::{
     Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, Store, StoreCounts,
@@ -63,15 +63,15 @@ impl Store for SqlStore {
     }
 
     async fn lane_state(&self, lane: &Lane, now: Timestamp) -> PortResult<LaneState> {
-        read::lane_state(&self.pool, lane.to_string(), now).await
+        read::lane_state(&self.readers, lane.to_string(), now).await
     }
 
     async fn next_due(&self) -> PortResult<Option<Timestamp>> {
-        read::next_due(&self.pool).await
+        read::next_due(&self.readers).await
     }
 
     async fn inbox(&self, held: &Held, limit: u32) -> PortResult<Vec<InboxRow>> {
-        read::inbox(&self.pool, held.lane().to_string(), limit).await
+        read::inbox(&self.readers, held.lane().to_string(), limit).await
     }
 
     async fn apply_intake(&self, held: &Held, write: IntakeWrite) -> PortResult<()> {
@@ -79,11 +79,15 @@ impl Store for SqlStore {
     }
 
     async fn stage(&self, id: &StageId) -> PortResult<Option<StageRecord>> {
-        Ok(read::stages(&self.pool, Some(id.repo.as_str()), Some(id.name.as_str())).await?.pop())
+        Ok(read::stages(&self.readers, Some(id.repo.as_str()), Some(id.name.as_str())).await?.pop())
+    }
+
+    async fn generation(&self, id: &StageId) -> PortResult<Option<Generation>> {
+        read::generation(&self.readers, id).await
     }
 
     async fn stages(&self, repo: Option<&RepoName>) -> PortResult<Vec<StageRecord>> {
-        read::stages(&self.pool, repo.map(RepoName::as_str), None).await
+        read::stages(&self.readers, repo.map(RepoName::as_str), None).await
     }
 
     async fn save_status(&self, held: &Held, stage: &StageRecord) -> PortResult<()> {
@@ -107,11 +111,11 @@ impl Store for SqlStore {
     }
 
     async fn deploy(&self, id: DeployId) -> PortResult<Option<Deploy>> {
-        read::one_deploy(&self.pool, id).await
+        read::one_deploy(&self.readers, id).await
     }
 
     async fn deploys(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Deploy>> {
-        read::deploys(&self.pool, stage, limit).await
+        read::deploys(&self.readers, stage, limit).await
     }
 
     async fn close_deploy(
@@ -138,15 +142,15 @@ impl Store for SqlStore {
     }
 
     async fn log(&self, deploy: DeployId) -> PortResult<StepLog> {
-        read::log(&self.pool, deploy).await
+        read::log(&self.readers, deploy).await
     }
 
     async fn releases(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Release>> {
-        read::releases(&self.pool, stage, limit).await
+        read::releases(&self.readers, stage, limit).await
     }
 
     async fn surfaces(&self, stage: &StageId) -> PortResult<Vec<SurfaceRecord>> {
-        read::surfaces(&self.pool, stage).await
+        read::surfaces(&self.readers, stage).await
     }
 
     async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()> {
@@ -155,15 +159,15 @@ impl Store for SqlStore {
     }
 
     async fn counts(&self, now: Timestamp) -> PortResult<StoreCounts> {
-        read::counts(&self.pool, now).await
+        read::counts(&self.readers, now).await
     }
 
     async fn ping(&self) -> PortResult<()> {
-        read::ping(&self.pool).await
+        read::ping(&self.readers).await
     }
 
     async fn prune(&self, before: Timestamp) -> PortResult<u64> {
-        let below = read::inbox_seq_at(&self.pool, before).await?;
+        let below = read::inbox_seq_at(&self.readers, before).await?;
         let mut pruned = 0;
         loop {
             match self.writer.write(Write::Prune { below, limit: PRUNE }).await? {

@@ -3,14 +3,20 @@
 //! Here a delivery is told from a known one by unique indices, which PostgreSQL keeps; for SQLite
 //! see `known`.
 
+use std::collections::HashSet;
+
 use sqlx::{AnyConnection, Row, query as fixed};
 
-use super::sql::{list, query, runs, values};
+use super::lanes::RING;
+use super::sql::{Statement, list, query, runs, values};
 use super::write::DeliveryRow;
 use crate::port::Receipt;
 
 pub(super) const RECEIVED: i64 = 0;
 pub(super) const POISON: i64 = 2;
+
+const INSERT: &str = "INSERT INTO inbox (id, body, lane, state, at, content, reason) VALUES";
+const COLUMNS: usize = 7;
 
 /// Takes deliveries in, in their order, and says of each what became of it.
 ///
@@ -22,16 +28,7 @@ pub(super) async fn receive(
 ) -> Result<Vec<Receipt>, sqlx::Error> {
     let mut receipts = Vec::with_capacity(deliveries.len());
     for run in runs(deliveries) {
-        let mut insert = query(values(
-            "INSERT INTO inbox (id, body, lane, state, at, content, reason) VALUES",
-            7,
-            run.len(),
-            "ON CONFLICT DO NOTHING",
-        ));
-        for row in run {
-            insert = insert.bind(&row.id).bind(&row.body).bind(&row.lane).bind(row.state).bind(row.at);
-            insert = insert.bind(&row.content).bind(row.reason.as_deref());
-        }
+        let insert = bound(query(values(INSERT, COLUMNS, run.len(), "ON CONFLICT DO NOTHING")), run);
         if insert.execute(&mut *connection).await?.rows_affected() == run.len() as u64 {
             receipts.extend(run.iter().map(|_| Receipt::Accepted));
             continue;
@@ -41,6 +38,33 @@ pub(super) async fn receive(
         }
     }
     Ok(receipts)
+}
+
+/// Takes deliveries in and rings their lanes in one statement, which is a transaction of its own.
+/// Says of each whether it is new; of one that is not, nothing was written.
+pub(super) async fn receive_alone(
+    connection: &mut AnyConnection,
+    deliveries: &[&DeliveryRow],
+) -> Result<Vec<bool>, sqlx::Error> {
+    let tail = format!(
+        "ON CONFLICT DO NOTHING RETURNING id, lane, at), \
+         rung AS (INSERT INTO lane (key, bell, wake_at) \
+         SELECT lane, COUNT(*), MIN(at) FROM taken GROUP BY lane ORDER BY lane {RING}) SELECT id FROM taken"
+    );
+    let insert =
+        bound(query(values(&format!("WITH taken AS ({INSERT}"), COLUMNS, deliveries.len(), &tail)), deliveries);
+    // All of the answer: the first rows of it come before the commit, and its end after.
+    let rows = insert.fetch_all(connection).await?;
+    let mut taken: HashSet<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    Ok(deliveries.iter().map(|row| taken.remove(&row.id)).collect())
+}
+
+fn bound(mut insert: Statement, deliveries: &[&DeliveryRow]) -> Statement {
+    for row in deliveries {
+        insert = insert.bind(&row.id).bind(&row.body).bind(&row.lane).bind(row.state).bind(row.at);
+        insert = insert.bind(&row.content).bind(row.reason.as_deref());
+    }
+    insert
 }
 
 /// A row that is there already, under this number or else under this delivery's id, is set to what

@@ -14,7 +14,7 @@ use crate::model::{Fence, Lane, Timestamp};
 use crate::port::{Claimed, Held};
 
 /// What a ring does to a lane that is there.
-const RING: &str = "ON CONFLICT (key) DO UPDATE SET bell = lane.bell + excluded.bell, wake_at = CASE \
+pub(super) const RING: &str = "ON CONFLICT (key) DO UPDATE SET bell = lane.bell + excluded.bell, wake_at = CASE \
                     WHEN lane.wake_at < excluded.wake_at THEN lane.wake_at ELSE excluded.wake_at END";
 
 struct LaneRow {

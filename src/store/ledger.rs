@@ -13,33 +13,33 @@ use crate::port::{Held, Ledger, PortResult};
 #[async_trait]
 impl Ledger for SqlStore {
     async fn witnesses(&self, repo: &RepoName, pull: PullNumber, limit: u32) -> PortResult<Vec<Witness>> {
-        witness::list(&self.pool, repo, pull, limit).await
+        witness::list(&self.readers, repo, pull, limit).await
     }
 
     async fn repo_lock(&self, repo: &RepoName) -> PortResult<Option<Lock>> {
-        locks::get(&self.pool, repo).await
+        locks::get(&self.readers, repo).await
     }
 
     async fn receipt(&self, key: &ReceiptKey) -> PortResult<Option<CommandReceipt>> {
-        receipt::one(&self.pool, key).await
+        receipt::one(&self.readers, key).await
     }
 
     async fn receipts_due(&self, held: &Held, limit: u32) -> PortResult<Vec<CommandReceipt>> {
         match held.lane() {
-            Lane::Repo(repo) => receipt::due(&self.pool, repo, limit).await,
+            Lane::Repo(repo) => receipt::due(&self.readers, repo, limit).await,
             Lane::Stage(_) | Lane::Chore(_) => Ok(Vec::new()),
         }
     }
 
     async fn receipts_bound(&self, held: &Held, limit: u32) -> PortResult<Vec<CommandReceipt>> {
         match held.lane() {
-            Lane::Repo(repo) => receipt::all_bound(&self.pool, repo, limit).await,
+            Lane::Repo(repo) => receipt::all_bound(&self.readers, repo, limit).await,
             Lane::Stage(_) | Lane::Chore(_) => Ok(Vec::new()),
         }
     }
 
     async fn receipts_of(&self, stage: &StageId, generation: Generation) -> PortResult<Vec<CommandReceipt>> {
-        receipt::bound(&self.pool, stage, generation).await
+        receipt::bound(&self.readers, stage, generation).await
     }
 
     async fn save_receipts(&self, held: &Held, receipts: Vec<CommandReceipt>) -> PortResult<()> {
@@ -56,14 +56,14 @@ impl Ledger for SqlStore {
     }
 
     async fn audit(&self, repo: Option<&RepoName>, subject: Option<&str>, limit: u32) -> PortResult<Vec<AuditLine>> {
-        audit::newest(&self.pool, repo, subject, limit).await
+        audit::newest(&self.readers, repo, subject, limit).await
     }
 
     async fn audited(&self) -> PortResult<Vec<RepoName>> {
-        audit::repos(&self.pool).await
+        audit::repos(&self.readers).await
     }
 
     async fn verify_audit(&self, repo: &RepoName) -> PortResult<AuditVerdict> {
-        audit::verify(&self.pool, repo).await
+        audit::verify(&self.readers, repo).await
     }
 }

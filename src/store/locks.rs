@@ -1,7 +1,8 @@
 //! The lock on all stages of a repository.
 
-use sqlx::{AnyConnection, AnyPool, query as fixed};
+use sqlx::{AnyConnection, query as fixed};
 
+use super::readers::Readers;
 use super::row::{column, from_json, to_json};
 use super::sql::fault;
 use crate::model::{Lane, Lock, RepoLockChange, RepoName};
@@ -39,8 +40,8 @@ pub(super) async fn set(connection: &mut AnyConnection, row: &RepoLockRow) -> Re
     statement.execute(connection).await.map(drop)
 }
 
-pub(super) async fn get(pool: &AnyPool, repo: &RepoName) -> PortResult<Option<Lock>> {
+pub(super) async fn get(readers: &Readers, repo: &RepoName) -> PortResult<Option<Lock>> {
     let lock = fixed("SELECT content FROM repo_lock WHERE repo = $1").bind(repo.to_string());
-    let row = lock.fetch_optional(pool).await.map_err(|error| fault("a repository's lock", error))?;
+    let row = readers.optional(lock).await.map_err(|error| fault("a repository's lock", error))?;
     row.map(|row| from_json(&column::<String>(&row, 0)?)).transpose()
 }

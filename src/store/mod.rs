@@ -11,6 +11,7 @@
 mod audit;
 mod batch;
 mod calls;
+mod deploys;
 mod inbox;
 mod known;
 mod lanes;
@@ -19,21 +20,25 @@ mod locks;
 mod migrations;
 mod postgres;
 mod read;
+mod readers;
 mod receipt;
 mod row;
 mod slots;
 mod sql;
 mod sqlite;
+mod stages;
+mod surfaces;
 mod witness;
 mod write;
 mod writer;
 
 use std::sync::Arc;
 
+use sqlx::Executor;
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyPool, Executor};
 
 use crate::port::Store;
+use readers::Readers;
 use writer::Writer;
 
 /// Why the database could not be opened, with the way out.
@@ -99,7 +104,7 @@ struct Dialect {
 
 /// A [`Store`] over either database.
 struct SqlStore {
-    pool: AnyPool,
+    readers: Readers,
     writer: Writer,
 }
 
@@ -137,9 +142,9 @@ async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenErro
     if let (Company::NoneOnSqlite, Some(free)) = (company, dialect.free_lanes) {
         connection.execute(free).await.map_err(connect)?;
     }
-    let pool = read::pool(&options, dialect);
+    let readers = Readers::new(options.clone(), dialect);
     let writer = Writer::spawn(connection, options, dialect).map_err(|error| connect(error.into()))?;
-    Ok(Arc::new(SqlStore { pool, writer }))
+    Ok(Arc::new(SqlStore { readers, writer }))
 }
 
 fn address(url: &str) -> Result<(&'static Dialect, AnyConnectOptions), OpenError> {

@@ -28,9 +28,18 @@ pub(super) static DIALECT: Dialect = Dialect {
     advice: "is the server running, and are host, user, password and database in GREENROOM_DATABASE_URL right?",
 };
 
-/// The options of an address.
+/// What sqlx calls the number of prepared statements that a connection keeps.
+const STATEMENTS: &str = "statement-cache-capacity";
+/// One for each size of each kind of write, and then some. With fewer, busy writers would have their
+/// statements prepared again and again: an answer of the server's to wait for, and a plan to make.
+const STATEMENTS_KEPT: &str = "512";
+
+/// The options of an address; what it says of prepared statements itself counts.
 pub(super) fn options(url: &str) -> Result<AnyConnectOptions, OpenError> {
-    let options: AnyConnectOptions =
+    let mut options: AnyConnectOptions =
         url.parse().map_err(|_| OpenError::Address("the address of the server cannot be read".into()))?;
+    if options.database_url.query_pairs().all(|(name, _)| name != STATEMENTS) {
+        options.database_url.query_pairs_mut().append_pair(STATEMENTS, STATEMENTS_KEPT);
+    }
     Ok(options.disable_statement_logging())
 }

@@ -1,13 +1,13 @@
 //! What is owed to comments. A row's content is the whole receipt; the other columns are for
 //! looking it up.
 
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, query as fixed};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, query as fixed};
 
 use super::batch::Broken;
+use super::readers::Readers;
 use super::row::{column, from_json, signed, to_json};
-use super::sql::fault;
+use super::sql::{Statement, fault};
 use crate::model::{CommandReceipt, CommentSource, Generation, ReceiptKey, ReceiptState, RepoName, StageId};
 use crate::port::{PortError, PortResult};
 
@@ -89,38 +89,42 @@ pub(super) async fn forget(connection: &mut AnyConnection, before: i64) -> Resul
     Ok(delete.execute(connection).await?.rows_affected())
 }
 
-pub(super) async fn one(pool: &AnyPool, key: &ReceiptKey) -> PortResult<Option<CommandReceipt>> {
+pub(super) async fn one(readers: &Readers, key: &ReceiptKey) -> PortResult<Option<CommandReceipt>> {
     let one = fixed("SELECT content FROM receipt WHERE repo = $1 AND source = $2 AND comment = $3");
     let one = one.bind(key.repo.to_string()).bind(source_name(key.source)).bind(signed(key.comment)?);
-    Ok(list(pool, one).await?.pop())
+    Ok(list(readers, one).await?.pop())
 }
 
 /// Those of a repository of which something is not shown yet, the oldest first.
-pub(super) async fn due(pool: &AnyPool, repo: &RepoName, limit: u32) -> PortResult<Vec<CommandReceipt>> {
+pub(super) async fn due(readers: &Readers, repo: &RepoName, limit: u32) -> PortResult<Vec<CommandReceipt>> {
     let due =
         fixed("SELECT content FROM receipt WHERE repo = $1 AND state = 'due' ORDER BY at, source, comment LIMIT $2");
-    list(pool, due.bind(repo.to_string()).bind(i64::from(limit))).await
+    list(readers, due.bind(repo.to_string()).bind(i64::from(limit))).await
 }
 
 /// Those of a repository that wait for a stage, the oldest first.
-pub(super) async fn all_bound(pool: &AnyPool, repo: &RepoName, limit: u32) -> PortResult<Vec<CommandReceipt>> {
+pub(super) async fn all_bound(readers: &Readers, repo: &RepoName, limit: u32) -> PortResult<Vec<CommandReceipt>> {
     let bound = fixed(
         "SELECT content FROM receipt WHERE repo = $1 AND state <> 'settled' AND stage IS NOT NULL \
          ORDER BY at, source, comment LIMIT $2",
     );
-    list(pool, bound.bind(repo.to_string()).bind(i64::from(limit))).await
+    list(readers, bound.bind(repo.to_string()).bind(i64::from(limit))).await
 }
 
 /// Those that wait for a stage at this generation or an earlier one.
-pub(super) async fn bound(pool: &AnyPool, stage: &StageId, generation: Generation) -> PortResult<Vec<CommandReceipt>> {
+pub(super) async fn bound(
+    readers: &Readers,
+    stage: &StageId,
+    generation: Generation,
+) -> PortResult<Vec<CommandReceipt>> {
     let bound = fixed(
         "SELECT content FROM receipt WHERE repo = $1 AND stage = $2 AND generation <= $3 AND state <> 'settled' \
          ORDER BY at, source, comment",
     );
-    list(pool, bound.bind(stage.repo.to_string()).bind(stage.name.to_string()).bind(generation.0)).await
+    list(readers, bound.bind(stage.repo.to_string()).bind(stage.name.to_string()).bind(generation.0)).await
 }
 
-async fn list(pool: &AnyPool, select: Query<'static, Any, AnyArguments>) -> PortResult<Vec<CommandReceipt>> {
-    let rows = select.fetch_all(pool).await.map_err(|error| fault("receipts", error))?;
+async fn list(readers: &Readers, select: Statement) -> PortResult<Vec<CommandReceipt>> {
+    let rows = readers.all(select).await.map_err(|error| fault("receipts", error))?;
     rows.iter().map(|row: &AnyRow| from_json(&column::<String>(row, 0)?)).collect()
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sqlx::{AnyConnection, AnyPool, Row, query as fixed};
+use sqlx::{AnyConnection, Row, query as fixed};
 
 use super::SqlStore;
+use super::readers::Readers;
 use super::row::column;
 use super::sql::fault;
 use super::write::{Answer, Write};
@@ -49,9 +50,9 @@ pub(super) async fn free(connection: &mut AnyConnection, pool: &str, holder: &st
     delete.bind(pool.to_owned()).bind(holder.to_owned()).execute(connection).await.map(drop)
 }
 
-async fn list(pool: &AnyPool, name: &str) -> PortResult<Vec<(u32, String)>> {
+async fn list(readers: &Readers, name: &str) -> PortResult<Vec<(u32, String)>> {
     let rows = fixed("SELECT number, holder FROM slot WHERE pool = $1 ORDER BY number").bind(name.to_owned());
-    let rows = rows.fetch_all(pool).await.map_err(|error| fault("slots", error))?;
+    let rows = readers.all(rows).await.map_err(|error| fault("slots", error))?;
     rows.iter().map(|row| Ok((u32::try_from(column::<i64>(row, 0)?).unwrap_or(u32::MAX), column(row, 1)?))).collect()
 }
 
@@ -70,6 +71,6 @@ impl Slots for SqlStore {
     }
 
     async fn slots(&self, pool: &str) -> PortResult<Vec<(u32, String)>> {
-        list(&self.pool, pool).await
+        list(&self.readers, pool).await
     }
 }

@@ -1,5 +1,6 @@
 //! Statements over many rows at once, and the sorting of the database's errors.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sqlx::any::AnyArguments;
@@ -21,6 +22,21 @@ pub(super) fn runs<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
         rows = rest;
         Some(run)
     })
+}
+
+/// Parts rows so that no part has a key twice, in their order: one `INSERT .. ON CONFLICT DO UPDATE`
+/// must not meet a row twice (PostgreSQL: 21000, `cardinality_violation`).
+pub(super) fn rounds<T: Copy, K: Ord>(rows: &[T], key: impl Fn(T) -> K) -> Vec<Vec<T>> {
+    let (mut times, mut rounds) = (BTreeMap::new(), Vec::new());
+    for row in rows {
+        let time: &mut usize = times.entry(key(*row)).or_default();
+        if rounds.len() == *time {
+            rounds.push(Vec::new());
+        }
+        rounds[*time].push(*row);
+        *time += 1;
+    }
+    rounds
 }
 
 /// How a statement names the places of its values.
@@ -68,8 +84,11 @@ fn write(head: &str, columns: usize, rows: usize, tail: &str, places: Places) ->
     sql
 }
 
+/// A statement with the values that are bound to it.
+pub(super) type Statement = Query<'static, Any, AnyArguments>;
+
 /// A query whose text was made by [`values`] or [`list`], from constants and numbers alone.
-pub(super) fn query(sql: String) -> Query<'static, Any, AnyArguments> {
+pub(super) fn query(sql: String) -> Statement {
     sqlx::query(AssertSqlSafe(sql))
 }
 
@@ -123,6 +142,15 @@ mod tests {
             assert_eq!(cut.concat(), rows);
             assert!(cut.len() <= 4 + count / 64, "{count} rows in {} statements", cut.len());
         }
+    }
+
+    #[test]
+    fn no_round_has_a_key_twice() {
+        assert_eq!(
+            rounds(&["a1", "b1", "a2", "c1", "a3", "b2"], |row| &row[..1]),
+            [vec!["a1", "b1", "c1"], vec!["a2", "b2"], vec!["a3"]]
+        );
+        assert!(rounds(&[], |row: &str| row.len()).is_empty());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Witnessed heads of pull requests.
 
-use sqlx::{AnyConnection, AnyPool, Row, query as fixed};
+use sqlx::{AnyConnection, Row, query as fixed};
 
+use super::readers::Readers;
 use super::row::{column, number, parsed, signed};
 use super::sql::fault;
 use crate::model::{PullNumber, RepoName, Timestamp, Witness};
@@ -47,11 +48,11 @@ pub(super) async fn forget(connection: &mut AnyConnection, before: i64) -> Resul
 }
 
 /// The newest first.
-pub(super) async fn list(pool: &AnyPool, repo: &RepoName, pull: PullNumber, limit: u32) -> PortResult<Vec<Witness>> {
+pub(super) async fn list(readers: &Readers, repo: &RepoName, pull: PullNumber, limit: u32) -> PortResult<Vec<Witness>> {
     let newest =
         fixed("SELECT repo, pull, sha, at FROM witness WHERE repo = $1 AND pull = $2 ORDER BY id DESC LIMIT $3");
     let newest = newest.bind(repo.to_string()).bind(signed(pull.0)?).bind(i64::from(limit));
-    let rows = newest.fetch_all(pool).await.map_err(|error| fault("witnesses", error))?;
+    let rows = readers.all(newest).await.map_err(|error| fault("witnesses", error))?;
     let witness = |row| {
         Ok(Witness {
             repo: parsed(row, 0)?,

@@ -192,6 +192,9 @@ impl Store for Fused<dyn Store> {
     async fn stage(&self, id: &StageId) -> PortResult<Option<StageRecord>> {
         read!(self, self.port.stage(id))
     }
+    async fn generation(&self, id: &StageId) -> PortResult<Option<Generation>> {
+        read!(self, self.port.generation(id))
+    }
     async fn stages(&self, repo: Option<&RepoName>) -> PortResult<Vec<StageRecord>> {
         read!(self, self.port.stages(repo))
     }

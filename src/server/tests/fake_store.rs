@@ -143,6 +143,9 @@ impl Store for FakeStore {
     async fn stage(&self, _: &StageId) -> PortResult<Option<StageRecord>> {
         unused()
     }
+    async fn generation(&self, _: &StageId) -> PortResult<Option<Generation>> {
+        unused()
+    }
     async fn stages(&self, _: Option<&RepoName>) -> PortResult<Vec<StageRecord>> {
         unused()
     }
