@@ -158,9 +158,13 @@ pub(super) async fn claim(
     count: usize,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     let until = now.saturating_add(lease_millis);
+    // Materialized: as a plain subquery PostgreSQL may run it anew for every lane that is due, each
+    // time passing over what it has claimed by then, and so claim more than the limit for nobody.
     let sql = format!(
-        "UPDATE lane SET fence = fence + 1, lease_until = $1 WHERE wake_at <= $2 AND lease_until <= $2 AND key IN \
+        "WITH due AS MATERIALIZED \
          (SELECT key FROM lane WHERE wake_at <= $2 AND lease_until <= $2 ORDER BY wake_at, key LIMIT $3{}) \
+         UPDATE lane SET fence = fence + 1, lease_until = $1 \
+         WHERE wake_at <= $2 AND lease_until <= $2 AND key IN (SELECT key FROM due) \
          RETURNING key, fence, bell, attempts, wake_at",
         dialect.lock_free
     );

@@ -2,8 +2,7 @@
 
 use greenroom::model::{AuditEntry, AuditLine, BadEntry, Lane, RepoName, Tampering, Timestamp};
 use greenroom::port::{Held, IntakeWrite, PortError, PortResult, Store};
-use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Executor};
+use sqlx::{AssertSqlSafe, Executor};
 
 use crate::Place;
 use crate::sample::held;
@@ -34,12 +33,6 @@ async fn five(store: &dyn Store, repo: &RepoName) -> PortResult<Held> {
     record(store, &lane, [entry(repo, 2), entry(repo, 3), entry(repo, 4)]).await?;
     record(store, &lane, [entry(repo, 5)]).await?;
     Ok(lane)
-}
-
-/// A connection that goes around the store.
-async fn by_hand(place: &Place) -> AnyConnection {
-    let options: AnyConnectOptions = place.url.parse().expect("an address");
-    options.connect().await.expect("the database answers")
 }
 
 pub(crate) async fn entries_come_back_with_their_places_in_the_chain(place: Place) -> PortResult<()> {
@@ -73,7 +66,7 @@ pub(crate) async fn entries_come_back_with_their_places_in_the_chain(place: Plac
 
 pub(crate) async fn what_was_done_by_hand_is_found_and_named(place: Place) -> PortResult<()> {
     let store = place.open().await;
-    let mut hand = by_hand(&place).await;
+    let mut hand = place.by_hand().await;
     let cases: [(&str, i64, Tampering); 17] = [
         ("UPDATE audit SET actor = 'mallory (2)' WHERE repo = '{}' AND number = 3", 3, Tampering::Changed),
         ("UPDATE audit SET at = at + 1 WHERE repo = '{}' AND number = 1", 1, Tampering::Changed),
@@ -133,7 +126,7 @@ pub(crate) async fn what_was_done_by_hand_is_found_and_named(place: Place) -> Po
 
 pub(crate) async fn what_was_done_by_hand_is_not_covered_by_what_comes_after(place: Place) -> PortResult<()> {
     let store = place.open().await;
-    let mut hand = by_hand(&place).await;
+    let mut hand = place.by_hand().await;
     let cases = [
         ("DELETE FROM audit WHERE repo = '{}' AND number = 5", 5, Tampering::Missing),
         ("DELETE FROM audit_end WHERE repo = '{}'", 6, Tampering::Changed),
@@ -154,7 +147,7 @@ pub(crate) async fn what_was_done_by_hand_is_not_covered_by_what_comes_after(pla
 
 pub(crate) async fn what_an_older_version_wrote_is_taken_into_the_chain(place: Place) -> PortResult<()> {
     let store = place.open().await;
-    let mut hand = by_hand(&place).await;
+    let mut hand = place.by_hand().await;
     let old = "INSERT INTO audit (at, repo, actor, action, subject, details) \
                VALUES (1, 'acme/shop', 'greenroom', 'goal', 'pr-1', '{}')";
     for _ in 0..3 {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::join_all;
 use greenroom::model::{Chore, Lane, Timestamp, Wake};
 use greenroom::port::{LaneState, PortError, PortResult};
+use sqlx::Executor as _;
 
 use crate::Place;
 use crate::sample::{held, repo_lane, stage_lane};
@@ -43,6 +44,26 @@ pub(crate) async fn the_longest_due_is_claimed_first(place: Place) -> PortResult
         order.push(claimed.held.lane().to_string());
     }
     assert_eq!(order, ["stage:acme/shop/pr-2", "stage:acme/shop/pr-3", "stage:acme/shop/pr-1"]);
+    Ok(())
+}
+
+/// PostgreSQL chooses how it looks for lanes by what it last knew of them: here, that none is due.
+pub(crate) async fn a_claim_takes_no_more_than_it_answers(place: Place) -> PortResult<()> {
+    const LANES: i64 = 300;
+    let store = place.open().await;
+    let lanes: Vec<Lane> = (0..LANES).map(|number| stage_lane(&format!("pr-{number}"))).collect();
+    let ring = |at| join_all(lanes.iter().map(move |lane| (lane, at)).map(|(lane, at)| store.ring(lane, at)));
+    for rung in ring(Timestamp(1_000_000)).await {
+        rung?;
+    }
+    place.by_hand().await.execute("ANALYZE lane").await.expect("the table is there");
+    for rung in ring(Timestamp(1000)).await {
+        rung?;
+    }
+    for claimed in 1..=20 {
+        assert!(store.claim(Timestamp(1000), 60_000).await?.is_some());
+        assert_eq!(store.counts(Timestamp(1000)).await?.lanes_due, LANES - claimed);
+    }
     Ok(())
 }
 

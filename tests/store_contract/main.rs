@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use greenroom::port::Store;
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions as _};
 use tempfile::TempDir;
 
 /// A database of one test.
@@ -40,6 +42,12 @@ impl Place {
     /// A file of the SQLite database.
     fn file(&self, name: &str) -> PathBuf {
         self.folder.as_ref().expect("SQLite's place has a folder").path().join(name)
+    }
+
+    /// The database itself, for what no call does.
+    async fn by_hand(&self) -> AnyConnection {
+        let options: AnyConnectOptions = self.url.parse().expect("an address");
+        options.connect().await.expect("the database answers")
     }
 
     /// A store on this database; more than one may be open.
@@ -76,6 +84,7 @@ contract![
     inbox::handled_rows_are_forgotten_in_time,
     lanes::a_ring_makes_a_lane_due_once,
     lanes::the_longest_due_is_claimed_first,
+    lanes::a_claim_takes_no_more_than_it_answers,
     lanes::an_expired_lease_can_be_claimed_and_its_holder_is_stale,
     lanes::a_ring_during_the_work_is_not_lost,
     lanes::a_released_lane_keeps_its_wish_and_its_attempts,
