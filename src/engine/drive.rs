@@ -19,12 +19,14 @@ pub(super) struct Run {
     pub(super) deploy: Deploy,
     pub(super) log: StepLog,
     unsaved: Vec<StepEvent>,
+    /// Whether somebody rang while it was at work. What for is asked before each step from then on.
+    rung: bool,
 }
 
 impl Run {
     /// A deploy as it was stored.
     pub(super) fn new(deploy: Deploy, log: StepLog) -> Self {
-        Self { deploy, log, unsaved: Vec::new() }
+        Self { deploy, log, unsaved: Vec::new(), rung: false }
     }
 }
 
@@ -40,17 +42,18 @@ pub(super) enum Drive {
 impl Engine {
     /// Carries out steps until there is nothing to do now.
     pub(super) async fn drive(&self, held: &mut Held, record: &StageRecord, run: &mut Run) -> PortResult<Drive> {
+        let mut ended = false;
         loop {
             let now = self.ports.clock.now();
             let plan = run.deploy.plan.clone();
-            match next(&plan, &run.log, now) {
-                Next::Run { step, attempt } => {
-                    let ended = self.take(held, run, step, attempt).await?;
-                    if ended && self.has_newer_goal(record).await? {
-                        self.flush(held, run).await?;
-                        return Ok(Drive::NewGoal);
-                    }
-                }
+            let next = next(&plan, &run.log, now);
+            if ended && self.has_newer_goal(held, record, run, &next).await? {
+                self.flush(held, run).await?;
+                return Ok(Drive::NewGoal);
+            }
+            ended = false;
+            match next {
+                Next::Run { step, attempt } => ended = self.take(held, run, step, attempt).await?,
                 Next::Overdue { step } => self.overdue(held, run, step).await?,
                 Next::Wait(at) => {
                     self.flush(held, run).await?;
@@ -61,7 +64,27 @@ impl Engine {
         }
     }
 
-    async fn has_newer_goal(&self, record: &StageRecord) -> PortResult<bool> {
+    /// After a step, before what comes next. The intent of a step is written on the way where
+    /// nobody rang: that says the same, and saves a question for each step.
+    async fn has_newer_goal(
+        &self,
+        held: &Held,
+        record: &StageRecord,
+        run: &mut Run,
+        next: &Next<'_>,
+    ) -> PortResult<bool> {
+        if let (Next::Run { step, .. }, false) = (next, run.rung)
+            && matches!(run.log.state(&step.key), StepState::Untouched)
+        {
+            let intent = self.event(held, run, &step.key, StepEventKind::Started);
+            let events = std::mem::take(&mut run.unsaved);
+            let (store, deploy) = (&self.ports.store, run.deploy.id);
+            if store.append_unless_rung(held, deploy, events, intent.clone()).await? {
+                run.log.push(intent).map_err(|error| PortError::bug("writing the step log", error))?;
+                return Ok(false);
+            }
+            run.rung = true;
+        }
         let newest = self.ports.store.generation(&record.id).await?;
         Ok(newest.is_some_and(|newest| newest != record.generation))
     }
@@ -106,16 +129,15 @@ impl Engine {
 
     /// Puts a line into the log in memory; [`Self::flush`] stores it.
     fn note(&self, held: &Held, run: &mut Run, step: &StepKey, kind: StepEventKind) -> PortResult<()> {
-        let event = StepEvent {
-            seq: run.log.next_seq(),
-            step: step.clone(),
-            fence: held.fence(),
-            at: self.ports.clock.now(),
-            kind,
-        };
+        let event = self.event(held, run, step, kind);
         run.log.push(event.clone()).map_err(|error| PortError::bug("writing the step log", error))?;
         run.unsaved.push(event);
         Ok(())
+    }
+
+    fn event(&self, held: &Held, run: &Run, step: &StepKey, kind: StepEventKind) -> StepEvent {
+        let at = self.ports.clock.now();
+        StepEvent { seq: run.log.next_seq(), step: step.clone(), fence: held.fence(), at, kind }
     }
 
     pub(super) async fn flush(&self, held: &Held, run: &mut Run) -> PortResult<()> {

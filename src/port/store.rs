@@ -117,7 +117,8 @@ pub struct IntakeWrite {
     pub stages: Vec<StageRecord>,
     /// What is done to the lock on all stages of the repository.
     pub repo_lock: Option<RepoLockChange>,
-    /// Lanes to ring.
+    /// Lanes to ring. Those of stages with a new goal are among them: by that a deploy at work
+    /// learns of it ([`Store::append_unless_rung`]).
     pub rings: Vec<Lane>,
     /// Inbox rows that are handled.
     pub done: Vec<i64>,
@@ -236,6 +237,17 @@ pub trait Store: super::Slots + super::Ledger {
 
     /// Adds lines to a deploy's log. A line whose number is taken is a bug and refused.
     async fn append(&self, held: &Held, deploy: DeployId, events: Vec<StepEvent>) -> PortResult<()>;
+
+    /// Adds lines to a deploy's log and, as long as the lane was not rung since it was claimed, the
+    /// intent of its next step behind them. Whoever sets a goal rings the lane in the same
+    /// transaction: where the intent was written, no newer goal was there. Answers whether it was.
+    async fn append_unless_rung(
+        &self,
+        held: &Held,
+        deploy: DeployId,
+        events: Vec<StepEvent>,
+        intent: StepEvent,
+    ) -> PortResult<bool>;
 
     /// A deploy's log.
     async fn log(&self, deploy: DeployId) -> PortResult<StepLog>;

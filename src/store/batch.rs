@@ -112,6 +112,11 @@ pub(super) async fn run(
             Write::Receive(delivery) => deliveries.push((place, delivery)),
             Write::Claim { now, lease_millis } => claims.push(((*now, *lease_millis), place)),
             Write::Append { lines, .. } => appended.extend(lines),
+            Write::Intend { hold, bell, lines, intent } => {
+                let is_rung = lanes.is_rung(hold, *bell);
+                appended.extend(lines.iter().chain((!is_rung).then_some(intent)));
+                outcome = Answer::Intended(!is_rung);
+            }
             Write::Ring { lane, at } => lanes.ring(lane, *at),
             Write::Renew { hold, until } => lanes.renew(hold, *until),
             Write::Release { hold, bell, wake_at, attempts } => lanes.release(hold, *bell, *wake_at, *attempts),

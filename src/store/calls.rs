@@ -141,6 +141,21 @@ impl Store for SqlStore {
         self.written(Write::Append { hold: row::hold(held), lines }).await
     }
 
+    async fn append_unless_rung(
+        &self,
+        held: &Held,
+        deploy: DeployId,
+        events: Vec<StepEvent>,
+        intent: StepEvent,
+    ) -> PortResult<bool> {
+        let lines = events.into_iter().map(|event| row::line_row(deploy, event)).collect::<PortResult<_>>()?;
+        let intent = row::line_row(deploy, intent)?;
+        match self.writer.write(Write::Intend { hold: row::hold(held), bell: held.bell(), lines, intent }).await? {
+            Answer::Intended(written) => Ok(written),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     async fn log(&self, deploy: DeployId) -> PortResult<StepLog> {
         read::log(&self.readers, deploy).await
     }

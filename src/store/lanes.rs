@@ -80,6 +80,11 @@ impl Lanes {
         self.read.get(&hold.lane).is_some_and(|lane| lane.fence == hold.fence)
     }
 
+    /// Whether the lane was rung since its bell stood there.
+    pub(super) fn is_rung(&self, hold: &Hold, bell: i64) -> bool {
+        self.read.get(&hold.lane).is_none_or(|lane| lane.bell != bell)
+    }
+
     pub(super) fn ring(&mut self, key: &str, at: i64) {
         if let Some(lane) = self.read.get_mut(key) {
             lane.bell += 1;

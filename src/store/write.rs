@@ -28,6 +28,7 @@ pub(super) enum Write {
     Open { hold: Hold, deploy: DeployRow },
     Close { hold: Hold, end: EndRow },
     Append { hold: Hold, lines: Vec<LineRow> },
+    Intend { hold: Hold, bell: i64, lines: Vec<LineRow>, intent: LineRow },
     Surfaces { hold: Hold, surfaces: Vec<SurfaceRow> },
     Receipts { hold: Hold, receipts: Vec<ReceiptRow> },
     Prune { below: i64, limit: i64 },
@@ -42,7 +43,12 @@ pub(super) enum Answer {
     Written,
     Receipt(Receipt),
     Claimed(Option<Claimed>),
-    Opened { id: i64, running: Option<RunningRow> },
+    /// Whether the intent was written.
+    Intended(bool),
+    Opened {
+        id: i64,
+        running: Option<RunningRow>,
+    },
     Pruned(u64),
     Slot(Option<u32>),
 }
@@ -146,6 +152,7 @@ impl Write {
             | Self::Open { hold, .. }
             | Self::Close { hold, .. }
             | Self::Append { hold, .. }
+            | Self::Intend { hold, .. }
             | Self::Surfaces { hold, .. }
             | Self::Receipts { hold, .. } => Some(hold),
             Self::Receive(_)

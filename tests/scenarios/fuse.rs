@@ -225,6 +225,15 @@ impl Store for Fused<dyn Store> {
     async fn append(&self, held: &Held, deploy: DeployId, events: Vec<StepEvent>) -> PortResult<()> {
         write!(self, self.port.append(held, deploy, events))
     }
+    async fn append_unless_rung(
+        &self,
+        held: &Held,
+        deploy: DeployId,
+        events: Vec<StepEvent>,
+        intent: StepEvent,
+    ) -> PortResult<bool> {
+        write!(self, self.port.append_unless_rung(held, deploy, events, intent))
+    }
     async fn log(&self, deploy: DeployId) -> PortResult<StepLog> {
         read!(self, self.port.log(deploy))
     }

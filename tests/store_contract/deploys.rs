@@ -53,6 +53,23 @@ pub(crate) async fn the_log_keeps_its_order_and_refuses_a_taken_number(place: Pl
     Ok(())
 }
 
+pub(crate) async fn an_intent_is_written_only_while_nobody_rings(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    let held = held(&*store, &stage_lane("pr-42")).await;
+    let opened = store.open_deploy(&held, deploy("pr-42", 1)).await?;
+    let started = |seq, step| line(&held, seq, step, StepEventKind::Started);
+    let done = |seq, step| line(&held, seq, step, StepEventKind::Done(Output::Nothing));
+    store.ring(&stage_lane("pr-43"), Timestamp(1000)).await?;
+    assert!(store.append_unless_rung(&held, opened.id, Vec::new(), started(1, "fetch")).await?);
+    assert!(store.append_unless_rung(&held, opened.id, vec![done(2, "fetch")], started(3, "prepare")).await?);
+
+    store.ring(&stage_lane("pr-42"), Timestamp(9999)).await?;
+    assert!(!store.append_unless_rung(&held, opened.id, vec![done(4, "prepare")], started(5, "tidy")).await?);
+    let lines = [started(1, "fetch"), done(2, "fetch"), started(3, "prepare"), done(4, "prepare")];
+    assert_eq!(store.log(opened.id).await?.events(), lines, "what ended is there, the intent is not");
+    Ok(())
+}
+
 /// Forty stages append at once, and every fifth line has a number that is taken.
 pub(crate) async fn one_bad_write_spoils_no_other(place: Place) -> PortResult<()> {
     const STAGES: usize = 40;

@@ -110,6 +110,7 @@ contract![
     receipts::settled_receipts_are_forgotten_in_time,
     deploys::a_running_deploy_is_opened_once,
     deploys::the_log_keeps_its_order_and_refuses_a_taken_number,
+    deploys::an_intent_is_written_only_while_nobody_rings,
     deploys::one_bad_write_spoils_no_other,
     deploys::the_end_of_a_deploy_is_one_write,
     restart::everything_acknowledged_is_there_after_a_restart,

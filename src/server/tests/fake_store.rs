@@ -175,6 +175,9 @@ impl Store for FakeStore {
     async fn append(&self, _: &Held, _: DeployId, _: Vec<StepEvent>) -> PortResult<()> {
         unused()
     }
+    async fn append_unless_rung(&self, _: &Held, _: DeployId, _: Vec<StepEvent>, _: StepEvent) -> PortResult<bool> {
+        unused()
+    }
     async fn log(&self, _: DeployId) -> PortResult<StepLog> {
         unused()
     }
