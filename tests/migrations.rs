@@ -77,7 +77,7 @@ async fn read_it_all(url: &str) {
     assert_eq!(store.stages(None).await.expect("read").len(), 2);
     assert_eq!(store.deploys(&stage("pr-42"), 9).await.expect("read").len(), 2);
     assert_eq!(store.log(DeployId(1)).await.expect("read").events().len(), 2);
-    assert_eq!(store.surfaces(&stage("pr-42")).await.expect("read").len(), 2);
+    assert_eq!(store.history(&stage("pr-42"), 1).await.expect("read").surfaces.len(), 2);
     assert_eq!(store.releases(&stage("pr-42"), 9).await.expect("read").len(), 1);
     assert_eq!(store.audit(None, None, 9).await.expect("read").len(), 2);
     let shop = stage("dev").repo;

@@ -7,9 +7,10 @@
 
 use super::surfaces::{Content, Item, Pace, Shown, items};
 use super::{CALL_LIMIT, Engine};
-use crate::model::{Deploy, ExternalId, Outcome, StageId, StepLog, Timestamp, Verb, Wake};
+use crate::model::{Deploy, ExternalId, Outcome, StageId, Timestamp, Verb, Wake};
 use crate::port::{
-    CheckRun, DeploymentRequest, DeploymentUpdate, Held, PortError, PortResult, StickyComment, Store, SurfaceRecord,
+    CheckRun, DeploymentRequest, DeploymentUpdate, Held, PortError, PortResult, StageHistory, StickyComment, Store,
+    SurfaceRecord,
 };
 use crate::view::{self, Links, StageView};
 
@@ -194,17 +195,11 @@ enum Due {
 /// Reads all that the surfaces of a stage are made from.
 async fn read(store: &dyn Store, id: &StageId, now: Timestamp, links: &Links<'_>) -> PortResult<Option<Shown>> {
     let Some(record) = store.stage(id).await? else { return Ok(None) };
-    let deploys = store.deploys(id, HISTORY).await?;
-    let log = match deploys.first() {
-        Some(newest) => store.log(newest.id).await?,
-        None => StepLog::default(),
-    };
-    let release = store.releases(id, 1).await?.into_iter().next();
+    let StageHistory { deploys, log, release, surfaces: before } = store.history(id, HISTORY).await?;
     let gone = |deploy: &Deploy| matches!(deploy.ended, Some((_, Outcome::Gone { .. })));
     let release = release.filter(|release| !deploys.iter().take_while(|deploy| deploy.id != release.deploy).any(gone));
     let current = deploys.first().map(|deploy| (deploy, &log));
     let view = StageView::of(&record, current, &deploys, release.as_ref(), now, links);
-    let before = store.surfaces(id).await?;
     Ok(Some(Shown { record, deploys, view, before }))
 }
 

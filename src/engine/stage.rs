@@ -35,11 +35,12 @@ impl Engine {
         self.metrics.activations.inc();
         loop {
             let Some(mut record) = self.ports.store.stage(id).await? else { return Ok(Wake::OnBell) };
-            let wake = match self.running(id).await? {
+            let newest = self.ports.store.deploys(id, 1).await?.into_iter().next();
+            let wake = match self.running(newest.as_ref()).await? {
                 Some(mut run) => self.go_on(held, &mut record, &mut run).await?,
                 None => {
                     let ruling = self.rule_on(&record).await?;
-                    self.begin(held, &mut record, ruling).await?
+                    self.begin(held, &mut record, newest, ruling).await?
                 }
             };
             if let Some(wake) = wake {
@@ -63,11 +64,10 @@ impl Engine {
         Ok(())
     }
 
-    async fn running(&self, id: &StageId) -> PortResult<Option<Run>> {
-        let newest = self.ports.store.deploys(id, 1).await?.into_iter().next();
+    async fn running(&self, newest: Option<&Deploy>) -> PortResult<Option<Run>> {
         let Some(deploy) = newest.filter(|deploy| deploy.ended.is_none()) else { return Ok(None) };
         let log = self.ports.store.log(deploy.id).await?;
-        Ok(Some(Run::new(deploy, log)))
+        Ok(Some(Run::new(deploy.clone(), log)))
     }
 
     /// Goes on with a running deploy, or closes it for a newer goal. `None`: start over.
@@ -97,9 +97,15 @@ impl Engine {
     }
 
     /// Rules are in; makes the plan, or notes why there is none. `None`: the goal moved meanwhile.
-    async fn begin(&self, held: &mut Held, record: &mut StageRecord, ruling: Ruling) -> PortResult<Option<Wake>> {
+    async fn begin(
+        &self,
+        held: &mut Held,
+        record: &mut StageRecord,
+        newest: Option<Deploy>,
+        ruling: Ruling,
+    ) -> PortResult<Option<Wake>> {
         let (status, wake) = match ruling {
-            Ruling::Want(wanted) => return self.plan_and_drive(held, record, wanted).await,
+            Ruling::Want(wanted) => return self.plan_and_drive(held, record, newest, wanted).await,
             Ruling::Keep => {
                 self.settle(held, record).await?;
                 return Ok(Some(Wake::At(self.ports.clock.now().after(DRIFT))));
@@ -118,9 +124,10 @@ impl Engine {
         &self,
         held: &mut Held,
         record: &mut StageRecord,
+        newest: Option<Deploy>,
         wanted: Wanted,
     ) -> PortResult<Option<Wake>> {
-        if let Some(wake) = self.stays_failed(record, &wanted).await? {
+        if let Some(wake) = self.stays_failed(record, newest, &wanted) {
             self.settle(held, record).await?;
             return Ok(Some(wake));
         }
@@ -157,17 +164,16 @@ impl Engine {
     }
 
     /// A goal that failed is not tried again by itself; setting it anew is what tries it again.
-    async fn stays_failed(&self, record: &mut StageRecord, wanted: &Wanted) -> PortResult<Option<Wake>> {
-        let newest = self.ports.store.deploys(&record.id, 1).await?.into_iter().next();
-        let Some(Deploy { plan, ended: Some((at, Outcome::Failed)), .. }) = newest else { return Ok(None) };
+    fn stays_failed(&self, record: &StageRecord, newest: Option<Deploy>, wanted: &Wanted) -> Option<Wake> {
+        let Some(Deploy { plan, ended: Some((at, Outcome::Failed)), .. }) = newest else { return None };
         if at < record.touched_at || !same_goal(wanted, &plan.wanted) {
-            return Ok(None);
+            return None;
         }
         match wanted {
-            Wanted::Live(_) => Ok(Some(self.after_live(record))),
+            Wanted::Live(_) => Some(self.after_live(record)),
             Wanted::Gone(_) => {
                 let again = at.after(BLOCKED);
-                Ok((again > self.ports.clock.now()).then_some(Wake::At(again)))
+                (again > self.ports.clock.now()).then_some(Wake::At(again))
             }
         }
     }

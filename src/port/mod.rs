@@ -27,8 +27,8 @@ pub use registry::{
 };
 pub use slots::Slots;
 pub use store::{
-    Claimed, Held, InboxContent, InboxRow, IntakeWrite, LaneState, NewDelivery, Receipt, Store, StoreCounts,
-    SurfaceRecord,
+    Claimed, Held, InboxContent, InboxRow, IntakeWrite, LaneState, NewDelivery, Receipt, StageHistory, Store,
+    StoreCounts, SurfaceRecord,
 };
 
 /// What an idempotent call came to.

@@ -142,6 +142,18 @@ pub struct SurfaceRecord {
     pub at: Timestamp,
 }
 
+/// What a stage came through, as far as it is shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StageHistory {
+    /// The newest first.
+    pub deploys: Vec<Deploy>,
+    /// Of the newest deploy.
+    pub log: StepLog,
+    /// The newest.
+    pub release: Option<Release>,
+    pub surfaces: Vec<SurfaceRecord>,
+}
+
 /// What a lane is at, for somebody who waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneState {
@@ -255,8 +267,9 @@ pub trait Store: super::Slots + super::Ledger {
     /// The newest releases of a stage, newest first.
     async fn releases(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Release>>;
 
-    /// What has been shown of a stage.
-    async fn surfaces(&self, stage: &StageId) -> PortResult<Vec<SurfaceRecord>>;
+    /// What is shown of a stage, as it stands at one moment: its newest deploys, at most that many,
+    /// and what belongs to them.
+    async fn history(&self, stage: &StageId, deploys: u32) -> PortResult<StageHistory>;
 
     /// Notes what has been shown.
     async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()>;

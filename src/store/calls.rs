@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 
 use super::write::{Answer, EndRow, Write};
-use super::{SqlStore, read, row};
+use super::{SqlStore, history, read, row};
 use crate::model::{
     Deploy, DeployId, Generation, Lane, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord, StepEvent,
     StepLog, Timestamp, Wake,
 };
 use crate::port::{
-    Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, Store, StoreCounts,
-    SurfaceRecord,
+    Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, StageHistory, Store,
+    StoreCounts, SurfaceRecord,
 };
 
 /// How many inbox rows one transaction removes, so that deliveries do not wait for it long.
@@ -164,8 +164,8 @@ impl Store for SqlStore {
         read::releases(&self.readers, stage, limit).await
     }
 
-    async fn surfaces(&self, stage: &StageId) -> PortResult<Vec<SurfaceRecord>> {
-        read::surfaces(&self.readers, stage).await
+    async fn history(&self, stage: &StageId, deploys: u32) -> PortResult<StageHistory> {
+        history::read(&self.readers, stage, deploys).await
     }
 
     async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()> {

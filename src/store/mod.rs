@@ -12,6 +12,7 @@ mod audit;
 mod batch;
 mod calls;
 mod deploys;
+mod history;
 mod inbox;
 mod known;
 mod lanes;

@@ -4,10 +4,10 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query as fixed};
 
 use super::readers::Readers;
-use super::row::{STAGE_COLUMNS, column, deploy, from_json, inbox_row, stage_record, step_event, surface_record};
+use super::row::{STAGE_COLUMNS, column, deploy, from_json, inbox_row, stage_record, step_event};
 use super::sql::{Statement, fault};
 use crate::model::{Deploy, DeployId, Generation, Release, StageId, StageRecord, StepLog, Timestamp};
-use crate::port::{InboxRow, LaneState, PortError, PortResult, StoreCounts, SurfaceRecord};
+use crate::port::{InboxRow, LaneState, PortError, PortResult, StoreCounts};
 
 fn select(sql: String) -> Statement {
     fixed(AssertSqlSafe(sql))
@@ -104,11 +104,6 @@ pub(super) async fn releases(readers: &Readers, stage: &StageId, limit: u32) -> 
     let newest = fixed("SELECT content FROM release WHERE stage = $1 ORDER BY deploy DESC LIMIT $2");
     let newest = newest.bind(stage.to_string()).bind(i64::from(limit));
     all(readers, newest, "releases", |row| from_json(&column::<String>(row, 0)?)).await
-}
-
-pub(super) async fn surfaces(readers: &Readers, stage: &StageId) -> PortResult<Vec<SurfaceRecord>> {
-    let shown = fixed("SELECT kind, key, external, hash, at FROM surface WHERE stage = $1 ORDER BY kind, key");
-    all(readers, shown.bind(stage.to_string()), "surfaces", surface_record).await
 }
 
 /// One statement, so that the numbers are of one moment.

@@ -226,20 +226,21 @@ pub(super) fn surface_row(stage: &StageId, surface: SurfaceRecord) -> SurfaceRow
     }
 }
 
-/// `kind`, `key`, `external`, `hash`, `at`
-pub(super) fn surface_record(row: &AnyRow) -> PortResult<SurfaceRecord> {
-    let kind: String = column(row, 0)?;
+/// `kind`, `key`, `external`, `hash`, `at`, at these places.
+pub(super) fn surface_record(row: &AnyRow, places: [usize; 5]) -> PortResult<SurfaceRecord> {
+    let [kind, key, external, hash, at] = places;
+    let kind: String = column(row, kind)?;
     let kinds = [SurfaceKind::Comment, SurfaceKind::Check, SurfaceKind::Deployment, SurfaceKind::DeploymentStatus];
     let kind = kinds
         .into_iter()
         .find(|known| known.as_str() == kind)
         .ok_or_else(|| PortError::Bug { context: format!("{kind:?} is no kind of surface"), source: None })?;
-    let external = if column::<Option<String>>(row, 2)?.is_some() { Some(parsed(row, 2)?) } else { None };
+    let external = if column::<Option<String>>(row, external)?.is_some() { Some(parsed(row, external)?) } else { None };
     Ok(SurfaceRecord {
-        key: SurfaceKey { kind, key: column(row, 1)? },
+        key: SurfaceKey { kind, key: column(row, key)? },
         external,
-        hash: column(row, 3)?,
-        at: Timestamp(column(row, 4)?),
+        hash: column(row, hash)?,
+        at: Timestamp(column(row, at)?),
     })
 }
 

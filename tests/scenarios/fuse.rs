@@ -240,8 +240,8 @@ impl Store for Fused<dyn Store> {
     async fn releases(&self, stage: &StageId, limit: u32) -> PortResult<Vec<Release>> {
         read!(self, self.port.releases(stage, limit))
     }
-    async fn surfaces(&self, stage: &StageId) -> PortResult<Vec<SurfaceRecord>> {
-        read!(self, self.port.surfaces(stage))
+    async fn history(&self, stage: &StageId, deploys: u32) -> PortResult<StageHistory> {
+        read!(self, self.port.history(stage, deploys))
     }
     async fn save_surfaces(&self, held: &Held, stage: &StageId, surfaces: Vec<SurfaceRecord>) -> PortResult<()> {
         write!(self, self.port.save_surfaces(held, stage, surfaces))

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use greenroom::model::{
     DeployId, Generation, Outcome, Output, Release, StageStatus, StepEventKind, StepKey, Timestamp,
 };
-use greenroom::port::{PortError, PortResult};
+use greenroom::port::{PortError, PortResult, StageHistory};
 
 use crate::Place;
 use crate::sample::{deploy, held, line, sha, stage, stage_id, stage_lane};
@@ -66,6 +66,8 @@ pub(crate) async fn an_intent_is_written_only_while_nobody_rings(place: Place) -
     store.ring(&stage_lane("pr-42"), Timestamp(9999)).await?;
     assert!(!store.append_unless_rung(&held, opened.id, vec![done(4, "prepare")], started(5, "tidy")).await?);
     let lines = [started(1, "fetch"), done(2, "fetch"), started(3, "prepare"), done(4, "prepare")];
+    assert_eq!(store.history(&stage_id("pr-42"), 1).await?.log.events(), lines);
+    assert_eq!(store.history(&stage_id("pr-43"), 1).await?, StageHistory::default());
     assert_eq!(store.log(opened.id).await?.events(), lines, "what ended is there, the intent is not");
     Ok(())
 }
@@ -125,7 +127,9 @@ pub(crate) async fn the_end_of_a_deploy_is_one_write(place: Place) -> PortResult
 
     store.close_deploy(&held, opened.id, Outcome::Live, Timestamp(8000), &live, Some(release.clone())).await?;
     assert_eq!(store.stage(&stage_id("pr-42")).await?, Some(live.clone()));
-    assert_eq!(store.releases(&stage_id("pr-42"), 10).await?, [release]);
+    assert_eq!(store.releases(&stage_id("pr-42"), 10).await?, std::slice::from_ref(&release));
+    let history = store.history(&stage_id("pr-42"), 1).await?;
+    assert_eq!((history.release, history.deploys), (Some(release), store.deploys(&stage_id("pr-42"), 1).await?));
     assert_eq!(store.deploys(&stage_id("pr-42"), 1).await?[0].ended, Some((Timestamp(8000), Outcome::Live)));
     let twice = store.close_deploy(&held, opened.id, Outcome::Failed, Timestamp(9000), &live, None).await;
     assert!(matches!(twice, Err(PortError::Bug { .. })), "an end is final");

@@ -164,8 +164,8 @@ pub(crate) async fn surfaces_are_kept_by_their_key(place: Place) -> PortResult<(
     let refused = SurfaceRecord { external: None, ..surface(SurfaceKind::Check, "def", "refused") };
     let edited = surface(SurfaceKind::Comment, "", "two");
     store.save_surfaces(&held, &id, vec![edited.clone(), refused.clone()]).await?;
-    assert_eq!(store.surfaces(&id).await?, [check, refused, edited]);
-    assert_eq!(store.surfaces(&stage_id("pr-43")).await?, []);
+    assert_eq!(store.history(&id, 1).await?.surfaces, [check, refused, edited]);
+    assert_eq!(store.history(&stage_id("pr-43"), 1).await?.surfaces, []);
     Ok(())
 }
 
@@ -195,7 +195,7 @@ pub(crate) async fn a_stale_holder_touches_nothing(place: Place) -> PortResult<(
     assert_eq!(store.stage(&stage_id("pr-42")).await?, Some(stage("pr-42", 1)));
     assert_eq!(store.deploys(&stage_id("pr-42"), 10).await?, std::slice::from_ref(&opened));
     assert_eq!(store.log(opened.id).await?.events(), []);
-    assert_eq!(store.surfaces(&stage_id("pr-42")).await?, []);
+    assert_eq!(store.history(&stage_id("pr-42"), 1).await?.surfaces, []);
     store.save_status(&new, &changed).await?;
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::model::{
     ReceiptKey, Release, RepoName, StageId, StageRecord, StepEvent, StepLog, Timestamp, Wake, Witness,
 };
 use crate::port::{
-    Claimed, Held, InboxRow, IntakeWrite, LaneState, Ledger, NewDelivery, PortError, PortResult, Receipt, Slots, Store,
-    StoreCounts, SurfaceRecord,
+    Claimed, Held, InboxRow, IntakeWrite, LaneState, Ledger, NewDelivery, PortError, PortResult, Receipt, Slots,
+    StageHistory, Store, StoreCounts, SurfaceRecord,
 };
 
 #[derive(Default)]
@@ -184,7 +184,7 @@ impl Store for FakeStore {
     async fn releases(&self, _: &StageId, _: u32) -> PortResult<Vec<Release>> {
         unused()
     }
-    async fn surfaces(&self, _: &StageId) -> PortResult<Vec<SurfaceRecord>> {
+    async fn history(&self, _: &StageId, _: u32) -> PortResult<StageHistory> {
         unused()
     }
     async fn save_surfaces(&self, _: &Held, _: &StageId, _: Vec<SurfaceRecord>) -> PortResult<()> {
