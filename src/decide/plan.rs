@@ -181,7 +181,7 @@ fn steps_of(
         steps.push(uninterruptible(step(&migration.0, &before_start, action, deadline)));
         before_start.push(migration);
     }
-    let patience = Seconds(patience(service).0 + 15 * 60);
+    let patience = Seconds(service.health.patience().0 + 15 * 60);
     if let Some(watch) = watch(service, spec, present) {
         let canary = Action::Canary { service: name.clone() };
         // Whoever takes over from a server that ended watches it anew.
@@ -220,12 +220,6 @@ fn returns(spec: &StageSpec) -> bool {
 fn watch(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) -> Option<Seconds> {
     let serves = present.observed.services.get(&service.name).is_some_and(|seen| seen.serving.is_some());
     service.canary.filter(|_| serves && !returns(spec))
-}
-
-/// What a copy may take to count as healthy, once it runs.
-fn patience(service: &ServiceSpec) -> Seconds {
-    let health = &service.health;
-    Seconds(health.grace.0 + health.interval.0 * u64::from(health.unhealthy + health.healthy + 2))
 }
 
 /// Whether `service` needs `name`, directly or through others.

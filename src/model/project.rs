@@ -302,6 +302,14 @@ pub struct Health {
     pub grace: Seconds,
 }
 
+impl Health {
+    /// What a copy that has started may take to count as healthy.
+    pub fn patience(&self) -> Seconds {
+        let looks = u64::from(self.unhealthy + self.healthy + 2);
+        Seconds(self.grace.0 + self.interval.0 * looks)
+    }
+}
+
 /// Where a secret's value lies; the value itself is never in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -43,3 +43,17 @@ pub(super) fn options(url: &str) -> Result<AnyConnectOptions, OpenError> {
     }
     Ok(options.disable_statement_logging())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_kept_unless_the_address_says_how_many() {
+        let query = |url| options(url).unwrap().database_url.query().map(str::to_owned);
+        let kept = |capacity: &str| Some(format!("sslmode=disable&statement-cache-capacity={capacity}"));
+        assert_eq!(query("postgres://h/x?sslmode=disable"), kept("512"));
+        assert_eq!(query("postgres://h/x?sslmode=disable&statement-cache-capacity=7"), kept("7"));
+        assert_eq!(query("postgres://h/x"), Some("statement-cache-capacity=512".to_owned()));
+    }
+}

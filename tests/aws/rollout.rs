@@ -4,6 +4,7 @@
 //! `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` set to anything.
 
 mod canary;
+mod door;
 mod world;
 
 use std::collections::BTreeMap;

@@ -95,6 +95,21 @@ async fn killed_while_it_switches_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_canary_has_its_share() {
+    let mut w = World::of_processes().await;
+    let one = w.open("one");
+    w.live(&one).await;
+    let two = w.push_all([("app", "two"), (".github/greenroom.yml", &w.with_canary("2s"))]);
+    w.until("the new version answers too", async || w.ask("/").await == (200, "two".into())).await;
+    kill_and_restart(&mut w).await;
+    w.live(&two).await;
+    assert_eq!(w.ask("/").await, (200, "two".into()));
+    assert_eq!(w.programs().len(), 2);
+    w.close();
+    ends_as_without_a_kill(w).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_while_the_old_version_drains() {
     let mut w = World::of_processes().await;
     let one = w.open("one");

@@ -6,20 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
 use greenroom::model::{
     Artifact, Generation, Health, Observed, Output, Place, Runtime, Scale, Seconds, SecretRef, ServiceName,
     ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
-use http::{Method, Request};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
+use crate::clients::{Load, get};
 use crate::program;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -282,9 +277,7 @@ impl Machine {
 
     /// Clients that ask without a pause until told to stop.
     pub(crate) fn load(&self, clients: usize) -> Load {
-        let stop = CancellationToken::new();
-        let tasks = (0..clients).map(|_| tokio::spawn(client(self.listen, self.host(), stop.clone()))).collect();
-        Load { stop, tasks }
+        Load::start(self.listen, &self.host(), clients)
     }
 }
 
@@ -325,73 +318,6 @@ async fn settle(cloud: &LocalCloud, phase: Phase, step: &Step) -> PortResult<Out
         assert!(begun.elapsed() < PATIENCE, "{phase:?} of {} takes too long", step.version);
         tokio::time::sleep(Duration::from_millis(u64::try_from(wait).expect("not in the past"))).await;
     }
-}
-
-/// What a load of requests came to.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) answers: BTreeMap<String, u64>,
-    pub(crate) failures: Vec<String>,
-}
-
-pub(crate) struct Load {
-    stop: CancellationToken,
-    tasks: Vec<tokio::task::JoinHandle<Report>>,
-}
-
-impl Load {
-    pub(crate) async fn stop(self) -> Report {
-        self.stop.cancel();
-        let mut whole = Report::default();
-        for task in self.tasks {
-            let part = task.await.expect("a client ends well");
-            whole.failures.extend(part.failures);
-            for (name, count) in part.answers {
-                *whole.answers.entry(name).or_default() += count;
-            }
-        }
-        whole
-    }
-}
-
-async fn client(address: SocketAddr, host: String, stop: CancellationToken) -> Report {
-    let mut report = Report::default();
-    while !stop.is_cancelled() {
-        match get(address, &host, "/").await {
-            Ok((200, name)) => *report.answers.entry(name).or_default() += 1,
-            other => report.failures.push(format!("{other:?}")),
-        }
-    }
-    report
-}
-
-pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<(u16, String), String> {
-    send(address, host, path, Method::GET, "").await
-}
-
-pub(crate) async fn post(address: SocketAddr, host: &str, path: &str, body: &str) -> Result<(u16, String), String> {
-    send(address, host, path, Method::POST, body).await
-}
-
-async fn send(
-    address: SocketAddr,
-    host: &str,
-    path: &str,
-    method: Method,
-    body: &str,
-) -> Result<(u16, String), String> {
-    let words = |error: hyper::Error| format!("{error:?}");
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
-    let driven = tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header("host", host);
-    // What a client claims about itself is not believed.
-    let request = request.header("x-forwarded-for", "203.0.113.9").body(Full::<Bytes>::from(body.to_owned()));
-    let response = sender.send_request(request.expect("a request")).await.map_err(words)?;
-    let status = response.status().as_u16();
-    let bytes = response.into_body().collect().await.map_err(words)?.to_bytes();
-    driven.abort();
-    Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Waits for a condition, and says which one never came true.

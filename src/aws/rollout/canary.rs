@@ -4,8 +4,6 @@
 //! A task and not a second service, so that ECS has one service alone to keep in the target group;
 //! and not ECS's own canary deployments, which want a second target group and a role.
 
-use std::time::Duration;
-
 use aws_sdk_ecs::types::Tag;
 use aws_sdk_elasticloadbalancingv2::types::{
     TargetDescription, TargetHealthReasonEnum, TargetHealthStateEnum as State,
@@ -13,11 +11,11 @@ use aws_sdk_elasticloadbalancingv2::types::{
 
 use super::autopsy::{Cause, Finding, examine, failure};
 use super::doctor::{self, Diagnosis};
-use super::memory::{Canary, Track};
+use super::memory::{Canary, Stopwatch, Track};
 use super::one_off;
 use super::registered::{self, label_of};
 use super::snapshot::Seen;
-use super::start::see;
+use super::start::{TARGET_PATIENCE, see};
 use super::task::{self, TaskSeen};
 use super::{Work, pending};
 use crate::aws::fault::fault;
@@ -28,8 +26,6 @@ use crate::port::{PortError, PortResult, Progress};
 const AGAIN_MILLIS: i64 = 1_000;
 /// How soon a canary that fails is noticed, beyond what the load balancer takes itself.
 const LOOK_MILLIS: i64 = 5_000;
-/// What a new target may take to be asked at all.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts the copy, leads its share of the traffic to it, and watches it for as long as the service
 /// asks. A server that takes over watches it anew.
@@ -126,17 +122,17 @@ async fn introduce(work: &Work<'_>, track: &mut Track, task: &TaskSeen) -> PortR
         let target = TargetDescription::builder().id(address).set_port(port).build();
         let registered = work.clients.elb.register_targets().target_group_arn(group).targets(target).send().await;
         registered.map_err(|error| fault("elasticloadbalancing:RegisterTargets", error))?;
-        // The first look starts it.
-        track.canary.known.elapsed();
+        // What it was like before is of no interest: the load balancer gets to know it anew.
+        track.canary.known = Stopwatch::started();
+        track.canary.watched = Stopwatch::default();
         return Ok(Some(pending(AGAIN_MILLIS, "leading a share of the traffic to one copy")));
     };
     if state == State::Healthy {
         return Ok(None);
     }
-    let health = &work.rollout.service.health;
-    let patience = health.grace.duration() + health.interval.duration() * (health.unhealthy + health.healthy + 2);
+    let patience = work.rollout.service.health.patience().duration() + TARGET_PATIENCE;
     // One that was healthy has failed as many checks as it takes to be called unhealthy.
-    if track.canary.watched.runs() || track.canary.known.elapsed() > patience + PATIENCE {
+    if track.canary.watched.runs() || track.canary.known.elapsed() > patience {
         deregister(work, targets_at(work, task).await?).await?;
         let cause = Cause::Unhealthy { said: said.clone() };
         let log = doctor::last_lines(work, task, doctor::LINES).await?;

@@ -89,6 +89,10 @@ pub(super) struct Canary {
 pub(super) struct Stopwatch(Option<Instant>);
 
 impl Stopwatch {
+    pub(super) fn started() -> Self {
+        Self(Some(Instant::now()))
+    }
+
     pub(super) fn runs(self) -> bool {
         self.0.is_some()
     }

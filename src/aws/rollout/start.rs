@@ -18,7 +18,7 @@ use crate::port::{PortError, PortResult, Progress};
 /// A look at the targets of a deployment that takes long, every so many polls.
 const TARGETS_EVERY: u32 = 4;
 /// Beyond what the health check itself takes.
-const TARGET_PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const TARGET_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Seconds.
 const RECORD_AHEAD: i64 = 5;
@@ -181,8 +181,7 @@ fn unready(
     complaint: &str,
 ) -> PortResult<Progress<Output>> {
     let health = &work.rollout.service.health;
-    let patience = health.grace.duration() + health.interval.duration() * (health.unhealthy + health.healthy + 2);
-    if following.settled.elapsed() > patience + TARGET_PATIENCE {
+    if following.settled.elapsed() > health.patience().duration() + TARGET_PATIENCE {
         let said = if complaint.is_empty() { "no target became healthy" } else { complaint };
         let summary = format!("the health check of `{}` at {} never passed: {said}", work.name(), health.path);
         let advice = "Correct `health.path`, `health.status` or `port`, or give it longer with `health.grace`.";

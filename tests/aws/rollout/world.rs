@@ -16,7 +16,7 @@ use aws_sdk_ecs::types::{
     AwsVpcConfiguration, ContainerDefinition, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus,
     LaunchType, LoadBalancer, NetworkConfiguration, NetworkMode, Service,
 };
-use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetHealthStateEnum, TargetTypeEnum};
+use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
 use greenroom::aws::{AwsCloud, AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 use greenroom::model::{
     Artifact, AwsTarget, Generation, Health, ImageSpec, Migrate, Output, Place, Runtime, Scale, Seconds, ServiceSpec,
@@ -24,14 +24,12 @@ use greenroom::model::{
 };
 use greenroom::port::{Clock, Cloud, Phase, PortResult, Progress, Rollout, Site, Slots};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
+use super::door::{HOST, ask, open_door};
 use crate::ministack::{ACCOUNT, Containers, MiniStack, REGION};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) const CLUSTER: &str = "previews";
-const HOST: &str = "pr-1.shop.test";
 const LOG_GROUP: &str = "/greenroom/acme/shop/pr-1/web";
 const FAMILY_TAG: &str = "greenroom.version";
 /// As init, a shell does not die of a polite signal unless it is told to.
@@ -426,61 +424,4 @@ async fn adapter(aws: &MiniStack, door: SocketAddr) -> AwsCloud {
         slots: Arc::new(NoSlots),
     };
     AwsCloud::new(settings).await
-}
-
-/// A proxy that leads every request to a healthy registered target; 503 without one. A target that
-/// takes no connection is passed over, as a load balancer does.
-async fn open_door(elb: aws_sdk_elasticloadbalancingv2::Client, group: String) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        let mut turn = 0;
-        while let Ok((stream, _)) = listener.accept().await {
-            turn += 1;
-            tokio::spawn(pass_on(stream, elb.clone(), group.clone(), turn));
-        }
-    });
-    address
-}
-
-async fn pass_on(mut stream: TcpStream, elb: aws_sdk_elasticloadbalancingv2::Client, group: String, turn: usize) {
-    let mut head = vec![0; 4096];
-    let Ok(length) = stream.read(&mut head).await else { return };
-    let head = String::from_utf8_lossy(&head[..length]).into_owned();
-    let target = head.split(' ').nth(1).unwrap_or("/");
-    let path = target.strip_prefix(&format!("http://{HOST}")).unwrap_or(target);
-    let begun = Instant::now();
-    let mut answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_vec();
-    while begun.elapsed() < Duration::from_secs(2) {
-        let health = elb.describe_target_health().target_group_arn(&group).send().await.expect("target health");
-        let healthy = health.target_health_descriptions().iter().filter(|target| {
-            target.target_health().and_then(|health| health.state()) == Some(&TargetHealthStateEnum::Healthy)
-        });
-        let targets: Vec<_> = healthy.filter_map(|target| target.target()).collect();
-        let Some(target) = targets.get(turn % targets.len().max(1)) else { break };
-        let (host, port) = (target.id().unwrap_or_default(), target.port().unwrap_or_default());
-        if let Ok(body) = fetch(&format!("{host}:{port}"), path).await {
-            answer = body;
-            break;
-        }
-    }
-    // Whoever asked may have left.
-    let _ = stream.write_all(&answer).await;
-}
-
-async fn fetch(address: &str, path: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await??;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await?;
-    if bytes.is_empty() { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
-}
-
-async fn ask(door: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(door).await?;
-    stream.write_all(format!("GET http://{HOST}{path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n").as_bytes()).await?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(text.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned())
 }
