@@ -3,7 +3,7 @@
 use greenroom::model::{FailureKind, Output, VersionKey};
 use greenroom::port::{Phase, PortError, Progress};
 
-use crate::clients::get;
+use crate::clients::Begun;
 use crate::machine::{Machine, Step, until};
 
 /// How many of the next requests a version answers.
@@ -56,15 +56,12 @@ async fn a_canary_that_is_given_up_leaves_the_old_version_alone() {
     machine.go_live(&machine.web("one")).await;
     let two = machine.web("two").canary(3600);
     until_both_answer(&machine, &two).await;
-    let (address, host) = (machine.cloud.proxy_address(), machine.host());
-    let slow = tokio::spawn(async move { get(address, &host, "/slow").await });
-    // Its request arrives: the turn has passed on.
-    until("the slow request arrives", async || machine.ask("/slow-count").await.1 == "1").await;
+    let slow = Begun::get(machine.cloud.proxy_address(), &machine.host(), "/drip").await.unwrap();
     let retiring = machine.ensure(Phase::Retire, &two).await.unwrap();
     assert!(matches!(retiring, Progress::Pending { .. }), "a request is in flight: {retiring:?}");
     assert_eq!(share_of(&machine, "one", 10).await, 10, "no other comes after it");
     machine.settle(Phase::Retire, &two).await.unwrap();
-    assert_eq!(slow.await.unwrap().unwrap(), (200, "two".into()));
+    assert_eq!(slow.end().await.unwrap(), (200, "two".into()));
     assert_eq!((share_of(&machine, "one", 10).await, machine.programs()), (10, 1));
     machine.tear_down().await;
 }

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, stream};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Either, Full};
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -75,7 +76,11 @@ async fn serve(stream: TcpStream, name: Arc<str>, mode: Arc<str>, slow: Arc<Atom
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-type Body = Either<Full<Bytes>, Incoming>;
+type Body = BoxBody<Bytes, hyper::Error>;
+
+fn whole(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed()
+}
 
 async fn answer(
     request: Request<Incoming>,
@@ -85,9 +90,16 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let text = match request.uri().path() {
         "/health" if *mode == *"sick" => {
-            return Ok(Response::builder().status(500).body(Either::Left(Full::default())).expect("a response"));
+            return Ok(Response::builder().status(500).body(whole("")).expect("a response"));
         }
-        "/echo" => return Ok(Response::new(Either::Right(request.into_body()))),
+        "/echo" => return Ok(Response::new(request.into_body().boxed())),
+        "/drip" => {
+            let late = async move {
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+                Ok(Frame::data(Bytes::from(name.to_string())))
+            };
+            return Ok(Response::new(BodyExt::boxed(StreamBody::new(stream::once(late)))));
+        }
         "/pid" => std::process::id().to_string(),
         "/crash" => leave(7),
         "/slow" => {
@@ -110,7 +122,7 @@ async fn answer(
         }
     };
     let _ = request.into_body().collect().await;
-    Ok(Response::new(Either::Left(Full::from(text))))
+    Ok(Response::new(whole(text)))
 }
 
 fn give_up(token: &str) -> ! {
