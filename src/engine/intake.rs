@@ -3,38 +3,58 @@
 //! One drain is one transaction: either every event in it is handled and every goal is set and
 //! every stage's lane is rung, or nothing happened and the drain is done again.
 
-use super::Engine;
 use super::board::Board;
+use super::{Engine, chain};
 use crate::decide::Sighting;
 use crate::model::{
     AppName, AwsRoles, CommandRules, DraftPolicy, Event, ForkPolicy, Project, RepoName, StagePattern, StagePolicy,
     StageRecord, StageRule, Target, Trigger, Wake,
 };
-use crate::port::{Held, InboxRow, IntakeWrite, PortResult};
+use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 
 /// Events handled in one transaction.
 const DRAIN: u32 = 200;
 /// After this many failed drains in a row, the first event is set aside so that it blocks nobody.
 const PATIENCE: u32 = 8;
+/// So many if the cause may pass, an hour of minutes: GitHub's own outages lose no event that is
+/// not told again.
+const PATIENCE_WITH_OTHERS: u32 = 60;
 
 impl Engine {
     /// One activation of a repository's lane.
     pub(super) async fn drain(&self, held: &mut Held, repo: &RepoName, attempts: u32) -> PortResult<Wake> {
-        let rows = self.ports.store.inbox(held, DRAIN).await?;
-        if let Some(first) = rows.first().filter(|_| attempts >= PATIENCE) {
-            let reason = format!("set aside after {attempts} failed attempts");
-            tracing::error!(%repo, delivery = %first.id, "delivery {} of {repo} is {reason}", first.id);
-            let write = IntakeWrite { poison: vec![(first.seq, reason)], ..IntakeWrite::default() };
-            self.ports.store.apply_intake(held, write).await?;
-            return Ok(Wake::At(self.ports.clock.now()));
-        }
+        // After a fault one at a time, so that what cannot be handled is alone when it is set aside.
+        let most = if attempts == 0 { DRAIN } else { 1 };
+        let rows = self.ports.store.inbox(held, most).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
         if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
             self.take_in(held, repo, &rows, stages, attempts).await?;
         }
         let shown = self.answer(held, repo).await?;
-        let full = rows.len() == DRAIN as usize;
+        let full = rows.len() == most as usize;
         Ok(if full { Wake::At(self.ports.clock.now()) } else { shown })
+    }
+
+    /// Sets the first event aside once it has failed too often; answers whether it did.
+    ///
+    /// `attempts`: failed drains in a row, the one that ended with `error` among them.
+    pub(super) async fn set_aside(
+        &self,
+        held: &mut Held,
+        repo: &RepoName,
+        attempts: u32,
+        error: &PortError,
+    ) -> PortResult<bool> {
+        let may_pass = matches!(error, PortError::Retry { .. });
+        if attempts < if may_pass { PATIENCE_WITH_OTHERS } else { PATIENCE } {
+            return Ok(false);
+        }
+        let Some(first) = self.ports.store.inbox(held, 1).await?.pop() else { return Ok(false) };
+        let reason = format!("set aside after {attempts} failed attempts: {}", chain(error));
+        tracing::error!(%repo, delivery = %first.id, "delivery {} of {repo} is {reason}", first.id);
+        let write = IntakeWrite { poison: vec![(first.seq, reason)], ..IntakeWrite::default() };
+        self.ports.store.apply_intake(held, write).await?;
+        Ok(true)
     }
 
     /// Does what the events mean, and what waited for a stage that is free by now.

@@ -126,11 +126,7 @@ impl Engine {
                 tracing::warn!(%lane, "another process holds lane {lane} by now; its work goes on there");
                 return Ok(());
             }
-            Err(error) => {
-                let attempts = attempts.saturating_add(1);
-                self.metrics.lane_faults.inc();
-                (Wake::At(self.after_fault(&lane, attempts, &error)), attempts)
-            }
+            Err(error) => self.after_fault(&mut held, attempts.saturating_add(1), &error).await,
         };
         match self.ports.store.release(held, wake, attempts).await {
             Ok(()) | Err(PortError::Stale) => Ok(()),
@@ -146,8 +142,11 @@ impl Engine {
         }
     }
 
-    /// When to try a lane again after an error. Logged here and nowhere else.
-    fn after_fault(&self, lane: &Lane, attempts: u32, error: &PortError) -> crate::model::Timestamp {
+    /// When to try a lane again after an error, and how many attempts failed by then. Logged here
+    /// and nowhere else.
+    async fn after_fault(&self, held: &mut Held, attempts: u32, error: &PortError) -> (Wake, u32) {
+        self.metrics.lane_faults.inc();
+        let lane = held.lane().clone();
         let asked = match error {
             PortError::Retry { after_millis, .. } => *after_millis,
             _ => None,
@@ -159,7 +158,15 @@ impl Engine {
         } else {
             tracing::warn!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} is tried again: {cause}");
         }
-        self.ports.clock.now().after_millis(wait)
+        let now = self.ports.clock.now();
+        if let Lane::Repo(repo) = &lane {
+            match self.set_aside(held, repo, attempts, error).await {
+                Ok(true) => return (Wake::At(now), 0),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%lane, %error, "the first delivery of {lane} stays: {error}"),
+            }
+        }
+        (Wake::At(now.after_millis(wait)), attempts)
     }
 }
 

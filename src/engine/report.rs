@@ -7,7 +7,7 @@
 
 use super::surfaces::{Content, Item, Pace, Shown, items};
 use super::{CALL_LIMIT, Engine};
-use crate::model::{Deploy, ExternalId, Outcome, StageId, Timestamp, Verb, Wake};
+use crate::model::{Deploy, ExternalId, Outcome, StageId, StageRecord, Timestamp, Verb, Wake};
 use crate::port::{
     CheckRun, DeploymentRequest, DeploymentUpdate, Held, PortError, PortResult, StageHistory, StickyComment, Store,
     SurfaceRecord,
@@ -194,13 +194,24 @@ enum Due {
 
 /// Reads all that the surfaces of a stage are made from.
 async fn read(store: &dyn Store, id: &StageId, now: Timestamp, links: &Links<'_>) -> PortResult<Option<Shown>> {
-    let Some(record) = store.stage(id).await? else { return Ok(None) };
-    let StageHistory { deploys, log, release, surfaces: before } = store.history(id, HISTORY).await?;
+    match store.stage(id).await? {
+        Some(record) => read_around(store, record, now, links).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn read_around(store: &dyn Store, record: StageRecord, now: Timestamp, links: &Links<'_>) -> PortResult<Shown> {
+    let StageHistory { deploys, log, release, surfaces: before } = store.history(&record.id, HISTORY).await?;
     let gone = |deploy: &Deploy| matches!(deploy.ended, Some((_, Outcome::Gone { .. })));
     let release = release.filter(|release| !deploys.iter().take_while(|deploy| deploy.id != release.deploy).any(gone));
     let current = deploys.first().map(|deploy| (deploy, &log));
     let view = StageView::of(&record, current, &deploys, release.as_ref(), now, links);
-    Ok(Some(Shown { record, deploys, view, before }))
+    Ok(Shown { record, deploys, view, before })
+}
+
+/// What the surfaces of a stage will say once this record of it is written.
+pub(super) async fn view_around(store: &dyn Store, record: StageRecord, now: Timestamp) -> PortResult<StageView> {
+    Ok(read_around(store, record, now, &Links::default()).await?.view)
 }
 
 /// What the surfaces of a stage say, for the command line.

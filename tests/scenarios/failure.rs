@@ -1,7 +1,7 @@
 //! What goes wrong, and what people are told.
 
 use greenroom::model::{Failure, FailureKind, StageStatus};
-use greenroom::port::Phase;
+use greenroom::port::{Clock, Phase};
 use greenroom::sandbox::{Fault, FileChange, Matcher, Mishap, Times};
 use http::Method;
 
@@ -120,6 +120,52 @@ async fn github_stumbling_delays_and_the_comment_says_what_it_waits_for() {
     assert!(said.iter().any(|body| body.contains("502")), "nobody was told: {:#?}", said.last());
     assert_eq!(w.serving("pr-1", "web"), Some(sha));
     assert!(!w.comment(pull).contains("502"), "what is over is not told any more: {}", w.comment(pull));
+}
+
+/// How many events were given up.
+async fn set_aside(w: &World) -> i64 {
+    w.store.counts(w.clock.now()).await.expect("the database answers").inbox_poison
+}
+
+#[tokio::test]
+async fn an_outage_of_github_loses_no_event() {
+    let w = World::new().await;
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    w.github.fail(Matcher::any(), Fault::status(503), Times::Always);
+    let (other, sha) = w.open("other", "3");
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.github.deliveries_settled().await;
+    let asked = w.says("wes", other, "/status");
+    for _ in 0..30 * 60 {
+        w.runs(2).await;
+    }
+    assert!(w.answers(other).is_empty(), "GitHub answers nothing: {:?}", w.answers(other));
+    w.github.heal();
+    w.settle().await;
+    assert_eq!(w.serving("pr-2", "web"), Some(sha));
+    assert!(matches!(w.stage("pr-1").await.status, StageStatus::Gone { .. }));
+    assert!(w.answer(other).starts_with("**Answer:** `/status`: pr-2 is "), "{}", w.answer(other));
+    assert_eq!(w.reactions(asked), ["+1"]);
+    assert_eq!(set_aside(&w).await, 0);
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_handled_is_set_aside_alone() {
+    let w = World::new().await;
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    // An answer that GitHub never gives: nobody knows what to make of it.
+    w.github.fail(Matcher::any().path("/permission"), Fault::status(418), Times::Always);
+    let (_, before) = w.open("before", "3");
+    w.github.deliveries_settled().await;
+    w.says("wes", pull, "/deploy");
+    w.github.deliveries_settled().await;
+    let (_, after) = w.open("after", "4");
+    w.settle().await;
+    assert_eq!(w.serving("pr-2", "web"), Some(before));
+    assert_eq!(w.serving("pr-3", "web"), Some(after));
+    assert_eq!(set_aside(&w).await, 1);
 }
 
 #[tokio::test]

@@ -86,8 +86,8 @@ impl Engine {
 
     async fn told_status(&self, board: &Board<'_>, record: &StageRecord) -> PortResult<Told> {
         let now = self.ports.clock.now();
-        let view = report::stage_view(self.ports.store.as_ref(), &record.id, now).await?;
-        let Some(view) = view else { return Ok(Told::Refused(format!("there is no stage {}", record.id.name))) };
+        // The board's record: a stage that events before this comment have made is not written yet.
+        let view = report::view_around(self.ports.store.as_ref(), record.clone(), now).await?;
         let mut lines: Vec<String> = Vec::new();
         for service in &view.services {
             let state = format!("{:?}", service.state).to_lowercase();
