@@ -89,7 +89,7 @@ impl Begun {
     pub(crate) async fn end(self) -> Result<(u16, String), String> {
         let Self { response, connection } = self;
         let status = response.status().as_u16();
-        let bytes = response.into_body().collect().await.map_err(words)?.to_bytes();
+        let bytes = response.into_body().collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
         drop(connection);
         Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
     }
@@ -97,15 +97,12 @@ impl Begun {
 
 async fn begin(address: SocketAddr, host: &str, path: &str, method: Method, body: &str) -> Result<Begun, String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| format!("{error:?}"))?;
     let connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let request = Request::builder().method(method).uri(path).header("host", host);
     // What a client claims about itself is not believed.
     let request = request.header("x-forwarded-for", "203.0.113.9").body(Full::<Bytes>::from(body.to_owned()));
-    let response = sender.send_request(request.expect("a request")).await.map_err(words)?;
+    let response = sender.send_request(request.expect("a request")).await.map_err(|error| format!("{error:?}"))?;
     Ok(Begun { response, connection })
-}
-
-fn words(error: hyper::Error) -> String {
-    format!("{error:?}")
 }
