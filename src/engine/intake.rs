@@ -16,8 +16,8 @@ use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 const DRAIN: u32 = 200;
 /// After this many failed drains in a row, the first event is set aside so that it blocks nobody.
 const PATIENCE: u32 = 8;
-/// So many if the cause may pass, an hour of minutes: GitHub's own outages lose no event that is
-/// not told again.
+/// So many if the cause may pass: an hour of tries a minute apart. An outage of GitHub loses no
+/// event, some of which nothing else would tell again.
 const PATIENCE_WITH_OTHERS: u32 = 60;
 
 impl Engine {
@@ -30,9 +30,11 @@ impl Engine {
         if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
             self.take_in(held, repo, &rows, stages, attempts).await?;
         }
-        let shown = self.answer(held, repo).await?;
-        let full = rows.len() == most as usize;
-        Ok(if full { Wake::At(self.ports.clock.now()) } else { shown })
+        if rows.len() == most as usize {
+            return Ok(Wake::At(self.ports.clock.now()));
+        }
+        // Answered when no event is left: what cannot be answered is not the fault of one.
+        self.answer(held, repo).await
     }
 
     /// Sets the first event aside once it has failed too often; answers whether it did.
