@@ -5,6 +5,7 @@
 
 mod canary;
 mod door;
+mod seen;
 mod world;
 
 use std::collections::BTreeMap;
@@ -117,6 +118,29 @@ async fn a_program_that_exits_is_named_and_the_old_version_goes_on_serving() {
     assert_eq!(w.name().await, "one");
     assert_eq!(w.versions().await, (Some(one.version.clone()), vec![]));
     assert_eq!(w.active_definitions().await, std::slice::from_ref(&one.version.0));
+}
+
+#[tokio::test]
+async fn what_serves_makes_no_room_for_the_way_back() {
+    let mut w = World::new(Containers::Real).await;
+    let (good, stuck) = (w.image("one", SERVE).await, w.image("stuck", "exec sleep 600").await);
+    let one = w.goal(&good);
+    w.go_live(&one).await;
+    let serving = w.running_tasks().await;
+    let stuck = w.goal(&stuck);
+    let start = ensure(&w.cloud, Phase::Start, &stuck).await;
+    assert!(matches!(start, Ok(Progress::Pending { .. })), "{start:?}");
+    let begun = Instant::now();
+    // With its copy there are as many as there may be.
+    while w.service().await.running_count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not run");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    w.settle(Phase::Retire, &stuck).await.expect("it is taken back");
+    assert_eq!(w.name().await, "one");
+    assert_eq!(w.versions().await, (Some(one.version.clone()), vec![]));
+    let stopped = w.stopped_reasons(&serving).await;
+    assert!(stopped.iter().all(|reason| reason == "Deployment completed"), "{stopped:?}");
 }
 
 #[tokio::test]

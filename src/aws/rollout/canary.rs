@@ -167,7 +167,7 @@ pub(super) async fn leave(work: &Work<'_>, seen: &Seen) -> PortResult<Option<Pro
             return Ok(Some(pending(AGAIN_MILLIS, "waiting for the canary to finish its requests")));
         }
         if !task.is_stopped() {
-            one_off::stop(work, &task, "the canary has done its work").await?;
+            task::stop(work, &task, "the canary has done its work").await?;
         }
     }
     let untagged = work.clients.ecs.untag_resource().resource_arn(&seen.arn).tag_keys(TAG_CANARY).send().await;

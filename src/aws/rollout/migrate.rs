@@ -81,7 +81,7 @@ async fn running(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> PortResult
     let began = Timestamp(task.created.saturating_mul(1000));
     let is_late = task.created > 0 && work.shared.settings.clock.now().since(began) > spec.timeout.millis();
     if is_late && task.stopped_reason.is_empty() {
-        one_off::stop(work, task, OUT_OF_TIME).await?;
+        task::stop(work, task, OUT_OF_TIME).await?;
         return Ok(pending(AGAIN_MILLIS, "stopping the migration, it took too long"));
     }
     let state = task.status.to_lowercase();

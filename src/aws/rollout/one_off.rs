@@ -77,9 +77,3 @@ pub(super) async fn run(
     };
     Ok(TaskSeen { id: id.to_owned(), status: "PROVISIONING".into(), ..TaskSeen::default() })
 }
-
-/// Stops the task; one that has stopped already stays so.
-pub(super) async fn stop(work: &Work<'_>, task: &TaskSeen, reason: &str) -> PortResult<()> {
-    let stop = work.clients.ecs.stop_task().cluster(&work.stack.cluster).task(&task.id).reason(reason);
-    stop.send().await.map(drop).map_err(|error| fault("ecs:StopTask", error))
-}

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use aws_sdk_ecs::types::{ServiceDeploymentStatus as Status, StopServiceDeploymentStopType};
+use aws_sdk_ecs::types::{DesiredStatus, ServiceDeploymentStatus as Status, StopServiceDeploymentStopType};
 
 use super::canary;
 use super::memory::Track;
 use super::registered::{active, label_of};
 use super::snapshot::{RolloutState, Seen, describe_one};
 use super::start::{is_complete, newest_record};
+use super::task::{self, Of};
 use super::{Work, pending};
 use crate::aws::fault::{fault, is};
 use crate::model::Output;
@@ -116,11 +117,23 @@ async fn roll_back(work: &Work<'_>, track: &mut Track, seen: &Seen, live: &str) 
     if previous.serves && track.retiring.elapsed() < ECS_PATIENCE && stop_deployment(work, seen).await? {
         return Ok(pending(AGAIN_MILLIS, "ECS takes the service back to its previous version"));
     }
+    stop_copies(work, live).await?;
     let count = (!previous.serves).then_some(0);
     let update = work.clients.ecs.update_service().cluster(&work.stack.cluster).service(&work.service.service);
     let update = update.task_definition(&previous.arn).set_desired_count(count);
     update.send().await.map_err(|error| fault("ecs:UpdateService", error))?;
     Ok(pending(AGAIN_MILLIS, "taking the service back to its previous version"))
+}
+
+/// Stops what runs of a version that failed, so that no copy of the one that serves has to make room
+/// for its successor: a program that ends again and again is `RUNNING` in between.
+async fn stop_copies(work: &Work<'_>, failed: &str) -> PortResult<()> {
+    for task in task::find(work, Of::Service, DesiredStatus::Running).await? {
+        if task.definition == failed && !task.is_stopped() {
+            task::stop(work, &task, "its version failed").await?;
+        }
+    }
+    Ok(())
 }
 
 struct Previous {

@@ -95,3 +95,9 @@ pub(super) async fn look(work: &Work<'_>, tasks: Vec<String>) -> PortResult<Vec<
     seen.sort_by_key(|task| task.created);
     Ok(seen)
 }
+
+/// Stops the task; one that has stopped already stays so.
+pub(super) async fn stop(work: &Work<'_>, task: &TaskSeen, reason: &str) -> PortResult<()> {
+    let stop = work.clients.ecs.stop_task().cluster(&work.stack.cluster).task(&task.id).reason(reason);
+    stop.send().await.map(drop).map_err(|error| fault("ecs:StopTask", error))
+}

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_ecs::types::DesiredStatus;
 use greenroom::model::{FailureKind, Output, Seconds};
 use greenroom::port::{Phase, Progress};
 
 use super::failed;
-use super::world::{CLUSTER, SERVE, Step, World, ensure};
+use super::world::{SERVE, Step, World, ensure};
 use crate::ministack::Containers;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -51,11 +50,6 @@ async fn until_both_answer(w: &World, step: &Step, anew: bool) {
     }
 }
 
-async fn running_tasks(w: &World) -> usize {
-    let listed = w.ecs.list_tasks().cluster(CLUSTER).desired_status(DesiredStatus::Running).send().await;
-    listed.expect("a list").task_arns().len()
-}
-
 #[tokio::test]
 async fn a_canary_has_its_share_and_goes_when_the_rest_has_followed() {
     let mut w = World::new(Containers::Real).await;
@@ -69,7 +63,7 @@ async fn a_canary_has_its_share_and_goes_when_the_rest_has_followed() {
     assert_eq!(w.settle(Phase::Canary, &two).await.expect("it is healthy"), Output::Nothing);
     w.go_live(&two).await;
     assert!(is_all(&w, "two").await);
-    assert_eq!((w.one_offs().await, running_tasks(&w).await), (1, 1), "the canary is gone");
+    assert_eq!((w.one_offs().await, w.running_tasks().await.len()), (1, 1), "the canary is gone");
     assert_eq!(w.active_definitions().await, std::slice::from_ref(&two.version.0));
 
     let mut same = watched(two.clone(), 3_600);
@@ -93,7 +87,7 @@ async fn a_canary_is_started_once_and_taken_away_by_whoever_comes() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(is_all(&w, "one").await);
-    assert_eq!((running_tasks(&w).await, w.versions().await), (1, (Some(one.version.clone()), vec![])));
+    assert_eq!((w.running_tasks().await.len(), w.versions().await), (1, (Some(one.version.clone()), vec![])));
     assert_eq!(w.active_definitions().await, std::slice::from_ref(&one.version.0));
 }
 
@@ -112,5 +106,5 @@ async fn a_canary_that_exits_is_named_and_nothing_is_led_to_it() {
     assert!(is_all(&w, "one").await, "also before it is retired");
     w.settle(Phase::Retire, &two).await.expect("it is cleaned up");
     assert!(is_all(&w, "one").await);
-    assert_eq!(running_tasks(&w).await, 1);
+    assert_eq!(w.running_tasks().await.len(), 1);
 }

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::types::StackStatus;
 use aws_sdk_ecs::types::{
-    AwsVpcConfiguration, ContainerDefinition, DeploymentCircuitBreaker, DeploymentConfiguration, DesiredStatus,
-    LaunchType, LoadBalancer, NetworkConfiguration, NetworkMode, Service,
+    AwsVpcConfiguration, ContainerDefinition, DeploymentCircuitBreaker, DeploymentConfiguration, LaunchType,
+    LoadBalancer, NetworkConfiguration, NetworkMode,
 };
 use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
 use greenroom::aws::{AwsCloud, AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
@@ -31,7 +31,6 @@ use crate::ministack::{ACCOUNT, Containers, MiniStack, REGION};
 const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) const CLUSTER: &str = "previews";
 const LOG_GROUP: &str = "/greenroom/acme/shop/pr-1/web";
-const FAMILY_TAG: &str = "greenroom.version";
 /// As init, a shell does not die of a polite signal unless it is told to.
 pub(crate) const SERVE: &str = "trap 'kill $!; exit 0' TERM; mkdir -p /www; echo fine > /www/health; echo $NAME > /www/name; echo $NAME listens on $PORT; httpd -f -p $PORT -h /www & wait";
 
@@ -323,47 +322,6 @@ impl World {
             let settled = self.settle(phase, step).await;
             assert!(settled.is_ok(), "{phase:?} of {}: {settled:?}\n{}", step.version, self.aws.log());
         }
-    }
-
-    /// The serving version, and those beside it.
-    pub(crate) async fn versions(&self) -> (Option<VersionKey>, Vec<VersionKey>) {
-        let observed = self.cloud.observe(self.site()).await.expect("it can be observed");
-        let web = observed.services.values().next().expect("a service").clone();
-        (web.serving, web.others)
-    }
-
-    pub(crate) async fn service(&self) -> Service {
-        let described = self.ecs.describe_services().cluster(CLUSTER).services("pr-1-web").send().await;
-        described.expect("a description").services()[0].clone()
-    }
-
-    /// The labels of the family's active definitions, oldest first.
-    pub(crate) async fn active_definitions(&self) -> Vec<String> {
-        let listed = self.ecs.list_task_definitions().family_prefix(self.family()).send().await.expect("a list");
-        let mut labels = Vec::new();
-        for arn in listed.task_definition_arns() {
-            let described = self.ecs.describe_task_definition().task_definition(arn).send().await;
-            let described = described.expect("a description");
-            let made = described.task_definition().expect("a definition");
-            let label = made.container_definitions()[0].docker_labels().and_then(|labels| labels.get(FAMILY_TAG));
-            labels.push(label.cloned().unwrap_or_else(|| "first".into()));
-        }
-        labels
-    }
-
-    /// How many one-off tasks ran.
-    pub(crate) async fn one_offs(&self) -> usize {
-        let mut found = 0;
-        for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-            let listed = self.ecs.list_tasks().cluster(CLUSTER).desired_status(status).send().await.expect("a list");
-            if listed.task_arns().is_empty() {
-                continue;
-            }
-            let described = self.ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(listed.task_arns().to_vec()));
-            let described = described.send().await.expect("a description");
-            found += described.tasks().iter().filter(|task| task.group().is_none_or(str::is_empty)).count();
-        }
-        found
     }
 
     /// What the door answers now.
