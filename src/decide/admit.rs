@@ -52,15 +52,6 @@ pub fn admit(rule: &StageRule, pull: &PullRequest, approval: Option<&CommitSha>)
 /// so that many lanes which decide at once come to the same answer without talking to each other.
 pub fn admit_place(rule: &StageRule, own: &StageRecord, all: &[StageRecord]) -> Option<Admission> {
     let max = rule.max?;
-    let has_place = |stage: &StageRecord| {
-        !matches!(
-            stage.status,
-            StageStatus::New
-                | StageStatus::Full { .. }
-                | StageStatus::Gone { .. }
-                | StageStatus::AwaitingApproval { .. }
-        )
-    };
     if has_place(own) {
         return None;
     }
@@ -75,6 +66,14 @@ pub fn admit_place(rule: &StageRule, own: &StageRecord, all: &[StageRecord]) -> 
         .collect();
     let taken = u32::try_from(holders.len()).unwrap_or(u32::MAX);
     (taken >= max).then_some(Admission::Full { max, holders })
+}
+
+/// Whether a stage holds one of its rule's places.
+pub fn has_place(stage: &StageRecord) -> bool {
+    !matches!(
+        stage.status,
+        StageStatus::New | StageStatus::Full { .. } | StageStatus::Gone { .. } | StageStatus::AwaitingApproval { .. }
+    )
 }
 
 fn belongs(rule: &StageRule, stage: &StageRecord) -> bool {

@@ -43,9 +43,9 @@ impl Engine {
     /// Carries out steps until there is nothing to do now.
     pub(super) async fn drive(&self, held: &mut Held, record: &StageRecord, run: &mut Run) -> PortResult<Drive> {
         let mut ended = false;
+        let plan = run.deploy.plan.clone();
         loop {
             let now = self.ports.clock.now();
-            let plan = run.deploy.plan.clone();
             let next = next(&plan, &run.log, now);
             if ended && self.has_newer_goal(held, record, run, &next).await? {
                 self.flush(held, run).await?;

@@ -51,7 +51,10 @@ impl Engine {
     pub async fn preview(&self, record: &StageRecord) -> PortResult<Preview> {
         Ok(match self.rule_on(record).await? {
             Ruling::Want(wanted) => {
-                self.draft(record, &wanted).await?.map_or(Preview::Gone, |plan| Preview::Plan(Box::new(plan)))
+                let release = self.newest_release(&record.id).await?;
+                self.draft(record, &wanted, release.as_ref())
+                    .await?
+                    .map_or(Preview::Gone, |plan| Preview::Plan(Box::new(plan)))
             }
             Ruling::Misconfigured { sha, problems } => Preview::Misconfigured { sha, problems },
             Ruling::AwaitApproval(sha) => Preview::AwaitingApproval { sha },
@@ -70,8 +73,14 @@ impl Engine {
         }
     }
 
-    /// Observes the stage and plans. `None`: it is gone, and nothing is left of it.
-    pub(super) async fn draft(&self, record: &StageRecord, wanted: &Wanted) -> PortResult<Option<Plan>> {
+    /// Observes the stage and plans. `None`: it is gone, and nothing is left of it. `newest`: its
+    /// newest release.
+    pub(super) async fn draft(
+        &self,
+        record: &StageRecord,
+        wanted: &Wanted,
+        newest: Option<&Release>,
+    ) -> PortResult<Option<Plan>> {
         let place = record.place.clone().unwrap_or_default();
         let (place, blueprint) = match wanted {
             Wanted::Live(spec) => (spec.place.clone(), self.ports.cloud.blueprint(spec)),
@@ -89,16 +98,10 @@ impl Engine {
         if is_gone && observed.resources.is_empty() {
             return Ok(None);
         }
-        let release = self.ports.store.releases(&record.id, 1).await?.into_iter().next();
         // A stage that is gone has nothing in common with what it once ran.
-        let release = release.filter(|_| !observed.services.is_empty());
-        let changed = self.changed(record, release.as_ref(), wanted).await?;
-        let present = Present {
-            observed: &observed,
-            release: release.as_ref(),
-            changed: &changed,
-            blueprint: blueprint.as_deref(),
-        };
+        let release = newest.filter(|_| !observed.services.is_empty());
+        let changed = self.changed(record, release, wanted).await?;
+        let present = Present { observed: &observed, release, changed: &changed, blueprint: blueprint.as_deref() };
         Ok(Some(plan(&record.id, &place, record.generation, wanted, &present)))
     }
 

@@ -34,8 +34,9 @@ enum Publication {
 }
 
 impl Engine {
-    /// Shows what changed. Answers when to come back for what was put off.
-    pub(super) async fn report(&self, held: &mut Held, id: &StageId) -> PortResult<Wake> {
+    /// Shows what changed. Answers the stage as it was read, and when to come back for what was put
+    /// off; `None` where there is no such stage.
+    pub(super) async fn report(&self, held: &mut Held, id: &StageId) -> PortResult<Option<(StageRecord, Wake)>> {
         let now = self.ports.clock.now();
         let prefix = self.prefix(&id.repo).await;
         let commands: Vec<String> = self.settings.commands.iter().map(|command| format!("{prefix}{command}")).collect();
@@ -43,7 +44,7 @@ impl Engine {
         let approve = format!("{prefix}{}", Verb::Approve);
         let links = Links { commands: &commands, approve: Some(&approve), ..Links::default() };
         let store = self.ports.store.as_ref();
-        let Some(shown) = read(store, id, now, &links).await? else { return Ok(Wake::OnBell) };
+        let Some(shown) = read(store, id, now, &links).await? else { return Ok(None) };
         let mut wake = Wake::OnBell;
         let mut written: Vec<SurfaceRecord> = Vec::new();
         for item in items(&shown) {
@@ -88,7 +89,7 @@ impl Engine {
         if !written.is_empty() {
             self.ports.store.save_surfaces(held, id, written).await?;
         }
-        Ok(wake)
+        Ok(Some((shown.record, wake)))
     }
 
     fn due(&self, item: &Item, before: Option<&SurfaceRecord>, now: Timestamp) -> Due {

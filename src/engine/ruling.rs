@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CONFIG_PATH, Engine};
 use crate::config;
-use crate::decide::{Admission, admit, admit_place, resolve};
+use crate::decide::{Admission, admit, admit_place, has_place, resolve};
 use crate::model::{
     Asked, CommitSha, Generation, GoneReason, Pinned, Position, Problem, Problems, Project, PullNumber, PullRequest,
     PullRequestState, Release, RepoName, Runtime, Seconds, StageId, StageName, StagePattern, StageRecord, StageRule,
@@ -54,7 +54,7 @@ impl Engine {
         if expiry(record, rule.expires).is_some_and(|at| self.ports.clock.now() >= at) {
             return Ok(Ruling::Want(Wanted::Gone(GoneReason::Expired)));
         }
-        if rule.max.is_some() {
+        if rule.max.is_some() && !has_place(record) {
             let all = self.ports.store.stages(Some(repo)).await?;
             if let Some(Admission::Full { max, holders }) = admit_place(rule, record, &all) {
                 return Ok(Ruling::Full { max, holders });

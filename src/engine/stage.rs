@@ -18,7 +18,7 @@ use super::talk::is_open;
 use crate::decide::{Next, Standing, finish_uninterruptible};
 use crate::model::{
     Artifact, Deploy, Lane, NewDeploy, Outcome, Output, Release, Seconds, ServiceName, StageId, StageRecord, StageSpec,
-    StageStatus, Timestamp, Wake, Wanted,
+    StageStatus, StepLog, Timestamp, Wake, Wanted,
 };
 use crate::port::{Held, PortResult};
 use std::collections::BTreeMap;
@@ -44,21 +44,23 @@ impl Engine {
                 }
             };
             if let Some(wake) = wake {
-                let shown = self.report(held, id).await?;
-                self.tell_repo(id).await?;
-                return Ok(wake.or(shown));
+                let Some((record, later)) = self.report(held, id).await? else { return Ok(wake) };
+                self.tell_repo(&record).await?;
+                return Ok(wake.or(later));
             }
         }
     }
 
     /// A stage that is at rest lets its repository's lane answer who asked for it, and begin with
     /// what waits for it.
-    async fn tell_repo(&self, id: &StageId) -> PortResult<()> {
-        let Some(record) = self.ports.store.stage(id).await?.filter(|record| !record.is_busy()) else { return Ok(()) };
-        let receipts = self.ports.store.receipts_of(id, record.settled).await?;
+    async fn tell_repo(&self, record: &StageRecord) -> PortResult<()> {
+        if record.is_busy() {
+            return Ok(());
+        }
+        let receipts = self.ports.store.receipts_of(&record.id, record.settled).await?;
         let is_waited_for = receipts.iter().any(is_open);
         if is_waited_for || !record.queue.is_empty() {
-            self.ports.store.ring(&Lane::Repo(id.repo.clone()), self.ports.clock.now()).await?;
+            self.ports.store.ring(&Lane::Repo(record.id.repo.clone()), self.ports.clock.now()).await?;
             self.bell.notify_waiters();
         }
         Ok(())
@@ -127,7 +129,7 @@ impl Engine {
         newest: Option<Deploy>,
         wanted: Wanted,
     ) -> PortResult<Option<Wake>> {
-        if let Some(wake) = self.stays_failed(record, newest, &wanted) {
+        if let Some(wake) = self.stays_failed(record, newest.as_ref(), &wanted) {
             self.settle(held, record).await?;
             return Ok(Some(wake));
         }
@@ -135,7 +137,8 @@ impl Engine {
             // On disk before anything is made there.
             record.place = Some(spec.place.clone());
         }
-        let Some(plan) = self.draft(record, &wanted).await? else {
+        let release = self.newest_release(&record.id).await?;
+        let Some(plan) = self.draft(record, &wanted, release.as_ref()).await? else {
             self.settle(held, record).await?;
             return Ok(Some(Wake::OnBell));
         };
@@ -145,7 +148,7 @@ impl Engine {
             self.set_status(held, record, StageStatus::Live { sha: spec.sha.clone() }).await?;
             return Ok(Some(self.after_live(record)));
         }
-        if let Some((why, wake)) = self.withheld(record, &wanted).await? {
+        if let Some((why, wake)) = self.withheld(record, &wanted, release.as_ref()).await? {
             let sha = match &wanted {
                 Wanted::Live(spec) => Some(spec.sha.clone()),
                 Wanted::Gone(_) => None,
@@ -157,16 +160,20 @@ impl Engine {
         let deploy = self.ports.store.open_deploy(held, NewDeploy { plan, started_at: now }).await?;
         record.status = StageStatus::Deploying { generation: record.generation };
         self.ports.store.save_status(held, record).await?;
-        let log = self.ports.store.log(deploy.id).await?;
+        // With the lane in hand, what is newer than the newest was made here, and nothing is logged of it.
+        let log = match newest {
+            Some(newest) if newest.id >= deploy.id => self.ports.store.log(deploy.id).await?,
+            _ => StepLog::default(),
+        };
         let mut run = Run::new(deploy, log);
         self.report(held, &record.id).await?;
         self.drive_on(held, record, &mut run).await
     }
 
     /// A goal that failed is not tried again by itself; setting it anew is what tries it again.
-    fn stays_failed(&self, record: &StageRecord, newest: Option<Deploy>, wanted: &Wanted) -> Option<Wake> {
+    fn stays_failed(&self, record: &StageRecord, newest: Option<&Deploy>, wanted: &Wanted) -> Option<Wake> {
         let Some(Deploy { plan, ended: Some((at, Outcome::Failed)), .. }) = newest else { return None };
-        if at < record.touched_at || !same_goal(wanted, &plan.wanted) {
+        if *at < record.touched_at || !same_goal(wanted, &plan.wanted) {
             return None;
         }
         match wanted {
@@ -218,7 +225,7 @@ impl Engine {
         let plan = run.deploy.plan.clone();
         match (&plan.wanted, standing) {
             (Wanted::Live(spec), Standing::Succeeded) => {
-                let before = self.ports.store.releases(&record.id, 1).await?.into_iter().next();
+                let before = self.newest_release(&record.id).await?;
                 let release = release_of(run, spec, before.as_ref(), now);
                 record.status = StageStatus::Live { sha: spec.sha.clone() };
                 record.expires_at = expiry(record, spec.expires);
@@ -267,6 +274,10 @@ impl Engine {
         self.metrics.outcomes.with_label_values(&[name]).inc();
         tracing::info!(stage = %record.id, deploy = run.deploy.id.0, generation = run.deploy.plan.generation.0, outcome = name, "deploy {} of {} ended {name}", run.deploy.id, record.id);
         self.ports.store.close_deploy(held, run.deploy.id, outcome, self.ports.clock.now(), record, release).await
+    }
+
+    pub(super) async fn newest_release(&self, stage: &StageId) -> PortResult<Option<Release>> {
+        Ok(self.ports.store.releases(stage, 1).await?.into_iter().next())
     }
 
     /// A place fell free: those who wait for one look again.

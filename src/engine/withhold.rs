@@ -3,19 +3,20 @@
 
 use super::Engine;
 use crate::decide::{hold, is_release_of};
-use crate::model::{Asked, StageRecord, StageStatus, Verb, Wake, Wanted, Withholding};
+use crate::model::{Asked, Release, StageRecord, StageStatus, Verb, Wake, Wanted, Withholding};
 use crate::port::PortResult;
 
 impl Engine {
-    /// Why the goal must not begin now, and when to look again. `None`: it may.
+    /// Why the goal must not begin now, and when to look again. `None`: it may. `newest`: the stage's
+    /// newest release.
     pub(super) async fn withheld(
         &self,
         record: &StageRecord,
         wanted: &Wanted,
+        newest: Option<&Release>,
     ) -> PortResult<Option<(Withholding, Wake)>> {
         // Locks and second looks are about what changes: what runs already is healed all the same.
-        let newest = self.ports.store.releases(&record.id, 1).await?.into_iter().next();
-        if let (Wanted::Live(spec), Some(release)) = (wanted, &newest)
+        if let (Wanted::Live(spec), Some(release)) = (wanted, newest)
             && is_release_of(release, spec)
         {
             return Ok(None);

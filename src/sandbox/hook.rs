@@ -115,7 +115,8 @@ impl Hooks {
             status: None,
             installation: number("/installation/id"),
             repository: number("/repository/id"),
-            body: Arc::from(draft.body.to_string().into_bytes()),
+            // A value is always JSON.
+            body: Arc::from(serde_json::to_vec(&draft.body).unwrap_or_default()),
         };
         match self.mode {
             DeliveryMode::Send => self.send(delivery),

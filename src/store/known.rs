@@ -230,7 +230,7 @@ mod tests {
     use rand::{RngExt, SeedableRng, rngs::SmallRng};
     use sqlx::Connection;
 
-    use super::super::{inbox, migrations, sqlite, writer};
+    use super::super::{inbox, migrations, sql, sqlite};
     use super::*;
 
     fn delivery(id: u32, body: u32) -> DeliveryRow {
@@ -271,7 +271,7 @@ mod tests {
         sqlx::any::install_default_drivers();
         let folder = tempfile::tempdir().unwrap();
         let options = sqlite::options(&format!("sqlite://{}/known.db", folder.path().display())).unwrap();
-        let mut connection = writer::connect(&options, &sqlite::DIALECT).await.unwrap();
+        let mut connection = sql::connect(&options, sqlite::DIALECT.on_write).await.unwrap();
         migrations::migrator(sqlite::DIALECT.migrations).run(&mut connection).await.unwrap();
         let mut random = SmallRng::seed_from_u64(7);
         let mut writers = [None, None];

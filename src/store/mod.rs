@@ -35,8 +35,8 @@ mod writer;
 
 use std::sync::Arc;
 
-use sqlx::Executor;
 use sqlx::any::AnyConnectOptions;
+use sqlx::{Connection as _, Executor};
 
 use crate::port::Store;
 use readers::Readers;
@@ -87,15 +87,14 @@ struct Dialect {
     /// Frees every lane, where one process alone holds lanes.
     free_lanes: Option<&'static str>,
     dedupe: Dedupe,
-    /// Whether the writing task has a thread of its own. Where the database answers from another
-    /// thread, each of its answers would otherwise wait behind all requests that are ready to run.
-    own_thread: bool,
+    /// Whether its answers come over a socket, which belongs to the runtime that opened it.
+    over_socket: bool,
     /// Run on every new connection that reads.
     on_read: &'static [&'static str],
     /// Run on every new connection that writes.
     on_write: &'static [&'static str],
     /// How many connections read beside the one that writes.
-    readers: u32,
+    readers: usize,
     /// Whether a connection that was idle may have been lost, so that it is asked before use.
     test_readers: bool,
     migrations: &'static [migrations::Step],
@@ -120,7 +119,7 @@ enum Company {
 /// Opens the database that the address names, makes the file if it is SQLite's, and brings the
 /// tables up to date.
 ///
-/// Must be called inside a tokio runtime: the writing task is spawned there. It ends, having
+/// Must be called inside a tokio runtime: its tasks are spawned there. The writing one ends, having
 /// written what was queued, when the last clone of the store is dropped.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, OpenError> {
     open_in(url, Company::Possible).await
@@ -138,12 +137,18 @@ async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenErro
     sqlx::any::install_default_drivers();
     let (dialect, options) = address(url)?;
     let connect = |source| OpenError::Connect { backend: dialect.name, advice: dialect.advice, source };
-    let mut connection = writer::connect(&options, dialect).await.map_err(connect)?;
+    let mut connection = sql::connect(&options, dialect.on_write).await.map_err(connect)?;
     migrations::migrator(dialect.migrations).run(&mut connection).await.map_err(OpenError::Migrate)?;
     if let (Company::NoneOnSqlite, Some(free)) = (company, dialect.free_lanes) {
         connection.execute(free).await.map_err(connect)?;
     }
-    let readers = Readers::new(options.clone(), dialect);
+    let readers = Readers::new(options.clone(), dialect).map_err(connect)?;
+    let connection = if dialect.over_socket {
+        connection.close().await.map_err(connect)?;
+        None
+    } else {
+        Some(connection)
+    };
     let writer = Writer::spawn(connection, options, dialect).map_err(|error| connect(error.into()))?;
     Ok(Arc::new(SqlStore { readers, writer }))
 }

@@ -19,7 +19,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     lock_free: " FOR UPDATE SKIP LOCKED",
     free_lanes: None,
     dedupe: Dedupe::Indices,
-    own_thread: false,
+    over_socket: true,
     on_read: &[],
     on_write: &[],
     readers: 4,

@@ -1,11 +1,11 @@
-//! Statements over many rows at once, and the sorting of the database's errors.
+//! Connections, statements over many rows at once, and the sorting of the database's errors.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use sqlx::any::AnyArguments;
+use sqlx::any::{AnyArguments, AnyConnectOptions};
 use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use crate::port::PortError;
 
@@ -82,6 +82,15 @@ fn write(head: &str, columns: usize, rows: usize, tail: &str, places: Places) ->
     sql.push(' ');
     sql.push_str(tail);
     sql
+}
+
+/// A new connection, prepared with these statements.
+pub(super) async fn connect(options: &AnyConnectOptions, first: &[&'static str]) -> Result<AnyConnection, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    for statement in first {
+        connection.execute(*statement).await?;
+    }
+    Ok(connection)
 }
 
 /// A statement with the values that are bound to it.

@@ -19,7 +19,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     lock_free: "",
     free_lanes: Some("UPDATE lane SET lease_until = 0 WHERE lease_until > 0"),
     dedupe: Dedupe::Known,
-    own_thread: true,
+    over_socket: false,
     on_read: &["PRAGMA busy_timeout = 5000", "PRAGMA query_only = ON", "PRAGMA cache_size = -1024"],
     on_write: &[
         // Takes effect on a new file only. Deliveries touch a few bytes on many pages of the unique

@@ -1,4 +1,4 @@
-//! The one task of this process that writes: group commit.
+//! The one thread of this process that writes: group commit.
 //!
 //! While one transaction is being committed the next writes queue up; then all of them become the
 //! next transaction. The more is asked at once, the fewer commits each write costs.
@@ -13,14 +13,14 @@ use std::time::Duration;
 use std::{io, thread};
 
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, ConnectOptions, Connection, Executor};
-use tokio::runtime::Handle;
+use sqlx::{AnyConnection, Connection, Executor};
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Dialect;
 use super::batch::{self, Broken, Frame};
 use super::known::Known;
-use super::sql::{fault, is_lost, is_passing};
+use super::sql::{connect, fault, is_lost, is_passing};
 use super::write::{Answer, Job, Write};
 use crate::port::{PortError, PortResult};
 
@@ -39,20 +39,24 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Must be called inside a tokio runtime, which the task uses.
+    /// A connection that is given must not depend on the runtime that made it.
+    ///
+    /// The task has a thread and a runtime of its own: otherwise each of the database's answers, of
+    /// which a transaction waits for a dozen, would wait behind all requests that are ready to run.
     pub(super) fn spawn(
-        connection: AnyConnection,
+        connection: Option<AnyConnection>,
         options: AnyConnectOptions,
         dialect: &'static Dialect,
     ) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let task = Task { connection: Some(connection), known: None, options, dialect }.run(waiting);
-        if dialect.own_thread {
-            let runtime = Handle::current();
-            thread::Builder::new().name("store-writer".to_owned()).spawn(move || runtime.block_on(task))?;
-        } else {
-            tokio::spawn(task);
+        let mut runtime = runtime::Builder::new_current_thread();
+        runtime.enable_time();
+        if dialect.over_socket {
+            runtime.enable_io();
         }
+        let runtime = runtime.build()?;
+        let task = Task { connection, known: None, options, dialect }.run(waiting);
+        thread::Builder::new().name("store-writer".to_owned()).spawn(move || runtime.block_on(task))?;
         Ok(Self { queue })
     }
 
@@ -63,15 +67,6 @@ impl Writer {
         self.queue.send(Job { write, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
-}
-
-/// A connection for writing.
-pub(super) async fn connect(options: &AnyConnectOptions, dialect: &Dialect) -> Result<AnyConnection, sqlx::Error> {
-    let mut connection = options.connect().await?;
-    for pragma in dialect.on_write {
-        connection.execute(*pragma).await?;
-    }
-    Ok(connection)
 }
 
 enum Fault {
@@ -147,7 +142,7 @@ impl Task {
     async fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<PortResult<Answer>>, Fault> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.options, self.dialect)
+            None => connect(&self.options, self.dialect.on_write)
                 .await
                 .map_err(|error| Fault::Passing(PortError::retry(format!("cannot reach the database: {error}"))))?,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::comment::{comment, rollup};
-use super::pull::label;
+use super::pull::{comment_count, facts, label};
 use super::{Detail, extend, installation, organization, pull, repo, repo_stub, review_comment, review_event, user};
 use crate::model::{Branch, CommitSha, PullNumber, RepoName};
 use crate::sandbox::git::{Commit, DiffStatus, diff};
@@ -242,8 +242,8 @@ fn pushed_commit(world: &World, name: &RepoName, commit: &Arc<Commit>) -> Value 
 /// The issue behind a pull request, as an `issue_comment` event carries it.
 fn issue(world: &World, name: &RepoName, said: &Comment) -> Value {
     let Some(about) = world.pull(name, said.pull) else { return Value::Null };
-    let full = pull(world, name, about, Detail::Full);
-    let url = full["issue_url"].as_str().unwrap_or_default().to_owned();
+    let mut facts = facts(world, name, about);
+    let url = facts["issue_url"].as_str().unwrap_or_default().to_owned();
     let mut value = json!({
         "url": url,
         "repository_url": format!("{}/repos/{name}", world.base),
@@ -254,9 +254,10 @@ fn issue(world: &World, name: &RepoName, said: &Comment) -> Value {
         "performed_via_github_app": null,
         "state_reason": null,
         "pull_request": {
-            "url": full["url"], "html_url": full["html_url"], "diff_url": full["diff_url"],
-            "patch_url": full["patch_url"], "merged_at": full["merged_at"],
+            "url": facts["url"], "html_url": facts["html_url"], "diff_url": facts["diff_url"],
+            "patch_url": facts["patch_url"], "merged_at": facts["merged_at"],
         },
+        "comments": comment_count(world, name, about.number),
     });
     for field in [
         "id",
@@ -270,7 +271,6 @@ fn issue(world: &World, name: &RepoName, said: &Comment) -> Value {
         "assignee",
         "assignees",
         "milestone",
-        "comments",
         "comments_url",
         "html_url",
         "created_at",
@@ -281,7 +281,7 @@ fn issue(world: &World, name: &RepoName, said: &Comment) -> Value {
         "body",
         "draft",
     ] {
-        value[field] = full[field].clone();
+        value[field] = facts[field].take();
     }
     value
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::comment::association;
 use super::{extend, repo, user};
-use crate::model::{Branch, RepoName};
+use crate::model::{Branch, PullNumber, RepoName};
 use crate::sandbox::git;
 use crate::sandbox::record::{Pull, PullState};
 use crate::sandbox::world::{World, iso, node_id};
@@ -20,8 +20,24 @@ pub(in crate::sandbox) enum Detail {
 
 /// A `pull-request` or a `pull-request-simple`.
 pub(in crate::sandbox) fn pull(world: &World, name: &RepoName, pull: &Pull, detail: Detail) -> Value {
-    let mut value = json!({});
-    extend(&mut value, addresses(world, name, pull));
+    let mut value = facts(world, name, pull);
+    extend(
+        &mut value,
+        json!({
+            "head": side(world, &pull.head_repo, &pull.head, pull.head_sha.as_str()),
+            "base": base_side(world, name, pull),
+            "auto_merge": null,
+        }),
+    );
+    if detail == Detail::Full {
+        extend(&mut value, figures(world, name, pull));
+    }
+    value
+}
+
+/// What a pull request has in common with the issue behind it, and its addresses.
+pub(super) fn facts(world: &World, name: &RepoName, pull: &Pull) -> Value {
+    let mut value = addresses(world, name, pull);
     let (state, closed_at, merged_at, merge_commit) = match &pull.state {
         PullState::Open | PullState::Draft => ("open", None, None, None),
         PullState::Closed { at } => ("closed", Some(iso(*at)), None, None),
@@ -50,17 +66,15 @@ pub(in crate::sandbox) fn pull(world: &World, name: &RepoName, pull: &Pull, deta
             "labels": pull.labels.iter().map(|label| self::label(world, name, label)).collect::<Vec<_>>(),
             "milestone": null,
             "draft": pull.state == PullState::Draft,
-            "head": side(world, &pull.head_repo, &pull.head, pull.head_sha.as_str()),
-            "base": base_side(world, name, pull),
             "author_association": association(world, name, &pull.author),
-            "auto_merge": null,
             "active_lock_reason": null,
         }),
     );
-    if detail == Detail::Full {
-        extend(&mut value, figures(world, name, pull));
-    }
     value
+}
+
+pub(super) fn comment_count(world: &World, name: &RepoName, number: PullNumber) -> usize {
+    world.repo(name).map_or(0, |repo| repo.comments.values().filter(|one| one.pull == number).count())
 }
 
 /// A `label`.
@@ -132,14 +146,13 @@ fn figures(world: &World, name: &RepoName, pull: &Pull) -> Value {
     let found = base.and_then(|base| git::compare(&world.commits, &base.sha, &pull.head_sha));
     let files = found.as_ref().map_or(&[][..], |found| &found.files);
     let merged = matches!(pull.state, PullState::Merged { .. });
-    let here = world.repo(name);
-    let comments = here.map_or(0, |repo| repo.comments.values().filter(|one| one.pull == pull.number).count());
-    let at_lines = here.map_or(0, |repo| repo.review_comments.values().filter(|one| one.pull == pull.number).count());
+    let at_lines =
+        world.repo(name).map_or(0, |repo| repo.review_comments.values().filter(|one| one.pull == pull.number).count());
     json!({
         "additions": files.iter().map(|file| file.added).sum::<usize>(),
         "deletions": files.iter().map(|file| file.deleted).sum::<usize>(),
         "changed_files": files.len(),
-        "comments": comments,
+        "comments": comment_count(world, name, pull.number),
         "commits": found.as_ref().map_or(0, |found| found.ahead.len()),
         "review_comments": at_lines,
         "mergeable": pull.is_open().then_some(true),
