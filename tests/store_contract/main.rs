@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use greenroom::port::Store;
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, ConnectOptions as _};
+use sqlx::{AnyConnection, ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 
 /// A database of one test.
@@ -48,6 +48,13 @@ impl Place {
     async fn by_hand(&self) -> AnyConnection {
         let options: AnyConnectOptions = self.url.parse().expect("an address");
         options.connect().await.expect("the database answers")
+    }
+
+    /// Ends every connection that others have to it.
+    async fn cut_connections(&self) {
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        self.by_hand().await.execute(cut).await.expect("its owner may do that");
     }
 
     /// A store on this database; more than one may be open.
@@ -120,4 +127,9 @@ contract![
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_the_files_holds_what_was_acknowledged() {
     restart::a_copy_of_the_files_holds_what_was_acknowledged().await.expect("no call fails");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_connections_are_replaced() {
+    restart::lost_connections_are_replaced().await.expect("no call fails");
 }

@@ -1,8 +1,10 @@
 //! Acknowledged means on disk.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use greenroom::model::{Outcome, Output, StepEventKind, Timestamp, Wake};
-use greenroom::port::{PortResult, Receipt};
+use greenroom::port::{PortError, PortResult, Receipt, Store};
 
 use crate::Place;
 use crate::sample::{delivery, deploy, held, line, repo_lane, stage, stage_id, stage_lane};
@@ -70,4 +72,41 @@ pub(crate) async fn a_copy_of_the_files_holds_what_was_acknowledged() -> PortRes
         assert_eq!((counts.inbox_waiting, counts.lanes_due), ((round + 1) * 50, 1));
     }
     Ok(())
+}
+
+/// A server that was restarted, or a proxy that cut connections: whoever asks in that moment is told
+/// to ask again, whoever comes later notices nothing.
+pub(crate) async fn lost_connections_are_replaced() -> PortResult<()> {
+    let place = Place::postgres().await;
+    let store = place.open().await;
+    store.receive(delivery("d1", "body 1")).await?;
+    all_read(&*store).await?;
+    place.cut_connections().await;
+    let mut refused = 0;
+    while let Err(error) = store.ping().await {
+        assert!(matches!(error, PortError::Retry { .. }), "{error:?}");
+        refused += 1;
+        assert!(refused < 16, "lost connections are lent again and again");
+    }
+    all_read(&*store).await?;
+    arrives(&*store, "d2").await?;
+
+    place.cut_connections().await;
+    // Who was not asked for longer than this is asked for a sign of life first.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    all_read(&*store).await?;
+    arrives(&*store, "d3").await
+}
+
+/// The second time at the latest: of what was lost in a commit nobody knows whether it is on disk.
+async fn arrives(store: &dyn Store, id: &str) -> PortResult<()> {
+    match store.receive(delivery(id, id)).await {
+        Err(PortError::Retry { .. }) => store.receive(delivery(id, id)).await.map(drop),
+        answer => answer.map(drop),
+    }
+}
+
+/// More at once than there are connections.
+async fn all_read(store: &dyn Store) -> PortResult<()> {
+    join_all((0..16).map(|_| store.ping())).await.into_iter().collect()
 }
