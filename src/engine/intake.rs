@@ -3,6 +3,9 @@
 //! One drain is one transaction: either every event in it is handled and every goal is set and
 //! every stage's lane is rung, or nothing happened and the drain is done again.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use super::board::Board;
 use super::{Engine, chain};
 use crate::decide::Sighting;
@@ -14,11 +17,35 @@ use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 
 /// Events handled in one transaction.
 const DRAIN: u32 = 200;
-/// After this many failed drains in a row, the first event is set aside so that it blocks nobody.
+/// After this many faults of ours in a row the first event is set aside, so that it blocks nobody.
 const PATIENCE: u32 = 8;
-/// So many if the cause may pass: an hour of tries a minute apart. An outage of GitHub loses no
-/// event, some of which nothing else would tell again.
+/// After so many failed drains whatever the cause: an hour of tries a minute apart. An outage of
+/// GitHub loses no event, some of which nothing else would tell again.
 const PATIENCE_WITH_OTHERS: u32 = 60;
+
+/// How often in a row the drain of a repository ended by a fault of ours. What one process
+/// remembers: a restart makes the patience longer, never shorter.
+#[derive(Default)]
+pub(super) struct Stumbles(Mutex<HashMap<RepoName, u32>>);
+
+impl Stumbles {
+    /// Counts the fault, and answers how many of ours there were in a row.
+    fn count(&self, repo: &RepoName, error: &PortError) -> u32 {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What may pass is the fault of others, and while they have faults they may say strange things.
+        if matches!(error, PortError::Retry { .. }) {
+            faults.remove(repo);
+            return 0;
+        }
+        let count = faults.entry(repo.clone()).or_default();
+        *count += 1;
+        *count
+    }
+
+    fn forget(&self, repo: &RepoName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(repo);
+    }
+}
 
 impl Engine {
     /// One activation of a repository's lane.
@@ -29,6 +56,7 @@ impl Engine {
         let stages = self.ports.store.stages(Some(repo)).await?;
         if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
             self.take_in(held, repo, &rows, stages, attempts).await?;
+            self.stumbles.forget(repo);
         }
         if rows.len() == most as usize {
             return Ok(Wake::At(self.ports.clock.now()));
@@ -47,8 +75,7 @@ impl Engine {
         attempts: u32,
         error: &PortError,
     ) -> PortResult<bool> {
-        let may_pass = matches!(error, PortError::Retry { .. });
-        if attempts < if may_pass { PATIENCE_WITH_OTHERS } else { PATIENCE } {
+        if self.stumbles.count(repo, error) < PATIENCE && attempts < PATIENCE_WITH_OTHERS {
             return Ok(false);
         }
         let Some(first) = self.ports.store.inbox(held, 1).await?.pop() else { return Ok(false) };
@@ -56,6 +83,7 @@ impl Engine {
         tracing::error!(%repo, delivery = %first.id, "delivery {} of {repo} is {reason}", first.id);
         let write = IntakeWrite { poison: vec![(first.seq, reason)], ..IntakeWrite::default() };
         self.ports.store.apply_intake(held, write).await?;
+        self.stumbles.forget(repo);
         Ok(true)
     }
 

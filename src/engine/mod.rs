@@ -85,6 +85,7 @@ pub struct Engine {
     sighted: tokio::sync::Mutex<Option<sweep::Sighted>>,
     prefixes: loader::Prefixes,
     spoken: talk::Spoken,
+    stumbles: intake::Stumbles,
     metrics: EngineMetrics,
 }
 
@@ -93,8 +94,8 @@ impl Engine {
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
-        let (prefixes, spoken, metrics) = Default::default();
-        Self { ports, settings, bell, projects, sighted, prefixes, spoken, metrics }
+        let (prefixes, spoken, stumbles, metrics) = Default::default();
+        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, metrics }
     }
 
     /// What the engine counts.

@@ -137,8 +137,16 @@ async fn an_outage_of_github_loses_no_event() {
     w.github.close_pull(&w.repo, pull).expect("it closes");
     w.github.deliveries_settled().await;
     let asked = w.says("wes", other, "/status");
-    for _ in 0..30 * 60 {
-        w.runs(2).await;
+    for minute in 0..30 {
+        if minute % 10 == 5 {
+            // In between it says what nobody knows what to make of.
+            w.github.heal();
+            w.github.fail(Matcher::any(), Fault::status(418), Times::Next(3));
+            w.github.fail(Matcher::any(), Fault::status(503), Times::Always);
+        }
+        for _ in 0..60 {
+            w.runs(2).await;
+        }
     }
     assert!(w.answers(other).is_empty(), "GitHub answers nothing: {:?}", w.answers(other));
     w.github.heal();
