@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, RecycleError, RecycleResult, WeakPool};
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, WeakPool};
 use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::{AnyConnection, Connection};
 
@@ -53,6 +53,8 @@ impl Readers {
     pub(super) fn new(options: AnyConnectOptions, dialect: &'static Dialect) -> Result<Self, sqlx::Error> {
         let pool = Pool::builder(Lender { options, dialect })
             .max_size(dialect.readers)
+            // What was lent last is lent first, so that a quiet time leaves few in use.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(PATIENCE))
             .create_timeout(Some(PATIENCE))
             .recycle_timeout(Some(SIGN_OF_LIFE))
