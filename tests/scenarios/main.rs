@@ -14,6 +14,7 @@ mod order;
 mod postgres;
 mod preview;
 mod race;
+mod seen;
 mod sweeping;
 mod two_nodes;
 mod world;

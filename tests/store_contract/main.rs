@@ -50,9 +50,9 @@ impl Place {
         options.connect().await.expect("the database answers")
     }
 
-    /// Ends every connection that others have to it.
+    /// Ends every connection that others have to it, and waits until they are gone.
     async fn cut_connections(&self) {
-        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        let cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         self.by_hand().await.execute(cut).await.expect("its owner may do that");
     }
