@@ -97,9 +97,13 @@ impl World {
         std::fs::copy(busybox, context.path().join("busybox")).expect("a copy of busybox");
         let command = serde_json::to_string(&["/bin/busybox", "sh", "-c", script]).expect("a list of words");
         let setup = "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]";
-        let recipe = format!("FROM scratch\nCOPY busybox /bin/busybox\n{setup}\nENV PATH=/bin\nCMD {command}\n");
+        // No other test's layer, which could go in the middle of this build.
+        let repo = &self.stage.repo;
+        let recipe = format!(
+            "FROM scratch\nENV REPO={repo}\nCOPY busybox /bin/busybox\n{setup}\nENV PATH=/bin\nCMD {command}\n"
+        );
         std::fs::write(context.path().join("Dockerfile"), recipe).expect("a Dockerfile");
-        let reference = format!("greenroom/{}/pr-1-web:{name}", self.stage.repo.as_str().replace('/', "-"));
+        let reference = format!("greenroom/{}/pr-1-web:{name}", repo.as_str().replace('/', "-"));
         let labels = [
             format!("greenroom.repo={}", self.stage.repo),
             format!("greenroom.stage={}", self.stage.name),

@@ -255,8 +255,11 @@ pub(super) fn is_passing(line: &str) -> bool {
         "503 Service Unavailable",
         "504 Gateway Timeout",
         "unexpected EOF",
-        // The first builder lost a layer that it had found: another build's image was removed.
+        // The first builder lost an image that it builds on: it went with another one just now. These
+        // are the words in which it says so.
         "No such image: sha256:",
+        "failed to get digest sha256:",
+        "unable to find image \"sha256:",
         "unknown parent image ID",
         "layer does not exist",
     ];

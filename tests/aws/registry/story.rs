@@ -87,11 +87,9 @@ async fn a_repository_is_made_once_with_what_it_needs() {
 async fn an_image_for_another_processor_is_named_before_it_is_pushed() {
     let Some(port) = port("an_image_for_another_processor_is_named_before_it_is_pushed").await else { return };
     let w = World::new(port, Kind::Ecr).await;
-    // No other test's layer.
-    let greeting = format!("hello from {}", std::process::id());
-    let base = w.base_for("linux/arm64", &greeting);
+    let base = w.base_for("linux/arm64", "hello");
     let wrong = format!("FROM --platform=linux/arm64 {base}\nCOPY busybox /bin/sh\n");
-    let failure = failure(w.build("pr-1", &wrong, &greeting).await);
+    let failure = failure(w.build("pr-1", &wrong, "hello").await);
     assert_eq!(failure.kind, FailureKind::Build);
     let summary = "The image of `web` is for `linux/arm64`, and the service runs on `linux/amd64`";
     assert_eq!(failure.summary, summary);
@@ -100,7 +98,7 @@ async fn an_image_for_another_processor_is_named_before_it_is_pushed() {
     assert_eq!(w.local_images(), [base], "it is not kept");
     // The engine's first builder takes the base's only layer for this one's.
     let right = "FROM scratch\nCOPY greeting /greeting\n";
-    w.build("pr-1", right, &greeting).await.expect("an image");
+    w.build("pr-1", right, "hello").await.expect("an image");
     assert_eq!(w.holders().await, ["c", "s-pr-1"]);
 }
 

@@ -62,7 +62,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new(port: u16, kind: Kind) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        // Its content differs from test to test, so nothing of another is found in the engine.
+        // Its images differ from those of every other test, down to the first layer: one test may
+        // remove what another builds on.
         let repo = format!("test/r{}", std::process::id());
         let ecr = aws_sdk_ecr::Client::new(&ministack::config(&format!("http://127.0.0.1:{port}")).await);
         let (registry, repository): (Arc<dyn Registry>, _) = match kind {
@@ -96,7 +97,7 @@ impl World {
         let busybox = busybox.expect("busybox-static is needed: `tests/run` installs it");
         fs::copy(busybox, source.join("busybox")).expect("busybox");
         fs::write(source.join("Dockerfile"), dockerfile).expect("a file");
-        fs::write(source.join("greeting"), greeting).expect("a file");
+        self.write_greeting(&source, greeting);
         let (stage, sha, service) = (self.stage(stage), "a".repeat(40).parse().expect("a commit"), service());
         let place = Place::default();
         let source = source.display().to_string();
@@ -115,33 +116,26 @@ impl World {
         let (folder, name) = (self.folder.path().join("base"), format!("greenroom-test/base:{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join("Dockerfile"), "FROM scratch\nCOPY greeting /greeting\n").expect("a file");
-        fs::write(folder.join("greeting"), greeting).expect("a file");
+        self.write_greeting(&folder, greeting);
         let label = format!("--label=greenroom.repo={}", self.repo);
         let (platform, tag) = (format!("--platform={platform}"), format!("--tag={name}"));
         docker(&["build", &platform, &tag, &label, &folder.display().to_string()]);
         name
     }
 
-    /// The same, through passing faults: another test may remove a layer of this build.
-    async fn lasting(&self, stage: &str, greeting: &str) -> Output {
-        let begun = Instant::now();
-        loop {
-            match self.build(stage, GREETER, greeting).await {
-                Err(PortError::Retry { .. }) if begun.elapsed() < PATIENCE => {}
-                other => return other.expect("an image"),
-            }
-        }
+    fn write_greeting(&self, folder: &Path, greeting: &str) {
+        fs::write(folder.join("greeting"), format!("{greeting} from {}", self.repo)).expect("a file");
     }
 
     pub(crate) async fn built(&self, stage: &str, greeting: &str) -> Artifact {
-        match self.lasting(stage, greeting).await {
+        match self.build(stage, GREETER, greeting).await.expect("an image") {
             Output::Built(artifact) => artifact,
             other => panic!("built, not {other:?}"),
         }
     }
 
     pub(crate) async fn reused(&self, stage: &str, greeting: &str) -> Artifact {
-        match self.lasting(stage, greeting).await {
+        match self.build(stage, GREETER, greeting).await.expect("an image") {
             Output::Reused(artifact) => artifact,
             other => panic!("reused, not {other:?}"),
         }
@@ -218,7 +212,7 @@ impl Drop for World {
     }
 }
 
-pub(crate) const GREETER: &str = "FROM scratch\nCOPY busybox /bin/sh\nCOPY greeting /greeting\n\
+pub(crate) const GREETER: &str = "FROM scratch\nCOPY greeting /greeting\nCOPY busybox /bin/sh\n\
      CMD [\"/bin/sh\", \"-c\", \"while read line; do echo $line; done < /greeting\"]\n";
 
 pub(crate) fn web() -> ServiceName {

@@ -231,10 +231,14 @@ impl World {
         std::fs::copy(busybox, context.path().join("busybox")).expect("a copy of busybox");
         let command = serde_json::to_string(&["/bin/busybox", "sh", "-c", script]).expect("a list of words");
         let setup = "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]";
-        let recipe =
-            format!("FROM scratch\nCOPY busybox /bin/busybox\n{setup}\nENV PATH=/bin NAME={name}\nCMD {command}\n");
+        // No other test's layer, which could go in the middle of this build.
+        let registry = self.aws.registry();
+        let recipe = format!(
+            "FROM scratch\nENV REGISTRY={registry}\nCOPY busybox /bin/busybox\n{setup}\n\
+             ENV PATH=/bin NAME={name}\nCMD {command}\n"
+        );
         std::fs::write(context.path().join("Dockerfile"), recipe).expect("a Dockerfile");
-        let repository = format!("{}/greenroom/acme/shop/web", self.aws.registry());
+        let repository = format!("{registry}/greenroom/acme/shop/web");
         let tag = format!("{repository}:{name}");
         docker(&["build", "--quiet", "--tag", &tag, context.path().to_str().expect("a plain path")]);
         self.images.push(tag.clone());
