@@ -111,8 +111,10 @@ async fn a_program_that_ends_says_its_exit_code_and_its_last_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_never_becomes_healthy_says_what_the_probe_saw() {
     let machine = Machine::new().await;
-    for (mode, saw) in [("deaf", "nothing listens on port"), ("sick", "`/health` answered 500 in place of 200")] {
-        let step = machine.web(mode).env("MODE", mode);
+    let sick = "`/health` answered 500 in place of 200";
+    for (mode, grace, saw) in [("deaf", 1, "nothing listens on port"), ("sick", 5, sick)] {
+        let mut step = machine.web(mode).env("MODE", mode);
+        step.spec.services[0].health.grace = Seconds(grace);
         let Err(PortError::Failed(failure)) = machine.settle(Phase::Start, &step).await else {
             panic!("{mode} counts as unhealthy");
         };

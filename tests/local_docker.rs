@@ -97,19 +97,16 @@ impl World {
         std::fs::copy(busybox, context.path().join("busybox")).expect("a copy of busybox");
         let command = serde_json::to_string(&["/bin/busybox", "sh", "-c", script]).expect("a list of words");
         let setup = "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]";
-        // No other test's layer, which could go in the middle of this build.
-        let repo = &self.stage.repo;
-        let recipe = format!(
-            "FROM scratch\nENV REPO={repo}\nCOPY busybox /bin/busybox\n{setup}\nENV PATH=/bin\nCMD {command}\n"
-        );
+        let recipe = format!("FROM scratch\nCOPY busybox /bin/busybox\n{setup}\nENV PATH=/bin\nCMD {command}\n");
         std::fs::write(context.path().join("Dockerfile"), recipe).expect("a Dockerfile");
-        let reference = format!("greenroom/{}/pr-1-web:{name}", repo.as_str().replace('/', "-"));
+        let reference = format!("greenroom/{}/pr-1-web:{name}", self.stage.repo.as_str().replace('/', "-"));
         let labels = [
             format!("greenroom.repo={}", self.stage.repo),
             format!("greenroom.stage={}", self.stage.name),
             "greenroom.service=web".to_owned(),
         ];
-        let mut call = vec!["build", "--quiet", "--tag", &reference];
+        // An image that another test removes just now could be taken for a cached one.
+        let mut call = vec!["build", "--quiet", "--no-cache", "--tag", &reference];
         call.extend(labels.iter().flat_map(|label| ["--label", label.as_str()]));
         docker(&[call, vec![context.path().to_str().expect("a plain path")]].concat());
         self.step(name, &reference)

@@ -174,7 +174,9 @@ mod tests {
         }
         assert_eq!(calls.snapshot(), [("ecs:ListClusters".to_owned(), 3)].into());
 
-        while pace.take(&purse(), Instant::now()).is_ok() {}
+        // As of a minute from now, so that nothing refills while the call is on its way.
+        let later = Instant::now() + Duration::from_mins(1);
+        while pace.take(&purse(), later).is_ok() {}
         let error = client.list_clusters().send().await.expect_err("no place");
         match fault("ecs:ListClusters", error) {
             PortError::Retry { reason, after_millis: Some(2_000..=4_000) } => {

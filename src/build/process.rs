@@ -223,7 +223,7 @@ mod tests {
     }
 
     async fn gone(pid: i32) {
-        let patience = Duration::from_secs(10);
+        let patience = Duration::from_mins(1);
         let polled = async {
             while is_alive(pid) {
                 tokio::task::yield_now().await;

@@ -84,6 +84,12 @@ impl Engine {
         let write = IntakeWrite { poison: vec![(first.seq, reason)], ..IntakeWrite::default() };
         self.ports.store.apply_intake(held, write).await?;
         self.stumbles.forget(repo);
+        // Last of all: what cannot be read may well be what cannot be answered.
+        if let Event::Comment(comment) = &first.event
+            && let Err(error) = self.give_up(held, comment, &first.id).await
+        {
+            tracing::error!(%repo, %error, "nobody is told that delivery {} is set aside: {error}", first.id);
+        }
         Ok(true)
     }
 

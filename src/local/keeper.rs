@@ -134,7 +134,8 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
     let health = &record.spec.health;
     let host = record.spec.host.as_deref().unwrap_or("localhost");
     let interval = health.interval.duration();
-    let patience = health.grace.duration() + interval * health.unhealthy;
+    let grace = health.grace.duration();
+    let patience = grace + interval * health.unhealthy;
     let path = log_file(shared, &unit.id, &copy.to_string());
     let begun = Instant::now();
     let (mut passed, mut missed, mut up, mut gap) = (0, 0, false, FIRST_GAP);
@@ -145,8 +146,10 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
             Err(trouble) => Some(trouble),
         };
         if let Some(saw) = saw {
-            (passed, missed) = (0, missed + 1);
-            if up && missed >= health.unhealthy.max(1) || !up && begun.elapsed() >= patience {
+            // Both time and tries: on a machine that stood still, time alone says nothing.
+            let (counts, is_late) = (up || begun.elapsed() >= grace, up || begun.elapsed() >= patience);
+            (passed, missed) = (0, if counts { missed + 1 } else { 0 });
+            if is_late && missed >= health.unhealthy.max(1) {
                 return saw;
             }
             if !up {

@@ -100,7 +100,10 @@ async fn start_process(
     if why == Occasion::Arrival
         && let Some(process) = alive(&marker, known).await?
     {
-        record_process(shared, &unit.id, &role, process)?;
+        // What it serves waits for this disk: a record that stands already is not written again.
+        if known != Some(process) {
+            record_process(shared, &unit.id, &role, process)?;
+        }
         return Ok(Body::Adopted(process));
     }
     // What the ended program left behind would hold its port.

@@ -204,17 +204,23 @@ mod tests {
         }
     }
 
+    /// No other run's.
+    fn marker(name: &str) -> String {
+        format!("greenroom-test:{}:{name}", std::process::id())
+    }
+
     #[tokio::test]
     async fn a_child_is_found_by_its_marker_and_a_zombie_is_dead() {
-        let (mut child, id) = spawn(&launch("greenroom-test:found/0", &["sleep", "600"])).unwrap();
+        let marker = marker("found/0");
+        let (mut child, id) = spawn(&launch(&marker, &["sleep", "600"])).unwrap();
         // Between fork and exec the child still shows our environment.
-        while scan("greenroom-test:found/").is_empty() {
+        while scan(&marker).is_empty() {
             tokio::task::yield_now().await;
         }
-        let expected = Found { id, marker: "greenroom-test:found/0".into(), leads: true };
-        assert_eq!(scan("greenroom-test:found/"), [expected]);
+        let expected = Found { id, marker: marker.clone(), leads: true };
+        assert_eq!(scan(marker.trim_end_matches('0')), [expected]);
 
-        stop("greenroom-test:found/0", None, Duration::from_mins(1)).await;
+        stop(&marker, None, Duration::from_mins(1)).await;
         // Nobody has waited for it yet: it is a zombie or was just reaped, and counts as gone.
         assert!(!id.is_alive());
         assert_eq!(exit_code(child.wait().await.unwrap()), Some(143));
@@ -222,13 +228,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_ignores_the_polite_signal_is_killed_after_its_patience() {
-        let script = "trap '' TERM; while :; do sleep 1; done";
-        let (mut child, _) = spawn(&launch("greenroom-test:stubborn", &["sh", "-c", script])).unwrap();
-        while scan("greenroom-test:stubborn").is_empty() {
+        let script = "trap '' TERM; echo deaf; while :; do sleep 1; done";
+        let marker = marker("stubborn");
+        let launch = launch(&marker, &["sh", "-c", script]);
+        let log = launch.log.try_clone().unwrap();
+        let (mut child, _) = spawn(&launch).unwrap();
+        while log.metadata().unwrap().len() == 0 {
             tokio::task::yield_now().await;
         }
-        stop("greenroom-test:stubborn", None, Duration::from_millis(300)).await;
+        stop(&marker, None, Duration::from_millis(300)).await;
         assert_eq!(exit_code(child.wait().await.unwrap()), Some(137));
-        assert_eq!(scan("greenroom-test:stubborn"), []);
+        assert_eq!(scan(&marker), []);
     }
 }

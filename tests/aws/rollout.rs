@@ -84,10 +84,15 @@ async fn a_second_image_takes_over_without_a_failed_request() {
     let earlier = of("cloudformation:DescribeStacks") + of("ecs:ListTaskDefinitions") + 1;
     let polls = of("ecs:DescribeServices") - 1;
     let all = calls.values().sum::<u64>();
-    for once in ["ecs:RegisterTaskDefinition", "ecs:UpdateService", "elasticloadbalancing:DescribeTargetHealth"] {
+    for once in ["ecs:RegisterTaskDefinition", "ecs:UpdateService"] {
         assert_eq!(of(once), 1, "{calls:?}");
     }
-    assert!(all - earlier - polls <= 4, "{calls:?}");
+    // Where the copy is slow to run, its tasks and targets are looked at while it is waited for.
+    let health = of("elasticloadbalancing:DescribeTargetHealth");
+    assert!((1..=1 + polls / 4).contains(&health), "{calls:?}");
+    let tasks = of("ecs:ListTasks") + of("ecs:DescribeTasks");
+    assert!(tasks <= 2 * polls, "{calls:?}");
+    assert!(all - earlier - polls - health - tasks <= 3, "{calls:?}");
     assert!(u128::from(polls) <= 2 + took.as_millis() / 300, "{polls} polls in {took:?}");
     let figures = format!(
         "an image-only update: {} calls from the definition on, {took:?}, {earlier} reads before: {calls:?}\n",
@@ -106,7 +111,7 @@ async fn a_program_that_exits_is_named_and_the_old_version_goes_on_serving() {
     let broken = w.goal(&bad);
     let begun = Instant::now();
     let failure = failed(w.settle(Phase::Start, &broken).await);
-    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(1), "it took {:?}", begun.elapsed());
     assert_eq!((failure.kind, failure.exit_code), (FailureKind::Exited, Some(3)), "{failure:?}");
     assert!(failure.summary.contains("exit code 3"), "{failure:?}");
     assert_eq!(failure.log, ["reading the configuration", "no database"]);

@@ -64,13 +64,19 @@ pub(crate) async fn next(lines: &mut Lines<BufReader<ChildStderr>>, what: &str) 
     found.await.ok().flatten().unwrap_or_else(|| panic!("waited in vain for {what:?}; it said:\n{seen}"))
 }
 
+/// Below the ports that the system hands out and beside those of other tests, so that nobody is given
+/// it before the server takes it.
+fn free_port() -> u16 {
+    let first = 10_000 + u16::try_from(std::process::id() % 9_000).expect("below 9,000");
+    (first..20_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port")
+}
+
 impl Served {
     pub(crate) async fn new() -> Self {
         let mut bench = Bench::new();
         let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
         let repo = github.create_repo("acme/shop", [config("NAME: one")]).expect("a repository");
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let port = free_port();
         bench.replace(format!(":{port}"), "port");
         for (name, value) in [
             ("GREENROOM_DATABASE_URL", bench.database()),
@@ -96,7 +102,11 @@ impl Served {
     }
 
     pub(crate) async fn run(&self, args: &str) -> Said {
-        let args: Vec<&str> = args.split_whitespace().collect();
+        let mut args: Vec<&str> = args.split_whitespace().collect();
+        if matches!(args[0], "deploy" | "destroy") {
+            // A busy machine may take longer than the default before the server looks.
+            args.extend(["--taken-up-within", "90s"]);
+        }
         tokio::time::timeout(PATIENCE, self.bench.run(&args)).await.expect("the command ends")
     }
 

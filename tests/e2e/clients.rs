@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{Request, header};
@@ -23,15 +25,10 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<String>,
 }
 
-impl Report {
-    pub(crate) fn total(&self) -> u64 {
-        self.answers.values().sum()
-    }
-}
-
 /// Clients at work.
 pub(crate) struct Load {
     stop: CancellationToken,
+    answered: Arc<AtomicU64>,
     tasks: Vec<JoinHandle<Report>>,
 }
 
@@ -39,10 +36,16 @@ impl Load {
     /// Starts `clients` of each kind: those that keep their connection, and those that open a new
     /// one for every request.
     pub(crate) fn start(proxy: SocketAddr, host: &str, clients: usize) -> Self {
-        let stop = CancellationToken::new();
-        let spawn = |keeps: Keeps| tokio::spawn(client(proxy, host.to_owned(), keeps, stop.clone()));
+        let (stop, answered) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+        let spawn =
+            |keeps: Keeps| tokio::spawn(client(proxy, host.to_owned(), keeps, stop.clone(), Arc::clone(&answered)));
         let tasks = (0..clients).flat_map(|_| [spawn(Keeps::Connection), spawn(Keeps::Nothing)]).collect();
-        Self { stop, tasks }
+        Self { stop, answered, tasks }
+    }
+
+    /// How many requests were answered with 200 so far.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Stops them and adds up what they saw.
@@ -66,7 +69,13 @@ enum Keeps {
     Nothing,
 }
 
-async fn client(proxy: SocketAddr, host: String, keeps: Keeps, stop: CancellationToken) -> Report {
+async fn client(
+    proxy: SocketAddr,
+    host: String,
+    keeps: Keeps,
+    stop: CancellationToken,
+    answered: Arc<AtomicU64>,
+) -> Report {
     let mut report = Report::default();
     let mut kept = None;
     while !stop.is_cancelled() {
@@ -77,6 +86,7 @@ async fn client(proxy: SocketAddr, host: String, keeps: Keeps, stop: Cancellatio
         match answer {
             Ok(((200, body), sender)) => {
                 *report.answers.entry(body).or_default() += 1;
+                answered.fetch_add(1, Ordering::Relaxed);
                 kept = Some(sender).filter(|sender| keeps == Keeps::Connection && !sender.is_closed());
             }
             Ok((other, _)) => report.failures.push(format!("{other:?}")),

@@ -243,6 +243,7 @@ impl World {
             if begun.elapsed() > PATIENCE {
                 self.fail(&format!("step {step} of deploy {deploy} begins"));
             }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

@@ -175,5 +175,5 @@ async fn receive(State(state): State<Arc<ReceiverState>>, headers: HeaderMap, bo
 
 /// Waits for the deliveries, but not for ever.
 pub(crate) async fn settle(hub: &Sandbox) {
-    tokio::time::timeout(Duration::from_secs(20), hub.deliveries_settled()).await.expect("deliveries settle in time");
+    tokio::time::timeout(Duration::from_mins(1), hub.deliveries_settled()).await.expect("deliveries settle in time");
 }

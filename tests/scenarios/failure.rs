@@ -167,13 +167,16 @@ async fn an_event_that_cannot_be_handled_is_set_aside_alone() {
     w.github.fail(Matcher::any().path("/permission"), Fault::status(418), Times::Always);
     let (_, before) = w.open("before", "3");
     w.github.deliveries_settled().await;
-    w.says("wes", pull, "/deploy");
+    let asked = w.says("wes", pull, "/deploy");
     w.github.deliveries_settled().await;
     let (_, after) = w.open("after", "4");
     w.settle().await;
     assert_eq!(w.serving("pr-2", "web"), Some(before));
     assert_eq!(w.serving("pr-3", "web"), Some(after));
     assert_eq!(set_aside(&w).await, 1);
+    let answer = w.answer(pull);
+    assert!(answer.contains("`/deploy`") && answer.contains("nothing was done"), "{answer}");
+    assert_eq!(w.reactions(asked), ["-1"]);
 }
 
 #[tokio::test]

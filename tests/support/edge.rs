@@ -6,7 +6,7 @@
 //! for a stage's public address through `HTTP_PROXY` comes through here: 404 without a rule for the
 //! host, 503 without a target that passed a health check, 502 when a target fails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,6 +29,9 @@ use tokio::task::JoinHandle;
 /// How old an answer of the API may be.
 const FRESH: Duration = Duration::from_millis(150);
 const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
+/// AWS ends the old target when the new one is healthy; MiniStack does so when the new one runs, and
+/// leaves nobody for as long as that one takes to be healthy.
+const HAND_OVER: Duration = Duration::from_secs(5);
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where requests go.
@@ -62,6 +65,8 @@ struct Seen {
     routes: Vec<Route>,
     /// Targets that passed a health check since they were registered.
     passed: BTreeSet<Target>,
+    /// When each host last had a target.
+    served: BTreeMap<String, Instant>,
     turn: usize,
 }
 
@@ -136,6 +141,10 @@ impl State {
                 Choice::NoRule => return plain(404, "no rule for this host"),
                 Choice::Pretended => return plain(200, "pretended"),
                 Choice::NoTarget => return plain(503, "no healthy target"),
+                Choice::Soon => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
                 Choice::Target(target) => target,
             };
             match send(&target, request.clone()).await {
@@ -162,7 +171,7 @@ impl State {
             return Choice::Pretended;
         }
         let (health, targets) = (route.health.clone(), route.targets.clone());
-        let mut ready = Vec::new();
+        let (mut ready, is_any) = (Vec::new(), !targets.is_empty());
         for target in targets {
             if !seen.passed.contains(&target) && passes(&target, &health).await {
                 seen.passed.insert(target.clone());
@@ -173,7 +182,12 @@ impl State {
         }
         seen.turn = seen.turn.wrapping_add(1);
         let turn = seen.turn;
-        if ready.is_empty() { Choice::NoTarget } else { Choice::Target(ready.swap_remove(turn % ready.len())) }
+        if !ready.is_empty() {
+            seen.served.insert(host.to_owned(), Instant::now());
+            return Choice::Target(ready.swap_remove(turn % ready.len()));
+        }
+        let was_served = seen.served.get(host).is_some_and(|at| at.elapsed() < HAND_OVER);
+        if was_served && is_any { Choice::Soon } else { Choice::NoTarget }
     }
 
     /// Asked anew.
@@ -187,6 +201,8 @@ impl State {
 enum Choice {
     NoRule,
     NoTarget,
+    /// None is healthy any more, and one is registered that may be in a moment.
+    Soon,
     Pretended,
     Target(Target),
 }

@@ -84,6 +84,8 @@ impl MiniStack {
             .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
             .env("GATEWAY_PORT", port.to_string())
             .env("MINISTACK_HOSTNAME", OWNER)
+            // A container that takes longer to start counts as one that cannot.
+            .env("MINISTACK_DOCKER_TIMEOUT", "60")
             .env("STATE_DIR", folder.path().join("state"))
             .env("S3_DATA_DIR", folder.path().join("s3"))
             .current_dir(folder.path())

@@ -119,6 +119,10 @@ mod tests {
             .spawn()
             .expect("sleep runs");
         let pid = i32::try_from(child.id()).expect("a process number");
+        // Right after its start the child may not show its own environment yet.
+        while programs(&path).expect("a list").is_empty() {
+            std::thread::yield_now();
+        }
         assert_eq!(programs(&path).expect("a list"), [pid]);
         fs::create_dir_all(path.join("a/b")).expect("a folder");
         assert_eq!(files(&path).expect("readable"), Vec::<String>::new());

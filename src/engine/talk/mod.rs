@@ -24,11 +24,11 @@ use super::chore::REMEMBERED_MILLIS;
 use crate::decide::command::{Known, read, read_edit};
 use crate::decide::gate::{Ask, CallerKind, judge};
 use crate::model::{
-    Answer, AuditEntry, Command, CommandOutcome, CommandReceipt, CommandResult, CommentEvent, Line, LockScope, Project,
-    PullNumber, PullRequest, Reaction, Reading, ReceiptBond, ReceiptKey, ReceiptState, StageName, StageRecord, Verb,
-    Verdict,
+    Answer, AuditEntry, Command, CommandOutcome, CommandReceipt, CommandResult, CommentEvent, DeliveryId, Line,
+    LockScope, Project, PullNumber, PullRequest, Reaction, Reading, ReceiptBond, ReceiptKey, ReceiptState, StageName,
+    StageRecord, Timestamp, Verb, Verdict,
 };
-use crate::port::{Held, PortResult};
+use crate::port::{Held, IntakeWrite, PortResult};
 use crate::view::{Receipt, Told, receipt};
 
 pub(super) use learn::{Moment, Question};
@@ -68,22 +68,12 @@ impl Engine {
         comment: &CommentEvent,
         attempts: u32,
     ) -> PortResult<()> {
-        let kind = self.kind(comment);
-        if project.stages.is_empty() || !is_heard(kind, project, comment) {
-            return Ok(());
-        }
-        // Only a body is signed: one that was captured can be sent under another id once nobody
-        // remembers it. A comment that is older than what is remembered is never news.
-        if self.ports.clock.now().since(comment.created_at) > REMEMBERED_MILLIS {
-            tracing::info!(comment = comment.comment, "a comment from {} is too old to be heard", comment.created_at);
-            return Ok(());
-        }
-        let lines = read(&comment.body, &project.commands.prefix, &known(project, board, comment.number));
+        let lines = self.asked(project, comment, &known(project, board, comment.number));
         if lines.is_empty() || self.is_answered(board, comment).await? {
             return Ok(());
         }
         let pull = self.ports.forge.pull_request(&comment.repo, comment.number).await?;
-        let talk = Talk { project, comment, kind, pull, attempts };
+        let talk = Talk { project, comment, kind: self.kind(comment), pull, attempts };
         let mut said: Vec<Said> = Vec::new();
         for line in lines {
             self.keep_lease(held).await?;
@@ -96,9 +86,43 @@ impl Engine {
         }
         // From here on the head is known to have been seen by whoever writes next.
         board.witness(comment.number, talk.pull.head.sha.clone());
-        let receipt = fresh(comment, &said, board);
-        board.owe(receipt);
+        board.owe(fresh(comment, &said, board.now));
         Ok(())
+    }
+
+    /// What a comment asks for, if its author is heard at all.
+    fn asked(&self, project: &Project, comment: &CommentEvent, known: &Known) -> Vec<Line> {
+        if project.stages.is_empty() || !is_heard(self.kind(comment), project, comment) {
+            return Vec::new();
+        }
+        // Only a body is signed: one that was captured can be sent under another id once nobody
+        // remembers it. A comment that is older than what is remembered is never news.
+        if self.ports.clock.now().since(comment.created_at) > REMEMBERED_MILLIS {
+            tracing::info!(comment = comment.comment, "a comment from {} is too old to be heard", comment.created_at);
+            return Vec::new();
+        }
+        read(&comment.body, &project.commands.prefix, known)
+    }
+
+    /// Answers a comment that is set aside: silence would look like work.
+    pub(super) async fn give_up(
+        &self,
+        held: &mut Held,
+        comment: &CommentEvent,
+        delivery: &DeliveryId,
+    ) -> PortResult<()> {
+        let project = self.routing(&comment.repo).await?;
+        let lines = self.asked(&project, comment, &Known::default());
+        if lines.is_empty() || self.ports.store.receipt(&key_of(comment)).await?.is_some() {
+            return Ok(());
+        }
+        let words = format!(
+            "nothing was done, because something went wrong here again and again. Write it anew to try once more; \
+             why it went wrong stands in Greenroom's own log, at delivery {delivery}"
+        );
+        let said: Vec<Said> = lines.iter().map(|line| Said::failed(line, Told::Failed(words.clone()))).collect();
+        let receipts = vec![fresh(comment, &said, self.ports.clock.now())];
+        self.ports.store.apply_intake(held, IntakeWrite { receipts, ..IntakeWrite::default() }).await
     }
 
     /// Edits never run: says so, once.
@@ -124,8 +148,7 @@ impl Engine {
         match self.ports.store.receipt(&key).await?.filter(|_| board.owed(&key).is_none()) {
             None if board.owed(&key).is_some() => {}
             None => {
-                let receipt = fresh(comment, &[said], board);
-                board.owe(receipt);
+                board.owe(fresh(comment, &[said], board.now));
             }
             Some(known) if known.results.iter().any(|result| result.words == words) => {}
             Some(mut known) => {
@@ -255,7 +278,7 @@ fn audited(
 }
 
 /// The receipt of a comment that is answered for the first time.
-fn fresh(comment: &CommentEvent, said: &[Said], board: &Board<'_>) -> CommandReceipt {
+fn fresh(comment: &CommentEvent, said: &[Said], at: Timestamp) -> CommandReceipt {
     let key = key_of(comment);
     let parts: Vec<Receipt> = said.iter().filter(|said| said.told.is_some()).map(Said::part).collect();
     let body = (!parts.is_empty()).then(|| receipt(key.comment, &parts));
@@ -272,7 +295,7 @@ fn fresh(comment: &CommentEvent, said: &[Said], board: &Board<'_>) -> CommandRec
         external: None,
         shown: None,
         bond,
-        at: board.now,
+        at,
     }
 }
 

@@ -32,6 +32,11 @@ impl Said {
         Self::new(line, CommandOutcome::Refused, Some(told))
     }
 
+    /// It was to be done and came to nothing.
+    pub(super) fn failed(line: &Line, told: Told) -> Self {
+        Self::new(line, CommandOutcome::Failed, Some(told))
+    }
+
     /// One before it in the same comment was refused.
     pub(super) fn not_run(line: &Line) -> Self {
         Self::new(line, CommandOutcome::NotRun, Some(Told::NotRun))

@@ -45,7 +45,7 @@ async fn a_refusal_is_no_limit_and_is_not_waited_for() {
 #[tokio::test]
 async fn faults_of_the_other_side_are_passing() {
     let fake = FakeGitHub::start().await;
-    let github = fake.impatient_client();
+    let github = fake.client();
     for (reply, wait) in [
         (Reply::empty(500), false),
         (Reply::empty(502), false),
@@ -61,7 +61,7 @@ async fn faults_of_the_other_side_are_passing() {
         }
     }
     fake.silent(REPO);
-    assert_eq!(wait_of(github.default_branch(&shop()).await), None, "a timeout");
+    assert_eq!(wait_of(fake.impatient_client().default_branch(&shop()).await), None, "a timeout");
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ async fn a_canary_is_started_once_and_taken_away_by_whoever_comes() {
 async fn a_canary_that_exits_is_named_and_nothing_is_led_to_it() {
     let mut w = World::new(Containers::Real).await;
     let good = w.image("one", SERVE).await;
-    let dies = SERVE.replace("& wait", "& sleep 12; echo no table users >&2; exit 3");
+    let dies = SERVE.replace("& wait", "& sleep 40; echo no table users >&2; exit 3");
     let bad = w.image("two", &dies).await;
     w.go_live(&w.goal(&good)).await;
     let two = watched(w.goal(&bad), 3_600);

@@ -33,7 +33,7 @@ async fn pass_on(mut stream: TcpStream, elb: Client, group: String, mut turn: us
     let path = target.strip_prefix(&format!("http://{HOST}")).unwrap_or(target);
     let begun = Instant::now();
     let mut answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n".to_vec();
-    while begun.elapsed() < Duration::from_secs(2) {
+    while begun.elapsed() < Duration::from_secs(10) {
         let health = elb.describe_target_health().target_group_arn(&group).send().await.expect("target health");
         let healthy = health.target_health_descriptions().iter().filter(|target| {
             target.target_health().and_then(|health| health.state()) == Some(&TargetHealthStateEnum::Healthy)

@@ -22,7 +22,7 @@ use greenroom::model::{
     Artifact, AwsTarget, Generation, Health, ImageSpec, Migrate, Output, Place, Runtime, Scale, Seconds, ServiceSpec,
     Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
 };
-use greenroom::port::{Clock, Cloud, Phase, PortResult, Progress, Rollout, Site, Slots};
+use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site, Slots};
 use sha2::{Digest, Sha256};
 
 use super::door::{HOST, ask, open_door};
@@ -231,16 +231,13 @@ impl World {
         std::fs::copy(busybox, context.path().join("busybox")).expect("a copy of busybox");
         let command = serde_json::to_string(&["/bin/busybox", "sh", "-c", script]).expect("a list of words");
         let setup = "RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]";
-        // No other test's layer, which could go in the middle of this build.
-        let registry = self.aws.registry();
-        let recipe = format!(
-            "FROM scratch\nENV REGISTRY={registry}\nCOPY busybox /bin/busybox\n{setup}\n\
-             ENV PATH=/bin NAME={name}\nCMD {command}\n"
-        );
+        let recipe =
+            format!("FROM scratch\nCOPY busybox /bin/busybox\n{setup}\nENV PATH=/bin NAME={name}\nCMD {command}\n");
         std::fs::write(context.path().join("Dockerfile"), recipe).expect("a Dockerfile");
-        let repository = format!("{registry}/greenroom/acme/shop/web");
+        let repository = format!("{}/greenroom/acme/shop/web", self.aws.registry());
         let tag = format!("{repository}:{name}");
-        docker(&["build", "--quiet", "--tag", &tag, context.path().to_str().expect("a plain path")]);
+        // An image that another test removes just now could be taken for a cached one.
+        docker(&["build", "--quiet", "--no-cache", "--tag", &tag, context.path().to_str().expect("a plain path")]);
         self.images.push(tag.clone());
         docker(&["push", "--quiet", &tag]);
         let digests = docker(&["inspect", "--format", "{{join .RepoDigests \"\\n\"}}", &tag]);
@@ -311,13 +308,15 @@ impl World {
     pub(crate) async fn settle(&self, phase: Phase, step: &Step) -> PortResult<Output> {
         let begun = Instant::now();
         loop {
-            match ensure(&self.cloud, phase, step).await? {
-                Progress::Done(output) => return Ok(output),
-                Progress::Pending { again_millis, note } => {
-                    assert!(begun.elapsed() < PATIENCE, "{phase:?} takes too long: {note}\n{}", self.aws.log());
-                    tokio::time::sleep(Duration::from_millis(again_millis.unsigned_abs())).await;
-                }
-            }
+            let (again_millis, note) = match ensure(&self.cloud, phase, step).await {
+                Ok(Progress::Done(output)) => return Ok(output),
+                Ok(Progress::Pending { again_millis, note }) => (again_millis.unsigned_abs(), note),
+                // As the engine does.
+                Err(PortError::Retry { reason, .. }) => (1_000, reason),
+                Err(error) => return Err(error),
+            };
+            assert!(begun.elapsed() < PATIENCE, "{phase:?} takes too long: {note}\n{}", self.aws.log());
+            tokio::time::sleep(Duration::from_millis(again_millis)).await;
         }
     }
 
