@@ -117,8 +117,8 @@ impl Engine {
             return Ok(());
         }
         let words = format!(
-            "nothing was done, because something went wrong here again and again. Write it anew to try once more; \
-             why it went wrong stands in Greenroom's own log, at delivery {delivery}"
+            "nothing was done: something went wrong again and again. To try once more, write it anew; what went wrong \
+             stands in Greenroom's own log, at delivery {delivery}"
         );
         let said: Vec<Said> = lines.iter().map(|line| Said::failed(line, Told::Failed(words.clone()))).collect();
         let receipts = vec![fresh(comment, &said, self.ports.clock.now())];
