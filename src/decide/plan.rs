@@ -15,7 +15,9 @@ use crate::model::{
 
 /// A first load balancer and its certificate take minutes, and what a hand left behind may have to go first.
 const PREPARE_DEADLINE: Seconds = Seconds(45 * 60);
-const FETCH_DEADLINE: Seconds = Seconds(5 * 60);
+/// Longer than most outages of GitHub, and than the hour after which a rate limit is lifted.
+const FETCH_DEADLINE: Seconds = Seconds(2 * 60 * 60);
+const SHORT_DEADLINE: Seconds = Seconds(5 * 60);
 const BUILD_DEADLINE: Seconds = Seconds(60 * 60);
 const SHIFT_DEADLINE: Seconds = Seconds(30 * 60);
 const CHECK_DEADLINE: Seconds = Seconds(2 * 60);
@@ -111,7 +113,7 @@ fn deploy(spec: &StageSpec, present: &Present<'_>) -> (Vec<Step>, Vec<Skipped>) 
         let builds: Vec<StepKey> = due.iter().map(|service| key("build", &service.name)).collect();
         let retires = due.iter().map(|service| key("retire", &service.name));
         let needs = builds.into_iter().chain(retires).collect();
-        steps.push(Step { needs, runs: Runs::Always, ..step("tidy", &[], Action::Tidy, FETCH_DEADLINE) });
+        steps.push(Step { needs, runs: Runs::Always, ..step("tidy", &[], Action::Tidy, SHORT_DEADLINE) });
     }
     (in_order(steps), skipped)
 }
@@ -167,7 +169,7 @@ fn steps_of(
         before_start.push(key("build", name));
     } else {
         let action = Action::Adopt { service: name.clone() };
-        steps.push(step(&key("adopt", name).0, &[], action, FETCH_DEADLINE));
+        steps.push(step(&key("adopt", name).0, &[], action, SHORT_DEADLINE));
         before_start.push(key("adopt", name));
     }
     before_start
@@ -264,9 +266,9 @@ fn remove(observed: &Observed) -> Vec<Step> {
         steps.push(uninterruptible(step(&format!("remove:{}", index + 1), &needs, action, REMOVE_DEADLINE)));
     }
     let needs: Vec<StepKey> = steps.last().map(|step| step.key.clone()).into_iter().collect();
-    steps.push(step("tidy", &needs, Action::Tidy, FETCH_DEADLINE));
+    steps.push(step("tidy", &needs, Action::Tidy, SHORT_DEADLINE));
     let planned = u32::try_from(observed.resources.len()).unwrap_or(u32::MAX);
-    steps.push(step("prove", &[key_of("tidy")], Action::Prove { planned }, FETCH_DEADLINE));
+    steps.push(step("prove", &[key_of("tidy")], Action::Prove { planned }, SHORT_DEADLINE));
     steps
 }
 

@@ -9,7 +9,8 @@ use crate::model::{
 };
 use crate::port::{BuildJob, Phase, PortError, PortResult, Progress, Rollout, Site};
 
-/// A passing fault that lasts for this many tries is no longer passing.
+/// A passing fault that lasts for this many tries is no longer passing; while GitHub is away, which
+/// only the source is asked of, a step has until its deadline.
 const TRIES: u32 = 12;
 
 impl Engine {
@@ -25,7 +26,7 @@ impl Engine {
                 StepEventKind::Pending { again: now.after_millis(again_millis.max(1)), note }
             }
             Err(PortError::Stale) => return Err(PortError::Stale),
-            Err(PortError::Retry { reason, after_millis }) if attempt + 1 < TRIES => {
+            Err(PortError::Retry { reason, after_millis }) if attempt + 1 < TRIES || step.action == Action::Fetch => {
                 let attempt = attempt + 1;
                 let key = format!("{}#{}", run.deploy.plan.stage, step.key);
                 let again = now.after_millis(backoff_millis(&key, attempt, after_millis));

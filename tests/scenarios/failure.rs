@@ -122,6 +122,31 @@ async fn github_stumbling_delays_and_the_comment_says_what_it_waits_for() {
     assert!(!w.comment(pull).contains("502"), "what is over is not told any more: {}", w.comment(pull));
 }
 
+#[tokio::test]
+async fn github_being_away_for_an_hour_fails_no_deploy() {
+    let w = World::new().await;
+    w.github.fail(Matcher::any().path("/tarball"), Fault::status(503), Times::Always);
+    let (pull, sha) = w.open("topic", "2");
+    for _ in 0..60 {
+        w.runs(120).await;
+    }
+    assert!(w.comment(pull).contains("503"), "{}", w.comment(pull));
+    w.github.heal();
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+}
+
+#[tokio::test]
+async fn a_limit_that_lasts_for_most_of_an_hour_fails_no_deploy() {
+    let w = World::new().await;
+    w.github.fail(Matcher::any().path("/tarball"), Fault::secondary_limit(403, 3_000), Times::Next(1));
+    let (_, sha) = w.open("topic", "2");
+    w.runs(600).await;
+    assert_eq!(w.serving("pr-1", "web"), None, "GitHub is left alone");
+    w.after(3_000_000).await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+}
+
 /// How many events were given up.
 async fn set_aside(w: &World) -> i64 {
     w.store.counts(w.clock.now()).await.expect("the database answers").inbox_poison
