@@ -4,14 +4,17 @@
 //! every stage's lane is rung, or nothing happened and the drain is done again.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
+
 use super::board::Board;
-use super::{Engine, chain};
+use super::{Engine, chain, said};
 use crate::decide::Sighting;
 use crate::model::{
-    AppName, AwsRoles, CommandRules, DraftPolicy, Event, ForkPolicy, Project, RepoName, StagePattern, StagePolicy,
-    StageRecord, StageRule, Target, Trigger, Wake,
+    AppName, AwsRoles, CommandReceipt, CommandRules, DraftPolicy, Event, ForkPolicy, Project, RepoName, StagePattern,
+    StagePolicy, StageRecord, StageRule, Target, Trigger, Wake,
 };
 use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 
@@ -81,16 +84,25 @@ impl Engine {
         let Some(first) = self.ports.store.inbox(held, 1).await?.pop() else { return Ok(false) };
         let reason = format!("set aside after {attempts} failed attempts: {}", chain(error));
         tracing::error!(%repo, delivery = %first.id, "delivery {} of {repo} is {reason}", first.id);
-        let write = IntakeWrite { poison: vec![(first.seq, reason)], ..IntakeWrite::default() };
+        let receipts = self.last_words(&first).await;
+        let write = IntakeWrite { poison: vec![(first.seq, reason)], receipts, ..IntakeWrite::default() };
         self.ports.store.apply_intake(held, write).await?;
         self.stumbles.forget(repo);
-        // Last of all: what cannot be read may well be what cannot be answered.
-        if let Event::Comment(comment) = &first.event
-            && let Err(error) = self.give_up(held, comment, &first.id).await
-        {
-            tracing::error!(%repo, %error, "nobody is told that delivery {} is set aside: {error}", first.id);
-        }
         Ok(true)
+    }
+
+    /// What is answered to an event that is set aside. Whatever goes wrong here, it is set aside all
+    /// the same: what cannot be read may well be what cannot be answered.
+    async fn last_words(&self, row: &InboxRow) -> Vec<CommandReceipt> {
+        let Event::Comment(comment) = &row.event else { return Vec::new() };
+        let answer = AssertUnwindSafe(self.give_up(comment, &row.id)).catch_unwind().await;
+        let why = match answer {
+            Ok(Ok(receipt)) => return receipt.into_iter().collect(),
+            Ok(Err(error)) => chain(&error),
+            Err(panic) => format!("it panicked: {}", said(panic.as_ref())),
+        };
+        tracing::error!(repo = %comment.repo, "nobody is told that delivery {} is set aside: {why}", row.id);
+        Vec::new()
     }
 
     /// Does what the events mean, and what waited for a stage that is free by now.

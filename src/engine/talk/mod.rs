@@ -28,7 +28,7 @@ use crate::model::{
     LockScope, Project, PullNumber, PullRequest, Reaction, Reading, ReceiptBond, ReceiptKey, ReceiptState, StageName,
     StageRecord, Timestamp, Verb, Verdict,
 };
-use crate::port::{Held, IntakeWrite, PortResult};
+use crate::port::{Held, PortResult};
 use crate::view::{Receipt, Told, receipt};
 
 pub(super) use learn::{Moment, Question};
@@ -104,25 +104,24 @@ impl Engine {
         read(&comment.body, &project.commands.prefix, known)
     }
 
-    /// Answers a comment that is set aside: silence would look like work.
+    /// The answer to a comment that is set aside, if it asked for anything: silence would look like
+    /// work.
     pub(super) async fn give_up(
         &self,
-        held: &mut Held,
         comment: &CommentEvent,
         delivery: &DeliveryId,
-    ) -> PortResult<()> {
+    ) -> PortResult<Option<CommandReceipt>> {
         let project = self.routing(&comment.repo).await?;
         let lines = self.asked(&project, comment, &Known::default());
-        if lines.is_empty() || self.ports.store.receipt(&key_of(comment)).await?.is_some() {
-            return Ok(());
+        if lines.is_empty() {
+            return Ok(None);
         }
         let words = format!(
             "nothing was done: something went wrong again and again. To try once more, write it anew; what went wrong \
              stands in Greenroom's own log, at delivery {delivery}"
         );
         let said: Vec<Said> = lines.iter().map(|line| Said::failed(line, Told::Failed(words.clone()))).collect();
-        let receipts = vec![fresh(comment, &said, self.ports.clock.now())];
-        self.ports.store.apply_intake(held, IntakeWrite { receipts, ..IntakeWrite::default() }).await
+        Ok(Some(fresh(comment, &said, self.ports.clock.now())))
     }
 
     /// Edits never run: says so, once.
