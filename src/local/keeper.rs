@@ -14,7 +14,7 @@ use super::log::FAILURE_LINES;
 use super::shared::Shared;
 use super::unit::{CopyState, Unit};
 use super::{health, log, process};
-use crate::model::{Failure, FailureKind};
+use crate::model::{Failure, FailureKind, Health};
 use crate::port::PortError;
 
 /// A program without an address is healthy when it has run this long.
@@ -134,8 +134,6 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
     let health = &record.spec.health;
     let host = record.spec.host.as_deref().unwrap_or("localhost");
     let interval = health.interval.duration();
-    let grace = health.grace.duration();
-    let patience = grace + interval * health.unhealthy;
     let path = log_file(shared, &unit.id, &copy.to_string());
     let begun = Instant::now();
     let (mut passed, mut missed, mut up, mut gap) = (0, 0, false, FIRST_GAP);
@@ -146,10 +144,10 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
             Err(trouble) => Some(trouble),
         };
         if let Some(saw) = saw {
-            // Both time and tries: on a machine that stood still, time alone says nothing.
-            let (counts, is_late) = (up || begun.elapsed() >= grace, up || begun.elapsed() >= patience);
-            (passed, missed) = (0, if counts { missed + 1 } else { 0 });
-            if is_late && missed >= health.unhealthy.max(1) {
+            let starting = (!up).then(|| begun.elapsed());
+            let is_early = starting.is_some_and(|age| age < health.grace.duration());
+            (passed, missed) = (0, if is_early { 0 } else { missed + 1 });
+            if is_given_up(health, starting, missed) {
                 return saw;
             }
             if !up {
@@ -174,6 +172,14 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
         // An interval of 0 would otherwise never let anything else run.
         tokio::time::sleep(gap.max(Duration::from_millis(10))).await;
     }
+}
+
+/// Whether a copy is unhealthy after so many missed probes in a row, those of its grace not counted.
+/// `starting`: how long it has been on its way; `None` once it was healthy.
+fn is_given_up(health: &Health, starting: Option<Duration>, missed: u32) -> bool {
+    // Both time and tries: on a machine that stood still, time alone says nothing.
+    let patience = health.grace.duration() + health.interval.duration() * health.unhealthy;
+    starting.is_none_or(|age| age >= patience) && missed >= health.unhealthy.max(1)
 }
 
 /// Says why a copy ended and what to do.
@@ -204,4 +210,35 @@ fn explain(record: &VersionRecord, end: End, log: Vec<String>) -> Failure {
         ),
     };
     Failure { kind, summary, exit_code, log, advice }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Seconds;
+
+    #[test]
+    fn a_copy_is_given_up_when_it_had_its_time_and_its_tries() {
+        let health = Health {
+            path: "/".into(),
+            status: 200,
+            interval: Seconds(10),
+            timeout: Seconds(5),
+            healthy: 2,
+            unhealthy: 3,
+            grace: Seconds(30),
+        };
+        for (starting, missed, given_up) in [
+            (Some(59), 9, false),
+            (Some(60), 3, true),
+            // The machine stood still for an hour.
+            (Some(3_600), 1, false),
+            (Some(3_600), 3, true),
+            (None, 2, false),
+            (None, 3, true),
+        ] {
+            let starting = starting.map(Duration::from_secs);
+            assert_eq!(is_given_up(&health, starting, missed), given_up, "{starting:?}, {missed} missed");
+        }
+    }
 }
