@@ -12,6 +12,12 @@ use greenroom::model::{
     Artifact, CommitSha, Failure, FailureKind, ImageSpec, Output, Place, Runtime, ServiceSpec, StageId,
 };
 use greenroom::port::{BuildJob, Builder, PortError, PortResult, Progress};
+use own::own;
+
+#[path = "support/hang.rs"]
+mod hang;
+#[path = "support/own.rs"]
+mod own;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -43,6 +49,7 @@ impl World {
     }
 
     fn with(stage: &str, docker_env: Vec<(String, String)>) -> Self {
+        hang::watch();
         let data = tempfile::tempdir().expect("a temporary folder");
         let builder = DockerBuilder::new(BuildSettings {
             data_dir: data.path().join("data"),
@@ -55,7 +62,7 @@ impl World {
         });
         let stage = StageId {
             // Its content differs from run to run, so nothing of an earlier run is found.
-            repo: format!("test/r{}", std::process::id()).parse().expect("a name"),
+            repo: own("test/built").parse().expect("a name"),
             name: stage.parse().expect("a name"),
         };
         Self { data, builder: builder.expect("a builder"), stage, images: Vec::new() }
@@ -203,8 +210,10 @@ async fn a_dockerfile_that_is_wrong_or_missing_is_the_commits_fault() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_build_leaves_no_process_and_no_container() {
     let mut world = World::new("cancelled");
-    let slow = "FROM scratch\nCOPY busybox /bin/sh\nRUN echo begun; while :; do read -t 5 x < /dev/zero || :; done\n";
-    let source = world.source("a", slow, "");
+    let mark = own("mark");
+    let wait = "while :; do read -t 5 x < /dev/zero || :; done";
+    let slow = format!("FROM scratch\nCOPY busybox /bin/sh\nRUN echo begun; : {mark}; {wait}\n");
+    let source = world.source("a", &slow, "");
     let begun = Instant::now();
     loop {
         let note = match world.ensure("a", &source).await {
@@ -224,8 +233,7 @@ async fn a_cancelled_build_leaves_no_process_and_no_container() {
     let runs = || fs::read_dir(&records).expect("a folder").map(|entry| entry.expect("an entry").file_name());
     let pid = runs().next().expect("a build on record").display().to_string();
     assert!(Path::new("/proc").join(&pid).exists());
-    // Its container is the only one that reads from there.
-    let containers = || docker(&["ps", "--no-trunc", "--format", "{{.Command}}"]).matches("read -t 5 x").count();
+    let containers = || docker(&["ps", "--no-trunc", "--format", "{{.Command}}"]).matches(&mark).count();
     assert_eq!(containers(), 1);
 
     world.builder.cancel(&world.stage).await.expect("cancelled");

@@ -8,6 +8,8 @@ mod audit;
 mod bench;
 #[path = "cli/files.rs"]
 mod files;
+#[path = "support/hang.rs"]
+mod hang;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "local/program.rs"]

@@ -13,6 +13,9 @@ use rustix::termios::tcgetattr;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "support/hang.rs"]
+mod hang;
+
 /// Far more than it takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -82,6 +85,7 @@ fn carriers(folder: &Path) -> Vec<String> {
 }
 
 fn folder() -> TempDir {
+    hang::watch();
     tempfile::tempdir().expect("a folder")
 }
 
@@ -173,6 +177,7 @@ impl Running {
     }
 
     fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        hang::note(what);
         let begun = Instant::now();
         while !holds(self) {
             assert!(begun.elapsed() < PATIENCE, "{what} did not happen:\n{}", self.said());

@@ -7,6 +7,8 @@
 mod canary;
 #[path = "local/clients.rs"]
 mod clients;
+#[path = "support/hang.rs"]
+mod hang;
 #[path = "local/machine.rs"]
 mod machine;
 #[path = "local/program.rs"]

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +17,14 @@ use greenroom::model::{
     SecretRef, ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
+use own::own;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[path = "support/hang.rs"]
+mod hang;
+#[path = "support/own.rs"]
+mod own;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const SERVE: &str = "mkdir -p /www; echo fine > /www/health; echo $NAME > /www/name; echo $NAME listens; exec httpd -f -p $PORT -h /www";
@@ -71,18 +78,17 @@ fn settings(data: &TempDir, docker: DockerSettings) -> LocalSettings {
 }
 
 impl World {
+    async fn new() -> Self {
+        Self::with(DockerSettings { program: "docker".into(), env: environment() }).await
+    }
+
     /// Each test has a repository of its own, because they share the engine.
-    async fn new(repo: &str) -> Self {
+    async fn with(engine: DockerSettings) -> Self {
+        hang::watch();
         let data = tempfile::tempdir().expect("a folder");
-        let engine = DockerSettings { program: "docker".into(), env: environment() };
         let cloud = LocalCloud::start(settings(&data, engine)).await.expect("a local target starts");
-        let stage = StageId { repo: repo.parse().expect("a repository"), name: "pr-1".parse().expect("a stage") };
-        let world = Self { data, stage, cloud };
-        // What an earlier run left when it failed.
-        for name in world.containers() {
-            docker(&["rm", "--force", &name]);
-        }
-        world
+        let repo = own("acme/contained").parse().expect("a repository");
+        Self { data, stage: StageId { repo, name: "pr-1".parse().expect("a stage") }, cloud }
     }
 
     fn host(&self) -> String {
@@ -233,7 +239,7 @@ async fn ask(address: SocketAddr, host: &str, path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_starts_rolls_and_leaves_nothing() {
-    let world = World::new("acme/rolls").await;
+    let world = World::new().await;
     let one = world.build("one", SERVE);
     world.go_live(&one).await;
     assert_eq!(world.name().await, "one");
@@ -248,7 +254,7 @@ async fn a_container_starts_rolls_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_exits_says_its_code_and_last_words_and_the_old_one_serves() {
-    let world = World::new("acme/exits").await;
+    let world = World::new().await;
     world.go_live(&world.build("good", SERVE)).await;
     let broken = world.build("broken", "echo starting >&2; echo cannot go on: my token is $TOKEN >&2; exit 3");
     let Err(PortError::Failed(failure)) = world.settle(Phase::Start, &broken).await else {
@@ -264,7 +270,7 @@ async fn a_container_that_exits_says_its_code_and_last_words_and_the_old_one_ser
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_not_in_the_image_is_told_at_once() {
-    let world = World::new("acme/missing").await;
+    let world = World::new().await;
     let mut step = world.build("absent", SERVE);
     docker(&["rmi", &step.artifact.reference]);
     let Err(PortError::Failed(failure)) = world.settle(Phase::Start, &step).await else {
@@ -285,7 +291,7 @@ async fn a_command_that_is_not_in_the_image_is_told_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_runs_in_the_image() {
-    let world = World::new("acme/migrates").await;
+    let world = World::new().await;
     let mut step = world.build("one", SERVE);
     let command = ["sh", "-c", "echo migrating $NAME; exit $CODE"].map(str::to_owned).to_vec();
     step.spec.services[0].migrate = Some(Migrate { command, timeout: Seconds(60) });
@@ -306,7 +312,7 @@ async fn a_migration_runs_in_the_image() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_outlive_the_server_and_one_that_died_is_started_again() {
-    let mut world = World::new("acme/survives").await;
+    let mut world = World::new().await;
     let one = world.build("one", SERVE);
     world.go_live(&one).await;
     let before = docker(&["inspect", "--format", "{{.Id}} {{.State.Pid}}", &world.containers()[0]]);
@@ -335,7 +341,7 @@ async fn restart(world: &mut World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_engine_it_says_how_to_get_one() {
-    let mut world = World::new("acme/none").await;
+    let mut world = World::new().await;
     let nowhere = BTreeMap::from([("DOCKER_HOST".to_owned(), "unix:///nonexistent/docker.sock".to_owned())]);
     for engine in [
         DockerSettings { program: "docker".into(), env: nowhere },
@@ -343,7 +349,7 @@ async fn without_an_engine_it_says_how_to_get_one() {
     ] {
         let data = tempfile::tempdir().expect("a folder");
         world.cloud = LocalCloud::start(settings(&data, engine)).await.unwrap();
-        let step = world.step("one", "greenroom/acme-none/pr-1-web:one");
+        let step = world.step("one", &format!("greenroom/{}/pr-1-web:one", own("acme-none")));
         let Err(PortError::Failed(failure)) = world.settle(Phase::Start, &step).await else {
             panic!("a container wants an engine");
         };
@@ -354,33 +360,28 @@ async fn without_an_engine_it_says_how_to_get_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_value_of_the_environment_is_on_a_command_line() {
-    let world = World::new("acme/quiet").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let asked = folder.path().join("asked");
+    let world = World::with(DockerSettings { program: recorder(folder.path(), &asked), env: environment() }).await;
     let step = world.build(
         "one",
         "echo $TOKEN > /token; mkdir /www; cp /token /www/name; cp /token /www/health; exec httpd -f -p $PORT -h /www",
     );
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let watch = {
-        let seen = Arc::clone(&seen);
-        tokio::task::spawn_blocking(move || {
-            while Arc::strong_count(&seen) > 1 {
-                for process in std::fs::read_dir("/proc").expect("a process list").flatten() {
-                    let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-                    if words.starts_with(b"docker\0run") {
-                        seen.lock().expect("one writer").push(String::from_utf8_lossy(&words).replace('\0', " "));
-                    }
-                }
-            }
-            Arc::into_inner(seen).expect("the last holder").into_inner().expect("one writer")
-        })
-    };
     world.go_live(&step).await;
-    drop(seen);
-    let seen = watch.await.unwrap();
-    assert!(seen.iter().any(|words| words.contains("--env TOKEN")), "the start was watched: {seen:?}");
-    assert!(seen.iter().all(|words| !words.contains("hunter2")), "{seen:?}");
+    let asked = std::fs::read_to_string(&asked).expect("the command line was used");
+    assert!(asked.contains("--env TOKEN"), "the start was written down: {asked}");
+    assert!(!asked.contains("hunter2"), "{asked}");
     assert_eq!(world.name().await, "hunter2", "the program got its secret");
     world.tear_down().await;
+}
+
+/// A Docker command line that writes down what it is asked.
+fn recorder(folder: &Path, asked: &Path) -> String {
+    let program = folder.join("docker");
+    let script = format!("#!/bin/sh\necho \"$*\" >> {}\nexec docker \"$@\"\n", asked.display());
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    program.display().to_string()
 }
 
 static ANYWHERE: Place =

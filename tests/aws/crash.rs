@@ -1,11 +1,12 @@
 //! The crash matrix with the AWS adapter: the process dies before or after every effect on the target,
 //! has it happen twice, and dies before or after every single call that changes AWS. The world ends
-//! the same.
+//! the same. In which of these ways at each point is a matter of the run's depth.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::aws_world::{ONCE, World};
+use crate::depth::Depth;
 use crate::faulty::{Mishap, is_change};
 use crate::fuse::{Fuse, Point, Scope, fused};
 use crate::ministack::{Containers, MiniStack};
@@ -117,45 +118,57 @@ async fn live_on(w: &World, fuse: &Fuse) {
     }
 }
 
-async fn at_every_effect(part: Part) {
+/// Tests that one matrix is divided into, so that they run beside each other.
+const SHARDS: usize = 2;
+
+/// At each effect in one of the ways every day, in all of them where everything is told.
+async fn at_every_effect(part: Part, shard: usize) {
     let aws = MiniStack::start(Containers::Pretended).await;
     let effects = told(&aws, part, Death::None).await.effects;
     assert!(effects > 3, "{part:?} has {effects} effects");
-    for at in 1..=effects {
-        for point in [Point::Before, Point::After, Point::Twice] {
+    for at in (1..=effects).skip(shard).step_by(SHARDS) {
+        let points = [Point::Before, Point::After, Point::Twice];
+        for point in Depth::of_this_run().of(&format!("{part:?} effect {at}"), &points) {
             told(&aws, part, Death::AtEffect(at, point)).await;
         }
     }
 }
 
-async fn at_every_change(part: Part) {
+/// The same for the calls that change AWS.
+async fn at_every_change(part: Part, shard: usize) {
     let aws = MiniStack::start(Containers::Pretended).await;
     let calls = told(&aws, part, Death::None).await.calls;
     let changes: Vec<usize> = (1..=calls.len()).filter(|at| is_change(&calls[at - 1])).collect();
     assert!(changes.len() > 2, "{part:?}: {calls:#?}");
-    for at in changes {
-        for mishap in [Mishap::DeadBefore, Mishap::DeadAfter] {
+    for at in changes.into_iter().skip(shard).step_by(SHARDS) {
+        let mishaps = [Mishap::DeadBefore, Mishap::DeadAfter];
+        for mishap in Depth::of_this_run().of(&format!("{part:?} change {at}"), &mishaps) {
             told(&aws, part, Death::AtCall(at, mishap)).await;
         }
     }
 }
 
-/// One test for each part, so that they run beside each other.
+/// A test for each shard of each part, so that they run beside each other.
 macro_rules! parts {
     ($($module:ident: $matrix:ident;)*) => {
         $(mod $module {
             use super::*;
+            shards! { $matrix; of_a_pull_request_that_opens: Opens; of_a_push: Pushes; of_a_pull_request_that_closes: Closes; }
+        })*
+    };
+}
+
+macro_rules! shards {
+    ($matrix:ident; $($name:ident: $part:ident;)*) => {
+        $(mod $name {
+            use super::*;
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn of_a_pull_request_that_opens() {
-                $matrix(Part::Opens).await;
+            async fn one() {
+                $matrix(Part::$part, 0).await;
             }
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn of_a_push() {
-                $matrix(Part::Pushes).await;
-            }
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn of_a_pull_request_that_closes() {
-                $matrix(Part::Closes).await;
+            async fn two() {
+                $matrix(Part::$part, SHARDS - 1).await;
             }
         })*
     };

@@ -16,6 +16,7 @@ use greenroom::decide::resolve;
 use greenroom::model::{Addressing, CommitSha, StageId, StagePattern, StageSpec, Timestamp};
 use greenroom::port::{Clock, Cloud, PortResult, Progress, Slots};
 
+use crate::hang;
 use crate::ministack::{Containers, MiniStack};
 
 /// One service with an address, one stage for each pull request, no certificate.
@@ -243,6 +244,7 @@ where
 {
     let begun = Instant::now();
     let mut notes = Vec::new();
+    hang::note("what was asked of the adapter is done");
     loop {
         match ask().await? {
             Progress::Done(done) => return Ok(done),

@@ -9,6 +9,8 @@
 mod aws_world;
 mod bench;
 mod crash;
+#[path = "../support/depth.rs"]
+mod depth;
 mod desk;
 mod doctor;
 #[path = "../support/edge.rs"]
@@ -21,8 +23,12 @@ mod faulty;
 #[path = "../scenarios/fuse.rs"]
 mod fuse;
 mod ground;
+#[path = "../support/hang.rs"]
+mod hang;
 #[path = "../support/ministack.rs"]
 mod ministack;
+#[path = "../support/own.rs"]
+mod own;
 mod props;
 mod registry;
 mod rollout;

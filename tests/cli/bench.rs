@@ -7,6 +7,8 @@ use regex::Regex;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::hang;
+
 /// A folder of one test, and the environment of what runs in it.
 pub(crate) struct Bench {
     top: TempDir,
@@ -18,6 +20,7 @@ pub(crate) struct Bench {
 impl Bench {
     /// The folder is called `shop`.
     pub(crate) fn new() -> Self {
+        hang::watch();
         let top = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(top.path().join("shop")).expect("a folder in it");
         Self { top, env: Vec::new(), unsteady: Vec::new() }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr};
 
 use crate::bench::{Bench, Said};
+use crate::hang;
 use crate::program;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -50,6 +51,7 @@ services:
 }
 
 pub(crate) async fn next(lines: &mut Lines<BufReader<ChildStderr>>, what: &str) -> String {
+    hang::note(&format!("the program says {what:?}"));
     let mut seen = String::new();
     let found = tokio::time::timeout(PATIENCE, async {
         while let Some(line) = lines.next_line().await.expect("its output can be read") {
@@ -64,11 +66,10 @@ pub(crate) async fn next(lines: &mut Lines<BufReader<ChildStderr>>, what: &str) 
     found.await.ok().flatten().unwrap_or_else(|| panic!("waited in vain for {what:?}; it said:\n{seen}"))
 }
 
-/// Below the ports that the system hands out and beside those of other tests, so that nobody is given
-/// it before the server takes it.
-fn free_port() -> u16 {
-    let first = 10_000 + u16::try_from(std::process::id() % 9_000).expect("below 9,000");
-    (first..20_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port")
+/// In the line that says where a server listens: where its stages answer.
+fn port_of_stages(line: &str) -> &str {
+    let (_, port) = line.split_once("stages at http://<stage>.localhost:").expect("stages run on this machine");
+    port.trim()
 }
 
 impl Served {
@@ -76,13 +77,11 @@ impl Served {
         let mut bench = Bench::new();
         let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
         let repo = github.create_repo("acme/shop", [config("NAME: one")]).expect("a repository");
-        let port = free_port();
-        bench.replace(format!(":{port}"), "port");
         for (name, value) in [
             ("GREENROOM_DATABASE_URL", bench.database()),
             ("GREENROOM_DATA", bench.folder().join("data").display().to_string()),
             ("GREENROOM_LISTEN", "127.0.0.1:0".into()),
-            ("GREENROOM_PROXY_LISTEN", format!("127.0.0.1:{port}")),
+            ("GREENROOM_PROXY_LISTEN", "127.0.0.1:0".into()),
             ("GREENROOM_GITHUB_API_URL", github.api_url().into()),
             ("GREENROOM_GITHUB_APP_ID", github.app_id().to_string()),
             ("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret().into()),
@@ -95,7 +94,11 @@ impl Served {
         serve.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
         let mut server = serve.stdout(Stdio::null()).spawn().expect("the server starts");
         let mut lines = BufReader::new(server.stderr.take().expect("its words are read")).lines();
-        next(&mut lines, "webhooks at http://").await;
+        let listening = next(&mut lines, "webhooks at http://").await;
+        // Other commands show addresses of stages too.
+        let port = port_of_stages(&listening);
+        bench.env("GREENROOM_PROXY_LISTEN", format!("127.0.0.1:{port}"));
+        bench.replace(format!(":{port}"), "port");
         // The rest is read too, so that the server never waits for a reader.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { bench, github, repo, server }

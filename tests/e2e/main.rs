@@ -28,12 +28,16 @@ mod edge;
 #[cfg(feature = "aws")]
 #[path = "../support/estate.rs"]
 mod estate;
+#[path = "../support/hang.rs"]
+mod hang;
 mod kills;
 #[cfg(feature = "aws")]
 #[path = "../support/ministack.rs"]
 mod ministack;
 #[path = "../support/openapi.rs"]
 mod openapi;
+#[path = "../support/own.rs"]
+mod own;
 mod processes;
 mod program;
 mod server;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use greenroom::app::SystemClock;
@@ -13,15 +12,14 @@ use tempfile::TempDir;
 
 use crate::clients::{self, Load};
 use crate::database::{self, Line};
+use crate::hang;
 use crate::openapi::Description;
+use crate::own::own;
 use crate::program::{self, FOLDER};
 use crate::server::{Home, SECRET, Server};
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// Tests share a Docker engine: none may take another's images and containers for its own.
-static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A GitHub with a repository, and a server on a folder of its own.
 pub(crate) struct World {
@@ -86,10 +84,11 @@ impl World {
         environment: Vec<(&'static str, String)>,
         files: impl FnOnce(&Path) -> Vec<FileChange>,
     ) -> Self {
+        hang::watch();
         let folder = TempDir::new().expect("a folder");
         let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("acme/e2e_{}.{count}", std::process::id());
+        // Tests share a Docker engine: none may take another's images and containers for its own.
+        let name = own("acme/e2e_shop.web");
         let repo = github.create_repo(&name, files(folder.path())).expect("a repository");
         let home = Home { folder: folder.path().to_path_buf(), addresses: None, allow: name, environment };
         let pull = PullNumber(0);
@@ -238,6 +237,7 @@ impl World {
 
     /// Waits until the newest deploy's step is under way, and comes back at once.
     pub(crate) async fn step_began(&self, deploy: i64, step: &str) {
+        hang::note(&format!("step {step} of deploy {deploy} begins"));
         let begun = Instant::now();
         while !self.steps().await.iter().any(|line| line.deploy == deploy && line.step.starts_with(step)) {
             if begun.elapsed() > PATIENCE {
@@ -301,6 +301,7 @@ impl World {
 
     /// Waits for a condition, and says which one never came true, with the server's log.
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        hang::note(what);
         let begun = Instant::now();
         while !holds().await {
             if begun.elapsed() > PATIENCE {

@@ -15,6 +15,7 @@ use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Roll
 use tempfile::TempDir;
 
 use crate::clients::{Load, get};
+use crate::hang;
 use crate::program;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -153,6 +154,7 @@ fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
 
 impl Machine {
     pub(crate) async fn new() -> Self {
+        hang::watch();
         let (data, source) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         std::fs::write(source.path().join("README.md"), "the source of a small app").expect("a file");
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
@@ -324,6 +326,7 @@ async fn settle(cloud: &LocalCloud, phase: Phase, step: &Step) -> PortResult<Out
 
 /// Waits for a condition, and says which one never came true.
 pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    hang::note(what);
     let begun = Instant::now();
     while !holds().await {
         assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use greenroom::model::*;
 use greenroom::port::*;
 
-use super::Fused;
+use super::{Fused, Nature};
 
 #[async_trait]
 impl Slots for Fused<dyn Store> {

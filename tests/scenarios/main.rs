@@ -6,8 +6,12 @@
 mod commands;
 mod control;
 mod crash;
+#[path = "../support/depth.rs"]
+mod depth;
 mod failure;
 mod fuse;
+#[path = "../support/hang.rs"]
+mod hang;
 mod healing;
 mod order;
 #[path = "../support/postgres.rs"]

@@ -1,14 +1,12 @@
 //! Two servers on one PostgreSQL.
 
 use crate::fuse::{Fuse, Point};
-use crate::postgres;
 use crate::world::{CONFIG, Database, World};
 
 #[tokio::test]
 async fn one_of_two_servers_dies_in_the_middle_and_the_other_finishes_without_doing_anything_twice() {
-    let url = postgres::fresh_database().await;
+    let database = Database::postgres().await;
     for at in [3, 9, 15, 21, 27, 33, 39, 45, 51, 57] {
-        let database = Database::Postgres(url.clone());
         let mut w = World::on(&database, &format!("acme/pair-{at}"), CONFIG).await;
         let other = w.another_engine();
         let fuse = Fuse::new(at, Point::After);

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::fuse::{Fuse, fused};
+use crate::{hang, postgres};
 
 /// 2026-11-20 06:00 UTC.
 const START: i64 = 1_795_154_400_000;
@@ -45,11 +46,23 @@ impl HandClock {
 }
 
 /// Which database a scenario runs on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Database {
     Sqlite,
-    /// At this URL, which scenarios may share: each has a repository of its own.
-    Postgres(String),
+    /// This one, which scenarios share: each has a repository of its own. A server's connections and
+    /// what they have prepared cost more than many a story.
+    Postgres(Arc<dyn Store>),
+}
+
+impl Database {
+    /// A new one on the PostgreSQL of the tests.
+    pub(crate) async fn postgres() -> Self {
+        Self::Postgres(open(&postgres::fresh_database().await).await)
+    }
+}
+
+async fn open(url: &str) -> Arc<dyn Store> {
+    greenroom::store::open(url).await.expect("a database")
 }
 
 /// Everything.
@@ -98,13 +111,13 @@ impl World {
     }
 
     pub(crate) async fn on(database: &Database, repo: &str, config: &str) -> Self {
+        hang::watch();
         let clock = Arc::new(HandClock(AtomicI64::new(START)));
         let folder = tempfile::tempdir().expect("a folder");
-        let url = match database {
-            Database::Sqlite => format!("sqlite://{}", folder.path().join("greenroom.db").display()),
-            Database::Postgres(url) => url.clone(),
+        let store = match database {
+            Database::Sqlite => open(&format!("sqlite://{}", folder.path().join("greenroom.db").display())).await,
+            Database::Postgres(store) => store.clone(),
         };
-        let store = greenroom::store::open(&url).await.expect("a database");
         // Deliveries of scenarios that share a database must not be taken for each other's.
         let seed = repo.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let settings = SandboxSettings { seed, ..SandboxSettings::new(clock.clone()) };
@@ -151,6 +164,7 @@ impl World {
 
     /// Lets everything happen that is due now or soon, turning the clock as far as needed.
     pub(crate) async fn settle(&self) {
+        hang::note("the world settles: deliveries arrive, and the engine has nothing more to do");
         for _ in 0..TURNS {
             self.github.deliveries_settled().await;
             if self.engine.tick().await.expect("the database answers") {

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::edge::{Edge, Targets};
 use crate::estate::Estate;
 use crate::faulty::Faulty;
+use crate::hang;
 use crate::ministack::{ACCOUNT, MiniStack, REGION};
 
 /// 2026-11-20 06:00 UTC.
@@ -148,6 +149,7 @@ impl World {
 
     /// Lets everything happen that is due now or soon.
     pub(crate) async fn settle(&self) {
+        hang::note("the world on AWS settles");
         let begun = Instant::now();
         loop {
             assert!(begun.elapsed() < PATIENCE, "the world does not settle; calls: {:#?}", self.door.calls());

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::hang;
+
 /// Names the program.
 const VARIABLE: &str = "GREENROOM_TEST_MINISTACK";
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -53,6 +55,7 @@ impl MiniStack {
     }
 
     pub(crate) async fn start_as(containers: Containers, guard: Guard) -> Self {
+        hang::watch();
         for _ in 0..ATTEMPTS {
             let mut started = Self::spawn(containers, guard);
             if started.answers().await {

@@ -19,6 +19,7 @@ use greenroom::model::{
 use greenroom::port::{BuildJob, Builder as _, Clock, PortError, PortResult, Progress, Registry, Site, Slots};
 
 use crate::ministack::{self, Containers, MiniStack};
+use crate::own::own;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// In the environment of a test that runs with an AWS of its own: its port.
@@ -67,7 +68,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         // Its images differ from those of every other test, down to the first layer: one test may
         // remove what another builds on.
-        let repo = format!("test/r{}", std::process::id());
+        let repo = own("test/pushed");
         let ecr = aws_sdk_ecr::Client::new(&ministack::config(&format!("http://127.0.0.1:{port}")).await);
         let (registry, repository): (Arc<dyn Registry>, _) = match kind {
             Kind::Ecr => (Arc::new(ecr_at(port).await), format!("gr/{repo}/web")),
@@ -124,7 +125,7 @@ impl World {
 
     /// An image for another processor that this engine has: nothing but a greeting.
     pub(crate) fn base_for(&self, platform: &str, greeting: &str) -> String {
-        let (folder, name) = (self.folder.path().join("base"), format!("greenroom-test/base:{}", std::process::id()));
+        let (folder, name) = (self.folder.path().join("base"), own("greenroom-test/base:b"));
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join("Dockerfile"), "FROM scratch\nCOPY greeting /greeting\n").expect("a file");
         self.write_greeting(&folder, greeting);
