@@ -305,6 +305,7 @@ async fn the_proxy_tells_the_program_who_asks_and_streams_both_ways() {
         "x-forwarded-for: 127.0.0.1".into(),
         format!("x-forwarded-host: {host}"),
         "x-forwarded-proto: http".into(),
+        "x-real-ip: 127.0.0.1".into(),
     ];
     assert_eq!(lines, expected);
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use greenroom::local::{Allowed, DockerSettings, LocalCloud, LocalSettings};
 use greenroom::model::{
     Artifact, FailureKind, Generation, Health, ImageSpec, Migrate, Observed, Output, Place, Runtime, Scale, Seconds,
-    SecretRef, ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
+    SecretRef, ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 use own::own;
@@ -163,6 +163,7 @@ impl World {
             digest: "digest".into(),
             file: String::new(),
             origin: None,
+            trust: Trust::Preview,
             pinned: None,
             only: Vec::new(),
         };

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use greenroom::model::{
-    CommitSha, DeployId, Generation, PullNumber, RepoName, StageId, StageName, StageStatus, Timestamp,
+    CommitSha, DeployId, Generation, PullNumber, RepoName, StageId, StageName, StageStatus, Timestamp, UserId,
 };
 use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::Migrator;
@@ -88,6 +88,9 @@ async fn read_it_all(url: &str) {
     assert_eq!((chained.entries, chained.last.map(|last| last.number), chained.first_bad), (1, Some(1), None));
     let heads = store.witnesses(&shop, PullNumber(42), 9).await.expect("read");
     assert_eq!(heads.iter().map(|head| head.sha.short()).collect::<Vec<_>>(), ["bbbbbbb", "aaaaaaa"]);
+    assert!(heads.iter().all(|head| head.pusher.is_none()), "an older version did not say who pushed: {heads:?}");
+    let pushed = store.witnesses(&shop, PullNumber(43), 9).await.expect("read");
+    assert_eq!(pushed.iter().map(|head| head.pusher).collect::<Vec<_>>(), [Some(UserId(7))]);
     let owed = store.receipts_of(&stage("pr-42"), Generation(2)).await.expect("read");
     assert_eq!(owed.iter().map(|receipt| receipt.key.comment).collect::<Vec<_>>(), [99]);
     let counts = store.counts(Timestamp(1_764_000_060_000)).await.expect("read");

@@ -68,6 +68,7 @@ pub struct App {
 impl App {
     /// Opens the database, the target and the door.
     pub async fn open(settings: &ServerSettings, secrets: ServerSecrets) -> anyhow::Result<Self> {
+        let webhook = Secrets::new(secrets.webhook, secrets.webhook_previous)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let forge = connect(settings, secrets.private_key, clock.clone())?;
         let mut target = Running::open(settings, clock.clone()).await?;
@@ -96,7 +97,6 @@ impl App {
         let engine = Arc::new(Engine::new(ports, engine_settings(settings.github_app_id), bell.clone()));
         let metrics = DoorMetrics::new(engine.metrics().registry().clone()).context("cannot register the metrics")?;
         target.count_in(engine.metrics().registry()).context("cannot register the target's metrics")?;
-        let webhook = Secrets::new(secrets.webhook, secrets.webhook_previous)?;
         let door = DoorState {
             store,
             clock,

@@ -167,7 +167,11 @@ pub const SECRETS: [SecretVariable; 4] = [
         required: true,
         meaning: "The App's private key as PEM, or the path of its file",
     },
-    SecretVariable { variable: "GREENROOM_WEBHOOK_SECRET", required: true, meaning: "The secret of the App's webhook" },
+    SecretVariable {
+        variable: "GREENROOM_WEBHOOK_SECRET",
+        required: true,
+        meaning: "The secret of the App's webhook, 16 characters or more",
+    },
     SecretVariable {
         variable: "GREENROOM_WEBHOOK_SECRET_PREVIOUS",
         required: false,

@@ -17,6 +17,7 @@ use super::AwsSettings;
 use super::calls::{Calls, Naming};
 use super::credentials::{RoleSession, identity_cache, principal};
 use super::fault::fault;
+use super::names::Names;
 use super::outbound::{Outbound, Paced};
 use super::pace::{Pace, Purse};
 use crate::model::AwsTarget;
@@ -51,6 +52,7 @@ pub(super) struct Clients {
 
 /// Makes clients when they are first wanted and keeps them.
 pub(super) struct Sessions {
+    names: Names,
     own: SdkConfig,
     wire: Wire,
     /// What is wrong with the settings, said when the first client is wanted.
@@ -89,17 +91,20 @@ impl Sessions {
             loader = loader.endpoint_url(endpoint);
         }
         let wire = Wire { http, pace: Arc::default(), calls: Arc::default() };
-        Self { own: loader.load().await, wire, flaw, made: quick_cache::sync::Cache::new(MOST_PLACES) }
+        Self {
+            names: Names::new(&settings.name),
+            own: loader.load().await,
+            wire,
+            flaw,
+            made: quick_cache::sync::Cache::new(MOST_PLACES),
+        }
     }
 
     /// The clients for a stage's place.
     pub(super) async fn at(&self, site: Site<'_>) -> PortResult<Arc<Clients>> {
         let target = site.place.aws.as_ref();
-        let session = target.and_then(|aws| aws.role.clone()).map(|role| RoleSession {
-            role,
-            stage: site.stage.clone(),
-            kind: site.place.kind,
-        });
+        let role = target.and_then(|aws| aws.role.clone());
+        let session = role.map(|role| RoleSession::new(&self.names, role, site));
         self.of(target, session).await
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a role is taken on with the repository as external id, so that a repository whose
 //! configuration names the role of another is refused by AWS itself; the session carries the
-//! repository, the stage and its kind as tags, for policies and for the account's own records.
+//! repository, the stage, its kind and what its names begin with as tags: the policies that we print
+//! let a session reach the things of that stage alone, and the account's own records tell it.
 //!
 //! Source: IAM User Guide, "The confused deputy problem" and "Pass session tags in AWS STS".
 
@@ -14,8 +15,9 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use serde_json::json;
 
-use super::names::{TAG_KIND, TAG_REPO, TAG_STAGE};
+use super::names::{Names, SESSION_IMAGES, SESSION_STACK, TAG_BASE, TAG_KIND, TAG_REPO, TAG_STAGE};
 use crate::model::{StageId, StageKind};
+use crate::port::Site;
 
 /// Credentials are renewed this long before they end, so that no call is signed with old ones.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
@@ -33,9 +35,24 @@ pub(super) struct RoleSession {
     pub(super) role: String,
     pub(super) stage: StageId,
     pub(super) kind: StageKind,
+    /// Under which its hosts lie.
+    base: Option<String>,
+    stack: String,
+    images: String,
 }
 
 impl RoleSession {
+    pub(super) fn new(names: &Names, role: String, site: Site<'_>) -> Self {
+        Self {
+            role,
+            stage: site.stage.clone(),
+            kind: site.place.kind,
+            base: site.place.base.clone(),
+            stack: names.stage_stack(site.stage),
+            images: names.repositories(site.stage),
+        }
+    }
+
     /// What the role's trust policy has to ask for: `owner/repo`.
     pub(super) fn external_id(&self) -> &str {
         self.stage.repo.as_str()
@@ -49,14 +66,18 @@ impl RoleSession {
         text.chars().map(fits).take(LONGEST_NAME).collect()
     }
 
-    fn tags(&self) -> [(&'static str, String); 3] {
+    /// Of which each is a condition's key `aws:PrincipalTag/<key>`.
+    pub(super) fn tags(&self) -> Vec<(&'static str, String)> {
         let tag = |text: &str| -> String { text.chars().filter(|c| is_tag_letter(*c)).take(256).collect() };
-        let Self { stage, kind, .. } = self;
-        [
-            (TAG_REPO, tag(stage.repo.as_str())),
-            (TAG_STAGE, tag(stage.name.as_str())),
-            (TAG_KIND, word(*kind).to_owned()),
-        ]
+        let mut tags = vec![
+            (TAG_REPO, tag(self.stage.repo.as_str())),
+            (TAG_STAGE, tag(self.stage.name.as_str())),
+            (SESSION_STACK, tag(&self.stack)),
+            (SESSION_IMAGES, tag(&self.images)),
+            (TAG_KIND, word(self.kind).to_owned()),
+        ];
+        tags.extend(self.base.as_deref().map(|base| (TAG_BASE, tag(base))));
+        tags
     }
 
     /// The configuration of clients that act in this role.
@@ -82,7 +103,10 @@ impl RoleSession {
                 "Effect": "Allow", "Principal": { "AWS": caller }, "Action": "sts:AssumeRole",
                 "Condition": { "StringEquals": { "sts:ExternalId": self.external_id() } },
             },
-            { "Effect": "Allow", "Principal": { "AWS": caller }, "Action": "sts:TagSession" },
+            {
+                "Effect": "Allow", "Principal": { "AWS": caller }, "Action": "sts:TagSession",
+                "Condition": { "StringEquals": { format!("aws:RequestTag/{TAG_REPO}"): self.external_id() } },
+            },
         ] })
         .to_string()
     }
@@ -122,25 +146,33 @@ pub(super) fn principal(identity: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Place;
 
     fn session(stage: &str) -> RoleSession {
-        RoleSession {
-            role: "arn:aws:iam::123456789012:role/greenroom".into(),
-            stage: StageId { repo: "acme/shop".parse().unwrap(), name: stage.parse().unwrap() },
-            kind: StageKind::Ephemeral,
-        }
+        let stage = StageId { repo: "acme/shop".parse().unwrap(), name: stage.parse().unwrap() };
+        let place = Place { base: Some("example.com".into()), ..Place::default() };
+        let role = "arn:aws:iam::123456789012:role/deployer";
+        RoleSession::new(&Names::new("greenroom"), role.into(), Site { stage: &stage, place: &place })
     }
 
     #[test]
     fn a_session_tells_whose_it_is() {
         let session = session("pr-42");
         assert_eq!((session.external_id(), session.session_name().as_str()), ("acme/shop", "greenroom-pr-42-shop"));
-        let tags = [("greenroom:repo", "acme/shop"), ("greenroom:stage", "pr-42"), ("greenroom:kind", "ephemeral")];
+        let tags = [
+            ("greenroom:repo", "acme/shop"),
+            ("greenroom:stage", "pr-42"),
+            ("greenroom:stack", session.stack.as_str()),
+            ("greenroom:images", "greenroom/acme/shop"),
+            ("greenroom:kind", "ephemeral"),
+            ("greenroom:base", "example.com"),
+        ];
         assert_eq!(session.tags(), tags.map(|(key, value)| (key, value.to_owned())));
         let trust: serde_json::Value =
             serde_json::from_str(&session.trust_policy("arn:aws:iam::1:role/server")).unwrap();
         assert_eq!(trust["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], "acme/shop");
         assert_eq!(trust["Statement"][1]["Action"], "sts:TagSession");
+        assert_eq!(trust["Statement"][1]["Condition"]["StringEquals"]["aws:RequestTag/greenroom:repo"], "acme/shop");
     }
 
     #[test]

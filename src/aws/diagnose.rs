@@ -8,10 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::clients::Clients;
-use super::finding::Finding;
+use super::finding::{Finding, Health};
 use super::policy::Policy;
-use super::{AwsCloud, Shared, diagnose_doors, diagnose_permissions, diagnose_quotas, fault};
-use crate::model::{AwsTarget, Domain, Place, RepoName, StageId, StageKind, StageName};
+use super::policy_calls::of_server;
+use super::policy_world::{Keys, World};
+use super::{AwsCloud, Shared, diagnose_doors, diagnose_permissions, diagnose_quotas, fault, foundation};
+use crate::model::{Domain, Place, RepoName, StageId, StageKind, StageName};
 use crate::port::{PortError, PortResult, Site};
 
 /// What to look at.
@@ -19,21 +21,21 @@ use crate::port::{PortError, PortResult, Site};
 pub struct Question {
     /// Whose stages: a role is taken on for a repository.
     pub repo: Option<RepoName>,
-    /// Where stages of each kind live, by the configuration; none where it names nothing.
-    pub targets: Vec<(StageKind, AwsTarget)>,
+    /// A stage of each kind and place that the configuration names; none where it names nothing.
+    pub targets: Vec<(StageId, Place)>,
     pub domain: Option<Domain>,
     /// The names under which the stages' hosts lie.
     pub bases: BTreeSet<String>,
     /// A resolver that sees what the world sees.
     pub resolver: SocketAddr,
-    /// Whose permissions are asked for.
-    pub policies: Vec<Policy>,
 }
 
 /// A place that was reached.
 struct Reached {
     label: String,
     clients: Arc<Clients>,
+    stage: StageId,
+    place: Place,
 }
 
 impl AwsCloud {
@@ -44,29 +46,29 @@ impl AwsCloud {
 }
 
 async fn diagnose(shared: &Shared, question: &Question) -> Vec<Finding> {
-    let region = question.targets.first().map(|(_, target)| target.region.as_str());
-    let own = match shared.sessions.own(region).await {
+    let first = question.targets.iter().find_map(|(_, place)| place.aws.as_ref());
+    let own = match shared.sessions.own(first.map(|target| target.region.as_str())).await {
         Ok(own) => own,
         Err(error) => return vec![Finding::fail("identity", error.to_string(), "give the server credentials of AWS")],
     };
     let mut found = vec![identity(&own), Finding::ok("region", own.region.clone())];
     let mut reached = Vec::new();
-    for (kind, target) in &question.targets {
-        let (finding, place) = reach(shared, question, *kind, target).await;
+    for (stage, place) in &question.targets {
+        let (finding, place) = reach(shared, question, stage, place).await;
         found.push(finding);
         reached.extend(place);
     }
-    if question.targets.is_empty() {
-        reached.push(Reached { label: "the server".into(), clients: own });
+    if let Some(stage) = preview_of_nobody().filter(|_| question.targets.is_empty()) {
+        reached.push(Reached { label: "the server".into(), clients: Arc::clone(&own), stage, place: Place::default() });
     }
     let mut identities = BTreeSet::new();
-    for place in &reached {
-        if identities.insert(place.clients.identity.clone()) {
-            let check = format!("permissions of {}", place.label);
-            let name = shared.names.owner();
-            let asked = diagnose_permissions::ask(&place.clients, name, &question.policies, &check).await;
-            found.extend(told(&check, asked));
+    for reached in &reached {
+        if identities.insert((reached.clients.identity.clone(), reached.place.kind)) {
+            found.extend(permissions(shared, reached).await);
         }
+    }
+    if let Some(reached) = reached.iter().find(|reached| role_of(&reached.place).is_some()) {
+        found.extend(permissions_of_server(shared, &own, reached).await);
     }
     let mut places = BTreeSet::new();
     for Reached { clients, .. } in &reached {
@@ -79,6 +81,62 @@ async fn diagnose(shared: &Shared, question: &Question) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// What deploys of the stage, and the making of its foundation, ask AWS for.
+async fn permissions(shared: &Shared, reached: &Reached) -> Vec<Finding> {
+    let Reached { label, clients, stage, place } = reached;
+    let world = match foundation::world(shared, clients, Site { stage, place }).await {
+        Ok(world) => world,
+        Err(error) => return told(&format!("permissions of {label}"), Err(error)),
+    };
+    let (of_stage, of_foundation): (&[Policy], &[Policy]) = match place.kind {
+        StageKind::Ephemeral => {
+            (&[Policy::Previews, Policy::PreviewsRoutes], &[Policy::PreviewsFoundation, Policy::PreviewsNetwork])
+        }
+        StageKind::Permanent | StageKind::Production => {
+            (&[Policy::Permanent, Policy::PermanentRoutes], &[Policy::PermanentFoundation, Policy::PermanentNetwork])
+        }
+    };
+    // Without a role there is no session, and so no tags of one.
+    let no_tags = Keys::new();
+    let session = if role_of(place).is_some() { &world.session } else { &no_tags };
+    let wanted = |policies, what: &str, calls| diagnose_permissions::Wanted {
+        check: format!("permissions {what}{label}"),
+        policies,
+        calls,
+        session,
+        boundary: world.boundary.as_deref(),
+    };
+    let stages = wanted(of_stage, "of ", world.of_stage());
+    let ground = wanted(of_foundation, "for the foundation of ", world.of_foundation());
+    let mut found = told(&stages.check, diagnose_permissions::ask(clients, &stages).await.map(|found| vec![found]));
+    let asked = diagnose_permissions::ask(clients, &ground).await;
+    // A foundation that is there may be somebody else's to change.
+    let soften = |finding: Finding| match finding.health {
+        Health::Fail if world.is_made => Finding { health: Health::Warn, ..finding },
+        _ => finding,
+    };
+    found.extend(told(&ground.check, asked.map(|found| vec![soften(found)])));
+    found
+}
+
+/// What the server's own identity asks for where configurations name roles.
+async fn permissions_of_server(shared: &Shared, own: &Clients, reached: &Reached) -> Vec<Finding> {
+    let Reached { stage, place, .. } = reached;
+    let world = World::unmade(&shared.names, stage, place, &own.region, &own.account);
+    let wanted = diagnose_permissions::Wanted {
+        check: "permissions of the server".into(),
+        policies: &[Policy::Server],
+        calls: of_server(&world, role_of(place).unwrap_or_default()),
+        session: &Keys::new(),
+        boundary: None,
+    };
+    told(&wanted.check, diagnose_permissions::ask(own, &wanted).await.map(|found| vec![found]))
+}
+
+fn role_of(place: &Place) -> Option<&str> {
+    place.aws.as_ref()?.role.as_deref()
 }
 
 /// What a check came to; one that could not be made is a finding too.
@@ -110,43 +168,27 @@ fn word(kind: StageKind) -> &'static str {
     }
 }
 
-/// Goes where stages of a kind live, as a deploy would.
-async fn reach(
-    shared: &Shared,
-    question: &Question,
-    kind: StageKind,
-    target: &AwsTarget,
-) -> (Finding, Option<Reached>) {
-    let check = format!("role of {}", word(kind));
-    let Some(repo) = &question.repo else {
-        if target.role.is_some() {
-            let fix = "name the repository with --repo owner/name: a role is taken on for one repository";
-            return (Finding::warn(check, "not tried", fix), None);
-        }
-        return reach_for(shared, &check, "doctor/doctor", kind, target).await;
-    };
-    reach_for(shared, &check, repo.as_str(), kind, target).await
+/// A preview of no repository, where none is named.
+fn preview_of_nobody() -> Option<StageId> {
+    Some(StageId { repo: RepoName::new("doctor/doctor").ok()?, name: StageName::new("pr-1").ok()? })
 }
 
-async fn reach_for(
-    shared: &Shared,
-    check: &str,
-    repo: &str,
-    kind: StageKind,
-    target: &AwsTarget,
-) -> (Finding, Option<Reached>) {
-    let (Ok(repo), Ok(name)) = (RepoName::new(repo), StageName::new("doctor")) else {
-        return (Finding::fail(check, format!("`{repo}` is no repository"), "name it as owner/name"), None);
-    };
-    let stage = StageId { repo, name };
-    let place = Place { kind, aws: Some(target.clone()), ..Place::default() };
-    match shared.sessions.at(Site { stage: &stage, place: &place }).await {
+/// Goes where stages of a kind live, as a deploy would.
+async fn reach(shared: &Shared, question: &Question, stage: &StageId, place: &Place) -> (Finding, Option<Reached>) {
+    let check = format!("role of {}", word(place.kind));
+    if question.repo.is_none() && role_of(place).is_some() {
+        let fix = "name the repository with --repo owner/name: a role is taken on for one repository";
+        return (Finding::warn(check, "not tried", fix), None);
+    }
+    match shared.sessions.at(Site { stage, place }).await {
         Ok(clients) => {
-            let seen = match &target.role {
+            let seen = match role_of(place) {
                 Some(role) => format!("{role} taken on, in account {}", clients.account),
                 None => format!("the server's own, in account {}", clients.account),
             };
-            (Finding::ok(check, seen), Some(Reached { label: word(kind).into(), clients }))
+            let (label, stage, place) = (word(place.kind).into(), stage.clone(), place.clone());
+            let reached = Reached { label, clients, stage, place };
+            (Finding::ok(check, seen), Some(reached))
         }
         Err(error) => (Finding::fail(check, error.to_string(), "mend what is said, and run the doctor again"), None),
     }

@@ -6,12 +6,17 @@
 //! extends it, from whichever repository, keeps what the others need.
 
 mod desk;
+#[cfg(test)]
+mod tests;
+mod world;
 
 pub(super) use desk::{deploy, destroy, missing, plan};
+pub(super) use world::world;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::clients::Clients;
 use super::names::{TAG_ACCESS, TAG_OWNER};
 use super::settings::NatGateways;
 use super::stack::{self, AfterFailure, Driver, Match, Pace, Protection, Snapshot, Step, Wish};
@@ -30,6 +35,10 @@ pub(super) struct Remembered {
     access: String,
     nat: u8,
     boundary: Option<String>,
+    /// Where its roles lie, apart from those that are made by hand. An older foundation's lie among
+    /// them and stay there: a role that is moved is another role, and what runs has this one.
+    #[serde(default)]
+    role_path: Option<String>,
     protect: bool,
     /// Whether the base itself leads here, not only the names below it.
     root: bool,
@@ -76,6 +85,7 @@ impl Remembered {
                 NatGateways::Two => 2,
             },
             boundary: settings.permissions_boundary.clone(),
+            role_path: Some(shared.names.role_path(site.stage, site.place)),
             protect: site.place.kind == StageKind::Production,
             root: is_permanent,
             doors,
@@ -105,6 +115,13 @@ impl Remembered {
         self
     }
 
+    /// Itself as it is wanted now, with the zones and load balancers that it has already, and its
+    /// roles where they are.
+    fn renewed(self, wanted: Self) -> Self {
+        let live = self.with(&wanted);
+        Self { doors: live.doors, zones: live.zones, role_path: live.role_path, ..wanted }
+    }
+
     fn render(&self, owner: &str) -> PortResult<String> {
         let zones: Vec<_> = self.zones.iter().map(|zone| self.zone_context(zone)).collect();
         let certificates: Vec<_> = self.zones.iter().filter(|zone| zone.is_certified()).map(certificate).collect();
@@ -114,6 +131,7 @@ impl Remembered {
             "access_tag": TAG_ACCESS,
             "nat": self.nat,
             "boundary": self.boundary,
+            "role_path": self.role_path,
             "protect": self.protect.to_string(),
             "doors": (1..=self.doors).collect::<Vec<_>>(),
             "zones": zones,
@@ -174,6 +192,8 @@ pub(super) struct Foundation {
 /// A load balancer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Door {
+    /// ARN.
+    balancer: String,
     pub(super) dns_name: String,
     /// Route 53's id for aliases to it.
     pub(super) dns_zone: String,
@@ -203,10 +223,11 @@ impl Foundation {
 
 fn door(text: &str) -> PortResult<Door> {
     let parts: Vec<&str> = text.split(',').collect();
-    let [_, dns_name, dns_zone, http, https @ ..] = &parts[..] else {
+    let [balancer, dns_name, dns_zone, http, https @ ..] = &parts[..] else {
         return Err(PortError::Bug { context: format!("a load balancer's output reads {text}"), source: None });
     };
     Ok(Door {
+        balancer: (*balancer).to_owned(),
         dns_name: (*dns_name).to_owned(),
         dns_zone: (*dns_zone).to_owned(),
         http: (*http).to_owned(),
@@ -299,14 +320,14 @@ pub(super) fn text(shared: &Shared, site: Site<'_>) -> PortResult<String> {
 async fn with_hosted_zones(driver: &Driver<'_>, mut remembered: Remembered) -> PortResult<Remembered> {
     for zone in &mut remembered.zones {
         if zone.dns == Dns::Route53 && zone.hosted_zone.is_none() {
-            zone.hosted_zone = Some(hosted_zone(driver, &zone.zone).await?);
+            zone.hosted_zone = Some(hosted_zone(driver.clients, &zone.zone).await?);
         }
     }
     Ok(remembered)
 }
 
-async fn hosted_zone(driver: &Driver<'_>, zone: &str) -> PortResult<String> {
-    let request = driver.clients.route53.list_hosted_zones_by_name().dns_name(zone).max_items(10);
+async fn hosted_zone(clients: &Clients, zone: &str) -> PortResult<String> {
+    let request = clients.route53.list_hosted_zones_by_name().dns_name(zone).max_items(10);
     let answer = request.send().await.map_err(|error| super::fault::fault("route53:ListHostedZonesByName", error))?;
     let is_it = |found: &&aws_sdk_route53::types::HostedZone| {
         let is_private = found.config().is_some_and(aws_sdk_route53::types::HostedZoneConfig::private_zone);
@@ -318,45 +339,8 @@ async fn hosted_zone(driver: &Driver<'_>, zone: &str) -> PortResult<String> {
     id.ok_or_else(|| {
         PortError::failed(
             FailureKind::Environment,
-            format!("Route 53 of account {} has no public hosted zone {zone}", driver.clients.account),
+            format!("Route 53 of account {} has no public hosted zone {zone}", clients.account),
             "Make the zone there and delegate it, or set `domain.dns` to who serves it.",
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn zone(base: &str, dns: Dns, certificate: Option<&str>) -> Zone {
-        let certificate = certificate.map(str::to_owned);
-        Zone { base: base.into(), zone: base.into(), dns, certificate, hosted_zone: None }
-    }
-
-    fn foundation(doors: u32, zones: Vec<Zone>) -> Remembered {
-        Remembered { access: "previews".into(), nat: 0, boundary: None, protect: false, root: false, doors, zones }
-    }
-
-    #[test]
-    fn a_foundation_grows_and_never_shrinks() {
-        let (plain, certified) = (zone("a.test", Dns::None, None), zone("a.test", Dns::None, Some("arn:1")));
-        let other = zone("b.test", Dns::Route53, None);
-        let live = foundation(2, vec![certified.clone()]);
-        assert!(live.does_for(&foundation(1, vec![plain.clone()])), "a certified zone serves one that needs none");
-        assert!(!live.does_for(&foundation(1, vec![other.clone()])), "another zone is missing");
-        assert!(!live.does_for(&foundation(3, vec![plain.clone()])), "a load balancer is missing");
-        assert!(!foundation(2, vec![plain.clone()]).does_for(&foundation(1, vec![certified.clone()])));
-
-        let grown = live.clone().with(&foundation(1, vec![plain, other.clone()]));
-        assert_eq!(grown, foundation(2, vec![certified, other]));
-        assert!(grown.does_for(&live));
-    }
-
-    #[test]
-    fn a_door_is_read_with_and_without_https() {
-        let plain = door("arn,lb.test,Z1,arn:http").expect("a door");
-        assert_eq!((plain.http.as_str(), plain.https), ("arn:http", None));
-        assert_eq!(door("arn,lb.test,Z1,arn:http,arn:https").expect("a door").https.as_deref(), Some("arn:https"));
-        assert!(door("arn,lb.test").is_err());
-    }
 }

@@ -217,7 +217,8 @@ fn stray_kind(arn: &str) -> Option<&'static str> {
     }
 }
 
-async fn still_exists(clients: &Clients, kind: &str, arn: &str) -> PortResult<bool> {
+/// Whether AWS has a service, a target group or a listener rule.
+pub(super) async fn still_exists(clients: &Clients, kind: &str, arn: &str) -> PortResult<bool> {
     match kind {
         SERVICE => Ok(service_state(clients, arn).await?.is_some()),
         TARGET_GROUP => match clients.elb.describe_target_groups().target_group_arns(arn).send().await {

@@ -10,7 +10,8 @@
 //! | `settings`, `names` | what the composition root tells; what things are called |
 //! | `clients`, `credentials` | who speaks to AWS for a stage |
 //! | `outbound`, `pace`, `calls` | proxy, rate budget and counts, the same for every call |
-//! | `policy`, `policy_table`, `policy_types` | the least that we must be allowed |
+//! | `policy`, `policy_table`, `policy_foundation` | the least that we must be allowed |
+//! | `policy_world`, `policy_calls*`, `policy_types` | every call that is made, as policies see it |
 //! | `diagnose`, `diagnose_*`, `delegation`, `finding` | what `greenroom doctor` looks at |
 //! | `fault`, `refusal`, `quota` | what an error means |
 //! | `stack`, `template` | driving CloudFormation; rendering templates |
@@ -45,9 +46,13 @@ mod outbound;
 mod pace;
 mod phases;
 mod policy;
+mod policy_calls;
+mod policy_calls_foundation;
+mod policy_foundation;
 mod policy_table;
 #[cfg(test)]
 mod policy_types;
+mod policy_world;
 mod prepare;
 mod quota;
 mod refusal;
@@ -68,7 +73,7 @@ use async_trait::async_trait;
 pub use diagnose::Question;
 pub use ecr::{Ecr, is_ecr};
 pub use finding::{Finding, Health};
-pub use policy::{Policy, policy};
+pub use policy::{Policy, Sessions as PolicySessions, Terms as PolicyTerms, policy};
 pub use settings::{AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 
 use self::clients::Sessions;

@@ -5,7 +5,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::{Place, ServiceName, StageId, StageKind};
-use crate::port::repository_path;
+use crate::port::{owner_path, repository_path};
 
 /// The tags by which everything of a stage is found.
 pub(super) const TAG_APP: &str = "greenroom:app";
@@ -25,6 +25,11 @@ pub(super) const TAG_ACCESS: &str = "greenroom:access";
 
 /// On a foundation: `true` where it is to outlive its stage, because data lies there.
 pub(super) const TAG_RETAIN: &str = "greenroom:retain";
+
+/// On the session of a role, besides: the stage's stack, which begins its names.
+pub(super) const SESSION_STACK: &str = "greenroom:stack";
+/// On the session of a role, besides: what begins the repositories of its images.
+pub(super) const SESSION_IMAGES: &str = "greenroom:images";
 
 /// The label of a container that tells its version; read back from the task definition.
 pub(super) const LABEL_VERSION: &str = "greenroom.version";
@@ -114,6 +119,17 @@ impl Names {
         format!("{}/{}", self.prefix.to_lowercase(), repository_path(&stage.repo, service))
     }
 
+    /// `greenroom/acme/shop`: begins the repositories of a repository's images, and of none other's.
+    pub(super) fn repositories(&self, stage: &StageId) -> String {
+        format!("{}/{}", self.prefix.to_lowercase(), owner_path(&stage.repo))
+    }
+
+    /// `/greenroom/greenroom-previews-foundation/`: where a foundation's roles lie, apart from all
+    /// that are made by hand. Source: `CreateRole`, up to 512 characters.
+    pub(super) fn role_path(&self, stage: &StageId, place: &Place) -> String {
+        format!("/{}/{}/", self.prefix, self.foundation_stack(stage, place))
+    }
+
     /// `greenroom/acme/shop/web/cache`: one level deeper than any service's images.
     pub(super) fn cache_repository(&self, stage: &StageId, service: &ServiceName) -> String {
         format!("{}/cache", self.repository(stage, service))
@@ -151,6 +167,9 @@ mod tests {
         assert!(names.family(&long, &web).len() <= 255);
         assert_eq!(names.repository(&stage("Acme/Shop/pr-1"), &web), "greenroom/acme/shop/web");
         let pr = stage("acme/shop.js/pr-1");
+        for repo in ["acme/shop.js/pr-1", "acme/.github/pr-1", "acme/a--b/pr-1"].map(stage) {
+            assert!(names.repository(&repo, &web).starts_with(&format!("{}/", names.repositories(&repo))), "{repo}");
+        }
         assert_eq!(names.service_of_repository(&pr, &names.repository(&pr, &web)), Some(web.clone()));
         for other in [names.cache_repository(&pr, &web), "greenroom/acme/shop/web".into(), "web".into()] {
             assert_eq!(names.service_of_repository(&pr, &other), None, "{other}");

@@ -1,81 +1,292 @@
 //! The least that Greenroom must be allowed, as policies for IAM.
 //!
-//! Guarantees: every call in the sources and every type in the templates is covered, and nothing is
-//! granted that neither needs (the tests read both); what is changed or removed is bound to names
-//! that begin with ours or to our tag wherever AWS knows such conditions; each policy fits IAM.
+//! Guarantees: every call in the sources and every type in the templates is covered, with the very
+//! resource and keys that AWS would judge it by, and no action and no resource is granted that none
+//! of them needs (the tests evaluate each policy, by the Service Authorization Reference); a stage's
+//! session reaches the things of that stage alone, by its session tags; roles are made and changed
+//! within the boundary alone; each policy fits IAM.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::names::TAG_OWNER;
-use super::policy_table::GROUPS;
+use serde_json::{Map, Value, json};
 
-/// Who needs it.
+use super::names::{SESSION_IMAGES, SESSION_STACK, TAG_ACCESS, TAG_BASE, TAG_OWNER, TAG_REPO, TAG_STAGE};
+use super::policy_foundation::{BOUNDARY, FOUNDATION, NETWORK};
+use super::policy_table::{ROUTES, SERVER, STAGE};
+
+/// Who needs it. What is too long for one policy of IAM stands in two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Policy {
-    /// The server's own identity: it takes on the roles that configurations name.
+    /// The server's own identity: it takes on the roles that configurations name, and looks for
+    /// what was left behind.
     Server,
-    /// Deploying stages. Goes on the role for stages, or on the server's own where there is none.
-    Stages,
-    /// Making what stages share, besides [`Self::Stages`]. May stay with a person who runs
-    /// `greenroom foundation deploy`.
-    Foundation,
+    /// Deploying stages that come and go.
+    Previews,
+    /// Besides [`Self::Previews`]: what leads to them, and what scales them.
+    PreviewsRoutes,
+    /// Deploying permanent stages.
+    Permanent,
+    /// Besides [`Self::Permanent`]: what leads to them, and what scales them.
+    PermanentRoutes,
+    /// Making what previews share, besides both of theirs.
+    PreviewsFoundation,
+    /// Besides [`Self::PreviewsFoundation`]: its network and load balancers.
+    PreviewsNetwork,
+    /// Making a permanent stage's own foundation, besides both of its own.
+    PermanentFoundation,
+    /// Besides [`Self::PermanentFoundation`]: its network and load balancers.
+    PermanentNetwork,
+    /// What the roles of foundations may do at most.
+    Boundary,
+}
+
+impl Policy {
+    /// As `greenroom doctor --policy` calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Previews => "previews",
+            Self::PreviewsRoutes => "previews-routes",
+            Self::Permanent => "permanent",
+            Self::PermanentRoutes => "permanent-routes",
+            Self::PreviewsFoundation => "previews-foundation",
+            Self::PreviewsNetwork => "previews-network",
+            Self::PermanentFoundation => "permanent-foundation",
+            Self::PermanentNetwork => "permanent-network",
+            Self::Boundary => "boundary",
+        }
+    }
+}
+
+/// What a policy is printed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// What every name begins with.
+    pub name: &'a str,
+    /// The ARN of the policy that bounds every role; without one, `<name>-boundary` of any account.
+    pub boundary: Option<&'a str>,
+    pub sessions: Sessions,
+}
+
+/// How its identity is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions {
+    /// As a role that is taken on for one stage, which the session's tags name.
+    Tagged,
+    /// As it is: the server's own, or a person's. AWS then tells no stage from another.
+    Bare,
+}
+
+/// On which ground stages stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ground {
+    Previews,
+    Permanent,
+}
+
+/// Where a tag stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// In the call that makes the thing.
+    Request,
+    /// On the thing itself.
+    Resource,
 }
 
 /// What has to hold besides the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
-    Always,
-    /// The thing carries our tag.
-    Ours,
-    /// The tag is set by the call that makes the thing.
+    /// The tags are those of the session's stage.
+    Stage(Side),
+    /// The tags are those of the foundation that it stands on.
+    Foundation(Side),
+    /// The tag is this Greenroom's.
+    Owner(Side),
+    /// Tags are set by the call that makes the thing, which is told under this key.
     Making(&'static str),
-    /// The role is handed to tasks of ECS.
-    ToTasks,
-    /// The role is one that this service makes for itself.
-    OwnRoleOf(&'static [&'static str]),
+    /// Nobody's of any Greenroom: for calls that tag a thing as they make it and say so nowhere.
+    Unowned,
+    /// Tags that tell whose it is may be set to the foundation's own alone.
+    Retagging,
+    /// Tags that tell whose it is are not taken away.
+    Untagging,
+    /// The role has the boundary, or is given it.
+    Bounded,
+    /// In the cluster of the foundation.
+    Cluster,
+    /// An external id is given.
+    ForRepository,
+    /// The names of a stage's hosts.
+    StageRecords,
+    /// The names under which stages' hosts lie, and those that certificates are validated by.
+    FoundationRecords,
+    /// The names of the foundation's certificates.
+    Certificates,
+    /// A secret of the foundation that the role itself belongs to.
+    SecretsOf(Ground),
+    /// The key has one of these values.
+    Is(&'static str, &'static [&'static str]),
 }
 
-/// Actions that are needed on the same things. In resources, `{name}` is what every name begins with.
+/// Actions that are needed on the same things. `{name}` and the like stand for what differs: see
+/// [`Terms::fill`].
 pub(super) struct Group {
-    pub(super) policy: Policy,
     /// The statement's name: letters and digits.
     pub(super) sid: &'static str,
-    pub(super) actions: &'static [&'static str],
+    pub(super) when: &'static [When],
     pub(super) resources: &'static [&'static str],
-    pub(super) when: When,
+    pub(super) actions: &'static [&'static str],
 }
 
-/// The policy for a Greenroom whose names begin with `name`, as indented JSON.
-pub fn policy(which: Policy, name: &str) -> String {
-    let groups = GROUPS.iter().filter(|group| group.policy == which);
-    let statements: Vec<Value> = groups.map(|group| statement(group, name)).collect();
+/// The policy as indented JSON.
+pub fn policy(which: Policy, terms: &Terms<'_>) -> String {
+    let (groups, ground) = groups(which);
+    let statements: Vec<Value> = groups.iter().map(|group| statement(group, ground, terms)).collect();
     format!("{:#}\n", json!({ "Version": "2012-10-17", "Statement": statements }))
 }
 
-fn statement(group: &Group, name: &str) -> Value {
-    let resources: Vec<String> = group.resources.iter().map(|pattern| pattern.replace("{name}", name)).collect();
+pub(super) fn groups(which: Policy) -> (&'static [Group], Ground) {
+    match which {
+        Policy::Server => (SERVER, Ground::Previews),
+        Policy::Previews => (STAGE, Ground::Previews),
+        Policy::PreviewsRoutes => (ROUTES, Ground::Previews),
+        Policy::Permanent => (STAGE, Ground::Permanent),
+        Policy::PermanentRoutes => (ROUTES, Ground::Permanent),
+        Policy::PreviewsFoundation => (FOUNDATION, Ground::Previews),
+        Policy::PreviewsNetwork => (NETWORK, Ground::Previews),
+        Policy::PermanentFoundation => (FOUNDATION, Ground::Permanent),
+        Policy::PermanentNetwork => (NETWORK, Ground::Permanent),
+        Policy::Boundary => (BOUNDARY, Ground::Previews),
+    }
+}
+
+fn statement(group: &Group, ground: Ground, terms: &Terms<'_>) -> Value {
+    let resources: Vec<String> = group.resources.iter().map(|pattern| terms.fill(pattern, ground)).collect();
     let mut statement = json!({
         "Sid": group.sid,
         "Effect": "Allow",
         "Action": group.actions,
         "Resource": resources,
     });
-    if let Some(condition) = condition(group.when, name) {
-        statement["Condition"] = condition;
+    let mut conditions: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for (operator, key, values) in group.when.iter().flat_map(|when| conditions_of(*when, ground, terms)) {
+        let values: Vec<String> = values.iter().map(|value| terms.fill(value, ground)).collect();
+        let value = if let [one] = values.as_slice() { json!(one) } else { json!(values) };
+        conditions.entry(operator).or_default().insert(key, value);
+    }
+    if !conditions.is_empty() {
+        statement["Condition"] = json!(conditions);
     }
     statement
 }
 
-fn condition(when: When, name: &str) -> Option<Value> {
+type Condition = (&'static str, String, Vec<&'static str>);
+
+fn conditions_of(when: When, ground: Ground, terms: &Terms<'_>) -> Vec<Condition> {
+    let at = |side: Side, tag: &str| match side {
+        Side::Request => format!("aws:RequestTag/{tag}"),
+        Side::Resource => format!("aws:ResourceTag/{tag}"),
+    };
+    let one = |operator, key: &str, values: &[&'static str]| vec![(operator, key.to_owned(), values.to_vec())];
     match when {
-        When::Always => None,
-        When::Ours => Some(json!({ "StringEquals": { format!("aws:ResourceTag/{TAG_OWNER}"): name } })),
-        When::Making(key) => Some(json!({
-            "Null": { key: "false" },
-            "StringEquals": { format!("aws:RequestTag/{TAG_OWNER}"): name },
-        })),
-        When::ToTasks => Some(json!({ "StringEquals": { "iam:PassedToService": "ecs-tasks.amazonaws.com" } })),
-        When::OwnRoleOf(services) => Some(json!({ "StringEquals": { "iam:AWSServiceName": services } })),
+        When::Stage(side) => of_stage(terms.sessions, "StringEquals", |tag| at(side, tag)),
+        When::Foundation(side) => of_foundation(ground, terms.sessions, "StringEquals", |tag| at(side, tag)),
+        When::Owner(side) => one("StringEquals", &at(side, TAG_OWNER), &["{name}"]),
+        When::Retagging => of_foundation(ground, terms.sessions, "StringEqualsIfExists", |tag| at(Side::Request, tag)),
+        When::Untagging => one("ForAllValues:StringNotEquals", "aws:TagKeys", &[TAG_OWNER, TAG_REPO, TAG_STAGE]),
+        When::Making(key) => one("Null", key, &["false"]),
+        When::Unowned => one("Null", &at(Side::Resource, TAG_OWNER), &["true"]),
+        When::Bounded => one("ArnLike", "iam:PermissionsBoundary", &["{boundary}"]),
+        When::Cluster => one("ArnLike", "ecs:cluster", &["arn:aws:ecs:*:*:cluster/{foundation}-*"]),
+        When::ForRepository => one("StringLike", "sts:ExternalId", &["*/*"]),
+        When::StageRecords => {
+            let names: &[&str] = match ground {
+                Ground::Previews => &["{stage}.{base}", "*-{stage}.{base}"],
+                Ground::Permanent => &["{base}", "*.{base}"],
+            };
+            [records(names), one("ForAllValues:StringEquals", RECORD_TYPES, &["A"])].concat()
+        }
+        When::FoundationRecords => {
+            // Route 53 writes the star of a wildcard as `\052`.
+            let names: &[&str] = match ground {
+                Ground::Previews => &[r"\052.{base}", "_*.{base}"],
+                Ground::Permanent => &["{base}", r"\052.{base}", "_*.{base}"],
+            };
+            [records(names), one("ForAllValues:StringEquals", RECORD_TYPES, &["A", "CNAME"])].concat()
+        }
+        When::Certificates => one("ForAllValues:StringLike", "acm:DomainNames", &["{base}", "${*}.{base}"]),
+        When::SecretsOf(Ground::Previews) => vec![
+            ("StringEquals", at(Side::Resource, TAG_ACCESS), vec!["previews"]),
+            ("Null", format!("aws:PrincipalTag/{TAG_STAGE}"), vec!["true"]),
+        ],
+        When::SecretsOf(Ground::Permanent) => {
+            one("StringEquals", &at(Side::Resource, TAG_ACCESS), &["${aws:PrincipalTag/greenroom:stage}"])
+        }
+        When::Is(key, values) => one("StringEquals", key, values),
+    }
+}
+
+const RECORD_NAMES: &str = "route53:ChangeResourceRecordSetsNormalizedRecordNames";
+const RECORD_TYPES: &str = "route53:ChangeResourceRecordSetsRecordTypes";
+
+fn records(names: &[&'static str]) -> Vec<Condition> {
+    vec![("ForAllValues:StringLike", RECORD_NAMES.to_owned(), names.to_vec())]
+}
+
+/// A session's repository and stage tell more than the owner does, and leave room for the rest.
+fn of_stage(sessions: Sessions, operator: &'static str, key: impl Fn(&str) -> String) -> Vec<Condition> {
+    match sessions {
+        Sessions::Tagged => {
+            vec![(operator, key(TAG_REPO), vec!["{repo}"]), (operator, key(TAG_STAGE), vec!["{stage}"])]
+        }
+        Sessions::Bare => {
+            vec![(operator, key(TAG_OWNER), vec!["{name}"]), ("Null", key(TAG_STAGE), vec!["false"])]
+        }
+    }
+}
+
+/// What previews share belongs to no stage and carries none's name.
+fn of_foundation(
+    ground: Ground,
+    sessions: Sessions,
+    operator: &'static str,
+    key: impl Fn(&str) -> String,
+) -> Vec<Condition> {
+    match ground {
+        Ground::Permanent if operator.ends_with("IfExists") && sessions == Sessions::Bare => {
+            vec![(operator, key(TAG_OWNER), vec!["{name}"])]
+        }
+        Ground::Permanent => of_stage(sessions, operator, key),
+        Ground::Previews => {
+            vec![(operator, key(TAG_OWNER), vec!["{name}"]), ("Null", key(TAG_STAGE), vec!["true"])]
+        }
+    }
+}
+
+impl Terms<'_> {
+    /// Fills in what differs: `{name}` begins every name; `{stack}` is the stage's stack and begins
+    /// its names, `{foundation}` the stack of what it stands on; `{repo}`, `{stage}` and `{base}`
+    /// are its tags; `{images}` begins the repositories of its images; `{boundary}` bounds roles.
+    fn fill(&self, text: &str, ground: Ground) -> String {
+        let tag = |tag: &str| format!("${{aws:PrincipalTag/{tag}}}");
+        let (stack, images, [repo, stage, base]) = match self.sessions {
+            Sessions::Tagged => (tag(SESSION_STACK), tag(SESSION_IMAGES), [TAG_REPO, TAG_STAGE, TAG_BASE].map(tag)),
+            Sessions::Bare => (format!("{}-*", self.name), format!("{}/*", self.name), ["*"; 3].map(str::to_owned)),
+        };
+        let foundation = match ground {
+            Ground::Previews => format!("{}-previews-foundation", self.name),
+            Ground::Permanent => format!("{stack}-foundation"),
+        };
+        let boundary =
+            self.boundary.map_or_else(|| format!("arn:aws:iam::*:policy/{}-boundary", self.name), str::to_owned);
+        text.replace("{name}", self.name)
+            .replace("{stack}", &stack)
+            .replace("{foundation}", &foundation)
+            .replace("{images}", &images)
+            .replace("{repo}", &repo)
+            .replace("{stage}", &stage)
+            .replace("{base}", &base)
+            .replace("{boundary}", &boundary)
     }
 }
 

@@ -1,35 +1,52 @@
-//! Which permissions Greenroom needs, on what, and why: the table behind the policies.
+//! Which permissions a server and its stages need, on what: the tables behind their policies.
 //!
 //! Two kinds of needs: the calls that the code makes, and what `CloudFormation` does in our name for
-//! each type of resource in the templates. `policy.rs` turns the table into policies and holds it
-//! against the sources and the templates.
+//! each type of resource in the templates. `policy_calls.rs` has them one by one; the tests hold
+//! these tables against it.
 //!
 //! Sources: the Service Authorization Reference for which actions know which resources and
 //! conditions; the handlers' permissions in `CloudFormation`'s own resource schemas for the types.
 
-use super::policy::Group;
-use super::policy::Policy::{self, Foundation, Server, Stages};
-use super::policy::When::{self, Always, Making, Ours, OwnRoleOf, ToTasks};
+use super::policy::{Group, Side, When};
 
-const fn group(
-    policy: Policy,
+pub(super) const fn group(
     sid: &'static str,
-    when: When,
+    when: &'static [When],
     resources: &'static [&'static str],
     actions: &'static [&'static str],
 ) -> Group {
-    Group { policy, sid, actions, resources, when }
+    Group { sid, when, resources, actions }
 }
 
-const EVERYTHING: &[&str] = &["*"];
+/// For actions that know no resources.
+pub(super) const EVERYTHING: &[&str] = &["*"];
 
-pub(super) const GROUPS: &[Group] = &[
-    group(Server, "Roles", Always, &["arn:aws:iam::*:role/{name}*"], &["sts:AssumeRole", "sts:TagSession"]),
+pub(super) const SERVER: &[Group] = &[
+    group("Roles", &[When::ForRepository], &["arn:aws:iam::*:role/{name}*"], &["sts:AssumeRole"]),
+    group("TagsOfSessions", &[], &["arn:aws:iam::*:role/{name}*"], &["sts:TagSession"]),
+    // What was left behind at the server's own place, whose it ever was.
     group(
-        Stages,
+        "Sweep",
+        &[],
+        EVERYTHING,
+        &[
+            "cloudformation:DescribeStacks",
+            "ecs:DescribeTaskDefinition",
+            "ecs:ListTaskDefinitionFamilies",
+            "logs:DescribeLogGroups",
+            "tag:GetResources",
+        ],
+    ),
+    group("Doctor", &[], &["arn:aws:iam::*:role/*"], &["iam:GetRole", "iam:SimulatePrincipalPolicy"]),
+    group("DoctorOfUsers", &[], &["arn:aws:iam::*:user/*"], &["iam:SimulatePrincipalPolicy"]),
+    group("SweepServices", &[], &["arn:aws:ecs:*:*:service/{name}-*/*"], &["ecs:DescribeServices"]),
+];
+
+pub(super) const STAGE: &[Group] = &[
+    group(
         "Stacks",
-        Always,
-        &["arn:aws:cloudformation:*:*:stack/{name}-*/*"],
+        &[],
+        &["arn:aws:cloudformation:*:*:stack/{stack}/*"],
         &[
             "cloudformation:ContinueUpdateRollback",
             "cloudformation:CreateChangeSet",
@@ -37,8 +54,6 @@ pub(super) const GROUPS: &[Group] = &[
             "cloudformation:DeleteChangeSet",
             "cloudformation:DeleteStack",
             "cloudformation:DescribeChangeSet",
-            "cloudformation:DescribeStackEvents",
-            "cloudformation:GetTemplate",
             "cloudformation:ListStackResources",
             "cloudformation:RollbackStack",
             "cloudformation:TagResource",
@@ -46,25 +61,143 @@ pub(super) const GROUPS: &[Group] = &[
             "cloudformation:UpdateStack",
         ],
     ),
+    // A stage waits for the foundation that another is making.
     group(
-        Stages,
+        "Events",
+        &[],
+        &["arn:aws:cloudformation:*:*:stack/{stack}/*", "arn:aws:cloudformation:*:*:stack/{foundation}/*"],
+        &["cloudformation:DescribeStackEvents"],
+    ),
+    group(
         "Look",
-        Always,
-        // None of these knows resources.
+        &[],
         EVERYTHING,
         &[
-            "application-autoscaling:DescribeScalableTargets",
-            "application-autoscaling:DescribeScalingPolicies",
-            "application-autoscaling:DescribeScheduledActions",
+            "cloudformation:DescribeAccountLimits",
             "cloudformation:DescribeStacks",
             "ec2:DescribeVpcs",
             "ecr:GetAuthorizationToken",
+            // Knows no resource either, though it changes one.
             "ecs:DeregisterTaskDefinition",
             "ecs:DescribeTaskDefinition",
             "ecs:ListServices",
             "ecs:ListTaskDefinitionFamilies",
             "ecs:ListTaskDefinitions",
             "ecs:ListTasks",
+            "logs:DescribeLogGroups",
+            "tag:GetResources",
+        ],
+    ),
+    group(
+        "Services",
+        &[],
+        &["arn:aws:ecs:*:*:service/{foundation}-*/{stack}-*"],
+        &[
+            "ecs:CreateService",
+            "ecs:DeleteService",
+            "ecs:ListServiceDeployments",
+            "ecs:ListTagsForResource",
+            "ecs:TagResource",
+            "ecs:UntagResource",
+            "ecs:UpdateService",
+        ],
+    ),
+    group(
+        "Deployments",
+        &[],
+        &[
+            "arn:aws:ecs:*:*:service/{foundation}-*/{stack}-*",
+            "arn:aws:ecs:*:*:service-deployment/{foundation}-*/{stack}-*/*",
+        ],
+        &["ecs:DescribeServiceDeployments", "ecs:StopServiceDeployment"],
+    ),
+    // A sweep looks at whatever carries our tags, whose it ever was.
+    group("LookAtServices", &[], &["arn:aws:ecs:*:*:service/{name}-*/*"], &["ecs:DescribeServices"]),
+    group(
+        "Definitions",
+        &[],
+        &["arn:aws:ecs:*:*:task-definition/{stack}-*"],
+        &["ecs:DeleteTaskDefinitions", "ecs:RegisterTaskDefinition", "ecs:TagResource"],
+    ),
+    group("RunTasks", &[When::Cluster], &["arn:aws:ecs:*:*:task-definition/{stack}-*"], &["ecs:RunTask"]),
+    group(
+        "TagTasks",
+        &[When::Is("ecs:CreateAction", &["RunTask"]), When::Stage(Side::Request)],
+        &["arn:aws:ecs:*:*:task/{foundation}-*/*"],
+        &["ecs:TagResource"],
+    ),
+    group("StopTasks", &[When::Stage(Side::Resource)], &["arn:aws:ecs:*:*:task/{foundation}-*/*"], &["ecs:StopTask"]),
+    // What ECS has forgotten carries no tags.
+    group("LookAtTasks", &[], &["arn:aws:ecs:*:*:task/{foundation}-*/*"], &["ecs:DescribeTasks"]),
+    group(
+        "RolesForTasks",
+        &[When::Is("iam:PassedToService", &["ecs-tasks.amazonaws.com"])],
+        // By their path; older ones by their names alone.
+        &["arn:aws:iam::*:role/{name}/{foundation}/*", "arn:aws:iam::*:role/{foundation}-*"],
+        &["iam:PassRole"],
+    ),
+    group(
+        "Logs",
+        &[],
+        &["arn:aws:logs:*:*:log-group:/{name}/{repo}/{stage}/*"],
+        &[
+            "logs:CreateLogGroup",
+            "logs:DeleteLogGroup",
+            "logs:DeleteRetentionPolicy",
+            "logs:DescribeLogStreams",
+            "logs:GetLogEvents",
+            "logs:ListTagsForResource",
+            "logs:PutRetentionPolicy",
+            "logs:TagResource",
+            "logs:UntagResource",
+        ],
+    ),
+    group(
+        "Images",
+        &[],
+        &["arn:aws:ecr:*:*:repository/{images}/*"],
+        &[
+            "ecr:BatchCheckLayerAvailability",
+            "ecr:BatchDeleteImage",
+            "ecr:BatchGetImage",
+            "ecr:CompleteLayerUpload",
+            "ecr:CreateRepository",
+            "ecr:DescribeImages",
+            "ecr:GetDownloadUrlForLayer",
+            "ecr:GetLifecyclePolicy",
+            "ecr:InitiateLayerUpload",
+            "ecr:PutImage",
+            "ecr:PutLifecyclePolicy",
+            "ecr:TagResource",
+            "ecr:UploadLayerPart",
+        ],
+    ),
+    // Without names, all of the account's are asked for: ECR cannot list by prefix.
+    group("ListImages", &[], &["arn:aws:ecr:*:*:repository/*"], &["ecr:DescribeRepositories"]),
+    group(
+        "TemplatesBucket",
+        &[],
+        &["arn:aws:s3:::{name}-templates-*"],
+        &["s3:CreateBucket", "s3:PutBucketPublicAccessBlock", "s3:PutLifecycleConfiguration"],
+    ),
+    group("Templates", &[], &["arn:aws:s3:::{name}-templates-*/{stack}/*"], &["s3:GetObject", "s3:PutObject"]),
+    group("Doctor", &[], &["arn:aws:iam::*:role/*"], &["iam:GetRole", "iam:SimulatePrincipalPolicy"]),
+    group("DoctorOfUsers", &[], &["arn:aws:iam::*:user/*"], &["iam:SimulatePrincipalPolicy"]),
+];
+
+/// What leads to a stage, and what scales it.
+pub(super) const ROUTES: &[Group] = &[
+    group(
+        "Look",
+        &[],
+        EVERYTHING,
+        &[
+            "acm:ListCertificates",
+            "application-autoscaling:DescribeScalableTargets",
+            "application-autoscaling:DescribeScalingPolicies",
+            "application-autoscaling:DescribeScheduledActions",
+            "cloudwatch:GetMetricData",
+            "elasticloadbalancing:DescribeAccountLimits",
             "elasticloadbalancing:DescribeListeners",
             "elasticloadbalancing:DescribeLoadBalancers",
             "elasticloadbalancing:DescribeRules",
@@ -72,53 +205,33 @@ pub(super) const GROUPS: &[Group] = &[
             "elasticloadbalancing:DescribeTargetGroupAttributes",
             "elasticloadbalancing:DescribeTargetGroups",
             "elasticloadbalancing:DescribeTargetHealth",
-            "logs:DescribeLogGroups",
-            "tag:GetResources",
+            "route53:ListHostedZones",
+            "route53:ListHostedZonesByName",
+            "servicequotas:ListServiceQuotas",
         ],
     ),
     group(
-        Stages,
-        "Services",
-        Always,
-        &[
-            "arn:aws:ecs:*:*:cluster/{name}-*",
-            "arn:aws:ecs:*:*:service/{name}-*/*",
-            "arn:aws:ecs:*:*:service-deployment/{name}-*/*",
-            "arn:aws:ecs:*:*:task/{name}-*/*",
-            "arn:aws:ecs:*:*:task-definition/{name}-*",
-        ],
-        &[
-            "ecs:CreateService",
-            "ecs:DeleteService",
-            "ecs:DeleteTaskDefinitions",
-            "ecs:DescribeClusters",
-            "ecs:DescribeServiceDeployments",
-            "ecs:DescribeServices",
-            "ecs:DescribeTasks",
-            "ecs:ListServiceDeployments",
-            "ecs:ListTagsForResource",
-            "ecs:RegisterTaskDefinition",
-            "ecs:RunTask",
-            "ecs:StopServiceDeployment",
-            "ecs:StopTask",
-            "ecs:TagResource",
-            "ecs:UntagResource",
-            "ecs:UpdateService",
-        ],
-    ),
-    group(Stages, "RolesForTasks", ToTasks, &["arn:aws:iam::*:role/{name}-*"], &["iam:PassRole"]),
-    group(
-        Stages,
-        "MakeRoutes",
-        Always,
-        EVERYTHING,
-        &["elasticloadbalancing:CreateRule", "elasticloadbalancing:CreateTargetGroup"],
+        "MakeTargets",
+        &[When::Stage(Side::Request)],
+        &["arn:aws:elasticloadbalancing:*:*:targetgroup/*"],
+        &["elasticloadbalancing:CreateTargetGroup"],
     ),
     group(
-        Stages,
+        "MakeRules",
+        &[When::Stage(Side::Request), When::Foundation(Side::Resource)],
+        &["arn:aws:elasticloadbalancing:*:*:listener/app/*"],
+        &["elasticloadbalancing:CreateRule"],
+    ),
+    group(
+        "TagNewRoutes",
+        &[When::Making("elasticloadbalancing:CreateAction"), When::Stage(Side::Request)],
+        &["arn:aws:elasticloadbalancing:*:*:targetgroup/*", "arn:aws:elasticloadbalancing:*:*:listener-rule/app/*"],
+        &["elasticloadbalancing:AddTags"],
+    ),
+    group(
         "ChangeRoutes",
-        Ours,
-        EVERYTHING,
+        &[When::Stage(Side::Resource)],
+        &["arn:aws:elasticloadbalancing:*:*:targetgroup/*", "arn:aws:elasticloadbalancing:*:*:listener-rule/app/*"],
         &[
             "elasticloadbalancing:AddTags",
             "elasticloadbalancing:DeleteRule",
@@ -133,251 +246,68 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     ),
     group(
-        Stages,
-        "TagNewRoutes",
-        Making("elasticloadbalancing:CreateAction"),
-        EVERYTHING,
-        &["elasticloadbalancing:AddTags"],
+        "MakeScaling",
+        &[When::Stage(Side::Request), ECS_COPIES[0], ECS_COPIES[1]],
+        SCALABLE_TARGETS,
+        &["application-autoscaling:RegisterScalableTarget"],
+    ),
+    // A target is tagged by the call that registers it, before it carries a tag.
+    group(
+        "TagNewScaling",
+        &[When::Stage(Side::Request), When::Unowned],
+        SCALABLE_TARGETS,
+        &["application-autoscaling:TagResource"],
     ),
     group(
-        Stages,
-        "Logs",
-        Always,
-        &["arn:aws:logs:*:*:log-group:/{name}/*"],
-        &[
-            "logs:CreateLogGroup",
-            "logs:DeleteLogGroup",
-            "logs:DeleteRetentionPolicy",
-            "logs:DescribeLogStreams",
-            "logs:GetLogEvents",
-            "logs:ListTagsForResource",
-            "logs:PutRetentionPolicy",
-            "logs:TagResource",
-            "logs:UntagResource",
-        ],
-    ),
-    group(
-        Stages,
-        "Scaling",
-        Always,
-        EVERYTHING,
+        "ChangeScaling",
+        &[When::Stage(Side::Resource), ECS_COPIES[0], ECS_COPIES[1]],
+        SCALABLE_TARGETS,
         &[
             "application-autoscaling:DeleteScalingPolicy",
             "application-autoscaling:DeregisterScalableTarget",
-            "application-autoscaling:ListTagsForResource",
             "application-autoscaling:PutScalingPolicy",
             "application-autoscaling:RegisterScalableTarget",
+        ],
+    ),
+    group(
+        "TagsOfScaling",
+        &[When::Stage(Side::Resource)],
+        SCALABLE_TARGETS,
+        &[
+            "application-autoscaling:ListTagsForResource",
             "application-autoscaling:TagResource",
             "application-autoscaling:UntagResource",
-            "cloudwatch:DeleteAlarms",
-            "cloudwatch:DescribeAlarms",
-            "cloudwatch:GetMetricData",
-            "cloudwatch:PutMetricAlarm",
         ],
     ),
+    // Application Auto Scaling names them by what they scale.
     group(
-        Stages,
-        "Images",
-        Always,
-        &["arn:aws:ecr:*:*:repository/{name}/*"],
-        &[
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:BatchDeleteImage",
-            "ecr:BatchGetImage",
-            "ecr:CompleteLayerUpload",
-            "ecr:CreateRepository",
-            "ecr:DescribeImages",
-            "ecr:DescribeRepositories",
-            "ecr:GetDownloadUrlForLayer",
-            "ecr:GetLifecyclePolicy",
-            "ecr:InitiateLayerUpload",
-            "ecr:PutImage",
-            "ecr:PutLifecyclePolicy",
-            "ecr:TagResource",
-            "ecr:UploadLayerPart",
-        ],
+        "Alarms",
+        &[],
+        &["arn:aws:cloudwatch:*:*:alarm:TargetTracking-service/{foundation}-*/{stack}-*"],
+        &["cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"],
     ),
+    group("LookAtAlarms", &[], &["arn:aws:cloudwatch:*:*:alarm:*"], &["cloudwatch:DescribeAlarms"]),
+    group("Records", &[When::StageRecords], &["arn:aws:route53:::hostedzone/*"], &["route53:ChangeResourceRecordSets"]),
     group(
-        Stages,
-        "Templates",
-        Always,
-        &["arn:aws:s3:::{name}-*"],
-        &[
-            "s3:CreateBucket",
-            "s3:GetObject",
-            "s3:PutBucketPublicAccessBlock",
-            "s3:PutLifecycleConfiguration",
-            "s3:PutObject",
-        ],
+        "LookAtRecords",
+        &[],
+        &["arn:aws:route53:::hostedzone/*"],
+        &["route53:GetHostedZone", "route53:ListResourceRecordSets"],
     ),
+    group("Changes", &[], &["arn:aws:route53:::change/*"], &["route53:GetChange"]),
     group(
-        Stages,
-        "Records",
-        Always,
-        EVERYTHING,
-        &[
-            "route53:ChangeResourceRecordSets",
-            "route53:GetChange",
-            "route53:GetHostedZone",
-            "route53:ListHostedZones",
-            "route53:ListHostedZonesByName",
-            "route53:ListResourceRecordSets",
-        ],
-    ),
-    group(
-        Stages,
-        "RolesOfServices",
-        OwnRoleOf(&[
-            "ecs.amazonaws.com",
-            "ecs.application-autoscaling.amazonaws.com",
-            "elasticloadbalancing.amazonaws.com",
-        ]),
+        "RoleOfScaling",
+        &[When::Is("iam:AWSServiceName", &["ecs.application-autoscaling.amazonaws.com"])],
         &["arn:aws:iam::*:role/aws-service-role/*"],
         &["iam:CreateServiceLinkedRole"],
     ),
-    group(
-        Stages,
-        "Doctor",
-        Always,
-        EVERYTHING,
-        &[
-            "acm:DescribeCertificate",
-            "acm:ListCertificates",
-            "cloudformation:DescribeAccountLimits",
-            "elasticloadbalancing:DescribeAccountLimits",
-            "iam:GetRole",
-            "iam:SimulatePrincipalPolicy",
-            "servicequotas:ListServiceQuotas",
-        ],
-    ),
-    group(
-        Foundation,
-        "LookAtNetwork",
-        Always,
-        EVERYTHING,
-        &[
-            "ec2:DescribeAddresses",
-            "ec2:DescribeAvailabilityZones",
-            "ec2:DescribeInternetGateways",
-            "ec2:DescribeNatGateways",
-            "ec2:DescribeNetworkAcls",
-            "ec2:DescribeNetworkInterfaces",
-            "ec2:DescribeRouteTables",
-            "ec2:DescribeSecurityGroups",
-            "ec2:DescribeSubnets",
-            "ec2:DescribeVpcAttribute",
-            "elasticloadbalancing:DescribeListenerAttributes",
-            "elasticloadbalancing:DescribeListenerCertificates",
-            "elasticloadbalancing:DescribeLoadBalancerAttributes",
-        ],
-    ),
-    group(
-        Foundation,
-        "MakeNetwork",
-        Always,
-        EVERYTHING,
-        &[
-            "ec2:AllocateAddress",
-            "ec2:CreateInternetGateway",
-            "ec2:CreateNatGateway",
-            "ec2:CreateRouteTable",
-            "ec2:CreateSecurityGroup",
-            "ec2:CreateSubnet",
-            "ec2:CreateVpc",
-        ],
-    ),
-    group(Foundation, "TagNewNetwork", Making("ec2:CreateAction"), EVERYTHING, &["ec2:CreateTags"]),
-    group(
-        Foundation,
-        "ChangeNetwork",
-        Ours,
-        EVERYTHING,
-        &[
-            "ec2:AssociateRouteTable",
-            "ec2:AttachInternetGateway",
-            "ec2:AuthorizeSecurityGroupEgress",
-            "ec2:AuthorizeSecurityGroupIngress",
-            "ec2:CreateRoute",
-            "ec2:CreateTags",
-            "ec2:DeleteInternetGateway",
-            "ec2:DeleteNatGateway",
-            "ec2:DeleteRoute",
-            "ec2:DeleteRouteTable",
-            "ec2:DeleteSecurityGroup",
-            "ec2:DeleteSubnet",
-            "ec2:DeleteTags",
-            "ec2:DeleteVpc",
-            "ec2:DetachInternetGateway",
-            "ec2:DisassociateRouteTable",
-            "ec2:ModifySubnetAttribute",
-            "ec2:ModifyVpcAttribute",
-            "ec2:ReleaseAddress",
-            "ec2:ReplaceRoute",
-            "ec2:RevokeSecurityGroupEgress",
-            "ec2:RevokeSecurityGroupIngress",
-        ],
-    ),
-    group(
-        Foundation,
-        "MakeDoors",
-        Always,
-        EVERYTHING,
-        &["acm:RequestCertificate", "elasticloadbalancing:CreateListener", "elasticloadbalancing:CreateLoadBalancer"],
-    ),
-    group(
-        Foundation,
-        "ChangeDoors",
-        Ours,
-        EVERYTHING,
-        &[
-            "acm:DeleteCertificate",
-            "acm:ListTagsForCertificate",
-            "acm:RemoveTagsFromCertificate",
-            "elasticloadbalancing:AddListenerCertificates",
-            "elasticloadbalancing:DeleteListener",
-            "elasticloadbalancing:DeleteLoadBalancer",
-            "elasticloadbalancing:ModifyListener",
-            "elasticloadbalancing:ModifyListenerAttributes",
-            "elasticloadbalancing:ModifyLoadBalancerAttributes",
-            "elasticloadbalancing:RemoveListenerCertificates",
-            "elasticloadbalancing:SetSecurityGroups",
-            "elasticloadbalancing:SetSubnets",
-        ],
-    ),
-    // A certificate is tagged by the call that asks for it, before it carries a tag.
-    group(Foundation, "TagCertificates", Always, &["arn:aws:acm:*:*:certificate/*"], &["acm:AddTagsToCertificate"]),
-    group(
-        Foundation,
-        "Clusters",
-        Always,
-        &["arn:aws:ecs:*:*:cluster/{name}-*"],
-        &["ecs:DeleteCluster", "ecs:PutClusterCapacityProviders", "ecs:UpdateCluster", "ecs:UpdateClusterSettings"],
-    ),
-    // Knows no resource before it made one.
-    group(Foundation, "MakeCluster", Always, EVERYTHING, &["ecs:CreateCluster"]),
-    group(
-        Foundation,
-        "RolesOfTasks",
-        Always,
-        &["arn:aws:iam::*:role/{name}-*"],
-        &[
-            "iam:AttachRolePolicy",
-            "iam:CreateRole",
-            "iam:DeleteRole",
-            "iam:DeleteRolePermissionsBoundary",
-            "iam:DeleteRolePolicy",
-            "iam:DetachRolePolicy",
-            "iam:GetRole",
-            "iam:GetRolePolicy",
-            "iam:ListAttachedRolePolicies",
-            "iam:ListRolePolicies",
-            "iam:PutRolePermissionsBoundary",
-            "iam:PutRolePolicy",
-            "iam:TagRole",
-            "iam:UntagRole",
-            "iam:UpdateAssumeRolePolicy",
-            "iam:UpdateRole",
-            "iam:UpdateRoleDescription",
-        ],
-    ),
+    group("Certificates", &[], &["arn:aws:acm:*:*:certificate/*"], &["acm:DescribeCertificate"]),
+];
+
+const SCALABLE_TARGETS: &[&str] = &["arn:aws:application-autoscaling:*:*:scalable-target/*"];
+
+/// How many copies of an ECS service run, and nothing else that scales.
+const ECS_COPIES: [When; 2] = [
+    When::Is("application-autoscaling:service-namespace", &["ecs"]),
+    When::Is("application-autoscaling:scalable-dimension", &["ecs:service:DesiredCount"]),
 ];

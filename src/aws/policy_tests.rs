@@ -1,4 +1,5 @@
-//! The table of permissions, held against the sources and the templates.
+//! The tables of calls and of policies, held against the sources, the templates, and what AWS says of
+//! both. What each policy allows is in `policy_allowed_tests`, what it refuses in `policy_refused_tests`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +8,80 @@ use std::path::Path;
 use regex::Regex;
 
 use super::*;
-use crate::aws::policy_types::{BESIDES, FREE, OTHER_NAMES, TYPES};
+use crate::aws::names::Names;
+use crate::aws::policy_calls::{of_programs, of_server};
+use crate::aws::policy_types::{BESIDES, FREE, OTHER_NAMES, TYPES, UNSET};
+use crate::aws::policy_world::{Call, World};
+use crate::model::{Place, StageId, StageKind};
 
-const ALL: [(Policy, &str); 3] =
-    [(Policy::Server, "server"), (Policy::Stages, "stages"), (Policy::Foundation, "foundation")];
+#[path = "policy_allowed_tests.rs"]
+mod allowed;
+#[path = "policy_attacks_tests.rs"]
+mod attacks;
+#[path = "../../tests/support/iam.rs"]
+mod iam;
+#[path = "policy_reference_tests.rs"]
+mod reference;
+#[path = "policy_refused_tests.rs"]
+mod refused;
+
+const ALL: [Policy; 10] = [
+    Policy::Server,
+    Policy::Previews,
+    Policy::PreviewsRoutes,
+    Policy::Permanent,
+    Policy::PermanentRoutes,
+    Policy::PreviewsFoundation,
+    Policy::PreviewsNetwork,
+    Policy::PermanentFoundation,
+    Policy::PermanentNetwork,
+    Policy::Boundary,
+];
+const BOUNDARY_ARN: &str = "arn:aws:iam::123456789012:policy/greenroom-boundary";
+
+const fn terms(sessions: Sessions) -> Terms<'static> {
+    Terms { name: "greenroom", boundary: None, sessions }
+}
+
+/// As IAM reads it.
+fn document(which: Policy, sessions: Sessions) -> Value {
+    serde_json::from_str(&policy(which, &terms(sessions))).unwrap()
+}
+
+/// A stage of a kind, `owner/name/stage`, on a foundation that this release made.
+fn world(stage: &str, kind: StageKind) -> World {
+    let (repo, name) = stage.rsplit_once('/').unwrap();
+    let stage = StageId { repo: repo.parse().unwrap(), name: name.parse().unwrap() };
+    let base = if kind == StageKind::Permanent { format!("{name}.example.com") } else { "example.com".to_owned() };
+    let place = Place { kind, base: Some(base), ..Place::default() };
+    let mut world = World::unmade(&Names::new("greenroom"), &stage, &place, "eu-west-1", "123456789012");
+    world.boundary = Some(BOUNDARY_ARN.to_owned());
+    world
+}
+
+/// A stage of each kind, and again on foundations whose roles lie where older releases made them.
+fn worlds() -> Vec<World> {
+    let new = [
+        world("acme/shop/pr-42", StageKind::Ephemeral),
+        world("acme/.github/feature-x", StageKind::Ephemeral),
+        world("acme/shop/dev", StageKind::Permanent),
+        world("acme/shop/prod", StageKind::Production),
+    ];
+    let old = new.clone().map(|world| {
+        let path = format!("role/greenroom/{}/", world.foundation);
+        World { roles: world.roles.iter().map(|role| role.replace(&path, "role/")).collect(), ..world }
+    });
+    new.into_iter().chain(old).collect()
+}
+
+/// Every call of every kind of stage.
+fn every_call() -> Vec<Call> {
+    let calls = |world: World| {
+        let server = of_server(&world, "arn:aws:iam::123456789012:role/greenroom-previews");
+        [world.of_stage(), world.of_foundation(), server].concat()
+    };
+    worlds().into_iter().flat_map(calls).collect()
+}
 /// Characters of a managed policy, white space not counted. Source: "IAM and AWS STS quotas".
 const MOST_CHARACTERS: usize = 6144;
 
@@ -49,7 +120,7 @@ const CLIENTS: [(&str, &str); 12] = [
 ];
 
 /// Written like actions, but keys of conditions.
-const KEYS: [&str; 3] = ["iam:AWSServiceName", "iam:PassedToService", "sts:ExternalId"];
+const KEYS: [&str; 4] = ["acm:DomainNames", "iam:AWSServiceName", "iam:PassedToService", "sts:ExternalId"];
 /// What is called of a client besides its operations.
 const NO_OPERATIONS: [&str; 10] =
     ["as_ref", "build", "clone", "config", "is_empty", "is_none", "is_some", "iter", "len", "snapshot"];
@@ -104,75 +175,101 @@ fn types() -> BTreeSet<String> {
     types
 }
 
-fn granted() -> BTreeSet<String> {
-    GROUPS.iter().flat_map(|group| group.actions).map(|action| (*action).to_owned()).collect()
+fn listed() -> BTreeSet<String> {
+    every_call().into_iter().map(|call| call.action.to_owned()).collect()
 }
 
 #[test]
-fn every_call_is_granted() {
-    let missing: Vec<String> = called().difference(&granted()).cloned().collect();
-    assert!(missing.is_empty(), "add these to a group of src/aws/policy_table.rs: {missing:?}");
+fn every_call_of_the_sources_is_listed() {
+    let missing: Vec<String> = called().difference(&listed()).cloned().collect();
+    assert!(missing.is_empty(), "add these to src/aws/policy_calls.rs: {missing:?}");
 }
 
 #[test]
-fn every_type_of_the_templates_is_granted() {
+fn every_type_of_the_templates_is_listed_with_what_cloudformation_says_that_it_needs() {
     let known: BTreeSet<String> = TYPES.iter().map(|(name, _)| (*name).to_owned()).collect();
     let types = types();
     let missing: Vec<&String> = types.difference(&known).collect();
     assert!(missing.is_empty(), "add these to src/aws/policy_types.rs: {missing:?}");
     let unused: Vec<&String> = known.difference(&types).collect();
     assert!(unused.is_empty(), "no template makes these any more: {unused:?}");
-    let granted = granted();
+    let (listed, mut unset) = (listed(), BTreeSet::new());
     for (name, actions) in TYPES {
-        let missing: Vec<_> = actions.iter().filter(|action| !granted.contains(**action)).collect();
-        assert!(missing.is_empty(), "{name}: no policy grants {missing:?}");
+        let missing: Vec<_> = actions.iter().filter(|action| !listed.contains(**action)).collect();
+        assert!(missing.is_empty(), "{name}: no call of src/aws/policy_calls.rs is {missing:?}");
+        let schema = reference::schema(name);
+        let besides = schema.into_iter().filter(|permission| !actions.contains(&permission.as_str()));
+        unset.extend(besides);
     }
+    let expected: BTreeSet<String> = UNSET.iter().map(|action| (*action).to_owned()).collect();
+    assert_eq!(unset, expected, "what CloudFormation needs is in TYPES or in UNSET of src/aws/policy_types.rs");
 }
 
 #[test]
-fn nothing_is_granted_that_is_not_needed() {
+fn nothing_is_listed_that_is_not_needed() {
     let mut needed = called();
     needed.extend(TYPES.iter().flat_map(|(_, actions)| actions.iter().map(|action| (*action).to_owned())));
     needed.extend(BESIDES.iter().map(|(action, _)| (*action).to_owned()));
-    let unused: Vec<String> = granted().difference(&needed).cloned().collect();
-    assert!(unused.is_empty(), "take these out of src/aws/policy_table.rs: {unused:?}");
+    let unused: Vec<String> = listed().difference(&needed).cloned().collect();
+    assert!(unused.is_empty(), "take these out of src/aws/policy_calls.rs: {unused:?}");
 }
 
 #[test]
-fn what_is_needed_besides_has_a_reason_and_is_granted() {
-    let granted = granted();
+fn what_is_needed_besides_has_a_reason_and_is_listed() {
+    let listed = listed();
     for (action, why) in BESIDES {
-        assert!(granted.contains(*action) && why.len() > 8, "{action}: {why}");
+        assert!(listed.contains(*action) && why.len() > 8, "{action}: {why}");
     }
+}
+
+#[test]
+fn what_roles_are_granted_by_the_templates_is_within_the_boundary() {
+    let text = read("templates/cloudformation", |name| name.starts_with("programs"));
+    let action = Regex::new(r"\b(ecr|logs|secretsmanager|ssm|iam|ecs|s3):[A-Z][A-Za-z]+").unwrap();
+    let granted: BTreeSet<&str> = action.find_iter(&text[0].1).map(|found| found.as_str()).collect();
+    let world = world("acme/shop/pr-42", StageKind::Ephemeral);
+    let bounded = of_programs(&world, "previews");
+    let bounded: BTreeSet<&str> = bounded.iter().map(|call| call.action).collect();
+    assert_eq!(granted, bounded, "`of_programs` has the calls, `BOUNDARY` bounds them");
 }
 
 #[test]
 fn the_policies_fit_iam_and_are_those_in_the_repository() {
-    for (which, word) in ALL {
-        let text = policy(which, "greenroom");
-        let characters = text.chars().filter(|c| !c.is_whitespace()).count();
-        assert!(characters <= MOST_CHARACTERS, "{word}: {characters} characters");
-        let document: Value = serde_json::from_str(&text).unwrap();
-        let mut sids = BTreeSet::new();
-        for statement in document["Statement"].as_array().unwrap() {
-            let sid = statement["Sid"].as_str().unwrap();
-            assert!(sid.chars().all(|c| c.is_ascii_alphanumeric()) && sids.insert(sid), "{sid}");
-            assert!(!statement["Action"].to_string().contains('*'), "{sid}: each action is named");
+    for which in ALL {
+        let word = which.word();
+        for sessions in [Sessions::Tagged, Sessions::Bare] {
+            let document = document(which, sessions);
+            // The longest name that there may be.
+            let longest = Terms { name: "abcdefghijklmnopqrst", boundary: Some(BOUNDARY_ARN), sessions };
+            for text in [policy(which, &longest), document.to_string()] {
+                let characters = text.chars().filter(|c| !c.is_whitespace()).count();
+                assert!(characters <= MOST_CHARACTERS, "{word}: {characters} characters");
+            }
+            let mut sids = BTreeSet::new();
+            for statement in document["Statement"].as_array().unwrap() {
+                let sid = statement["Sid"].as_str().unwrap();
+                assert!(sid.chars().all(|c| c.is_ascii_alphanumeric()) && sids.insert(sid), "{sid}");
+                assert!(!statement["Action"].to_string().contains('*'), "{sid}: each action is named");
+            }
         }
         let kept = format!("templates/aws/policy-{word}.json");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&kept);
         let help = format!("greenroom doctor --policy {word} > {kept}");
-        let is_kept = fs::read_to_string(&file).unwrap_or_default() == text;
+        let is_kept = fs::read_to_string(&file).unwrap_or_default() == policy(which, &terms(Sessions::Tagged));
         assert!(is_kept, "{kept} is old: {help}");
     }
 }
 
 #[test]
 fn another_name_is_used_everywhere() {
-    for (which, _) in ALL {
-        assert!(!policy(which, "team-a").contains("greenroom-") && !policy(which, "team-a").contains("{name}"));
+    let another = Terms { name: "team-a", boundary: Some("arn:aws:iam::1:policy/b"), sessions: Sessions::Tagged };
+    let stray = Regex::new(r"greenroom[-/]|[^$]\{[a-z]+\}").unwrap();
+    for which in ALL {
+        let (word, text) = (which.word(), policy(which, &another));
+        assert!(!stray.is_match(&text), "{word}: {:?}", stray.find(&text));
     }
-    assert!(policy(Policy::Stages, "team-a").contains("arn:aws:ecs:*:*:cluster/team-a-*"));
+    assert!(policy(Policy::PreviewsFoundation, &another).contains("cluster/team-a-previews-foundation-*"));
+    assert!(policy(Policy::PreviewsFoundation, &another).contains("\"arn:aws:iam::1:policy/b\""));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::ecr::tags_of_stage;
 use super::fault::{fault, is};
 use super::inventory::{
     FOUNDATION, IMAGES, LISTENER_RULE, LOG_GROUP, RULE_NUMBER, SERVICE, STACK, TARGET_GROUP, TASK, TASK_DEFINITIONS,
-    cluster_of, kind_of, service_state,
+    cluster_of, kind_of, service_state, still_exists,
 };
 use super::stack::{self, StackResource};
 use super::{Shared, ecr_images, families, surplus};
@@ -149,7 +149,12 @@ async fn stop_task(clients: &Clients, arn: &str) -> PortResult<Progress<()>> {
     Ok(Progress::Pending { again_millis: STOPPING_MILLIS, note: "the task is stopping".into() })
 }
 
+/// Looked for first: what is gone carries no tags, and a policy that asks for ours would refuse a
+/// call that has nothing left to do.
 async fn remove_rule(clients: &Clients, arn: &str) -> PortResult<Progress<()>> {
+    if !still_exists(clients, LISTENER_RULE, arn).await? {
+        return DONE;
+    }
     match clients.elb.delete_rule().rule_arn(arn).send().await {
         Ok(_) => DONE,
         Err(error) if is(&error, "RuleNotFound") => DONE,
@@ -157,7 +162,11 @@ async fn remove_rule(clients: &Clients, arn: &str) -> PortResult<Progress<()>> {
     }
 }
 
+/// Looked for first, as a rule is.
 async fn remove_target_group(clients: &Clients, arn: &str) -> PortResult<Progress<()>> {
+    if !still_exists(clients, TARGET_GROUP, arn).await? {
+        return DONE;
+    }
     match clients.elb.delete_target_group().target_group_arn(arn).send().await {
         Ok(_) => DONE,
         Err(error) if is(&error, "TargetGroupNotFound") => DONE,

@@ -28,9 +28,8 @@ impl Fields {
     }
 }
 
-/// The hash of everything below `root` that `keep` wants, in hexadecimal. `keep` is asked with
-/// paths relative to `root`.
-pub(super) fn tree_hash(root: &Path, keep: impl Fn(&Path) -> bool) -> io::Result<String> {
+/// The hash of everything below `root`, in hexadecimal.
+pub(super) fn tree_hash(root: &Path) -> io::Result<String> {
     let mut entries = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -40,7 +39,7 @@ pub(super) fn tree_hash(root: &Path, keep: impl Fn(&Path) -> bool) -> io::Result
             let kind = entry.file_type()?;
             if kind.is_dir() {
                 folders.push(path);
-            } else if (kind.is_file() || kind.is_symlink()) && keep(&path) {
+            } else if kind.is_file() || kind.is_symlink() {
                 entries.push(OsString::from(path));
             }
         }
@@ -67,7 +66,7 @@ fn add_entry(fields: &mut Fields, path: &Path) -> io::Result<()> {
 }
 
 /// SHA-256 of a file's bytes.
-pub(super) fn file_hash(path: &Path) -> io::Result<[u8; 32]> {
+fn file_hash(path: &Path) -> io::Result<[u8; 32]> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
@@ -96,7 +95,7 @@ mod tests {
     }
 
     fn hash(root: &Path) -> String {
-        tree_hash(root, |_| true).expect("a readable tree")
+        tree_hash(root).expect("a readable tree")
     }
 
     #[test]
@@ -131,17 +130,6 @@ mod tests {
         let root = tree();
         run_bit(&root.path().join("README")).expect("a file");
         assert_ne!(plain, hash(root.path()), "executable");
-    }
-
-    #[test]
-    fn what_is_not_kept_does_not_count() {
-        let root = tree();
-        let keep = |path: &Path| !path.starts_with("src");
-        let before = tree_hash(root.path(), keep).expect("a tree");
-        fs::write(root.path().join("src/main.py"), "other").expect("a file");
-        assert_eq!(before, tree_hash(root.path(), keep).expect("a tree"));
-        fs::write(root.path().join("README"), "other").expect("a file");
-        assert_ne!(before, tree_hash(root.path(), keep).expect("a tree"));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use super::jobs::{Job, Jobs};
 use super::log::BuildLog;
 use super::manifest::DEFAULT_PLATFORM;
 use super::process::{self, Ended};
-use super::recipe::{self, Recipe};
+use super::recipe::{self, Purpose, Recipe};
 use super::source::{blocking, disk_error};
-use crate::model::{Artifact, Failure, FailureKind, ImageSpec, Output, Place, Platform, ServiceName, StageId};
+use crate::model::{Artifact, Failure, FailureKind, ImageSpec, Output, Place, Platform, ServiceName, StageId, Trust};
 use crate::port::{PortError, PortResult, Registry};
 
 /// What the engine says of an image for another processor.
@@ -66,6 +66,7 @@ pub(super) struct ImageWork {
     pub(super) log: PathBuf,
     pub(super) stage: StageId,
     pub(super) place: Place,
+    pub(super) trust: Trust,
     pub(super) service: ServiceName,
     pub(super) spec: ImageSpec,
     pub(super) source: PathBuf,
@@ -77,13 +78,15 @@ impl ImageWork {
         let tools = self.docker.tools().await?;
         let work = Arc::new(self);
         let reading = Arc::clone(&work);
-        let recipe =
-            blocking(move || recipe::read(&reading.stage, &reading.service, &reading.spec, &reading.source, tools))
-                .await?;
+        let recipe = blocking(move || recipe::read(&reading.for_whom(), &reading.spec, &reading.source, tools)).await?;
         match &work.registry {
             Some(registry) => work.share(registry.as_ref(), recipe, tools, &job, &jobs).await,
             None => work.keep(recipe, tools, &job, &jobs).await,
         }
+    }
+
+    fn for_whom(&self) -> Purpose<'_> {
+        Purpose { stage: &self.stage, kind: self.place.kind, trust: self.trust, service: &self.service }
     }
 
     /// The image stays in this engine.
@@ -125,6 +128,8 @@ impl ImageWork {
         if tools == Tools::Legacy {
             command.env("DOCKER_BUILDKIT", "0");
         }
+        let (context, folder) = (Arc::clone(&recipe.context), self.records.clone());
+        let archive = blocking(move || context.spool(&folder)).await?;
         let mut log = BuildLog::begin(&self.log).map_err(|error| disk_error("the build log", &error))?;
         tracing::info!(stage = %self.stage, service = %self.service, image = recipe.reference, "building");
         let on_line = |line: &str| {
@@ -133,7 +138,7 @@ impl ImageWork {
                 job.at_step(step);
             }
         };
-        let ended = process::run(command, &self.records, &job.cancel, on_line)
+        let ended = process::run(command, archive.into(), &self.records, &job.cancel, on_line)
             .await
             .map_err(|error| self.docker.not_started(&error))?;
         match ended {
@@ -153,9 +158,11 @@ impl ImageWork {
         .map(ToString::to_string)
         .collect();
         args.push(format!("--tag={}", recipe.reference));
-        args.push(format!("--file={}", recipe.dockerfile.display()));
+        args.push(format!("--file={}", recipe.context.dockerfile()));
         args.push(format!("--label=greenroom.repo={}", self.stage.repo));
         args.push(format!("--label=greenroom.service={}", self.service));
+        // What it was made from can be checked against what was sent.
+        args.push(format!("--label=greenroom.context=sha256:{}", recipe.context.digest()));
         // What all stages share is not marked as one's.
         if self.registry.is_none() {
             args.push(format!("--label=greenroom.stage={}", self.stage.name));
@@ -163,20 +170,37 @@ impl ImageWork {
         args.extend(self.spec.target.iter().map(|target| format!("--target={target}")));
         args.extend(self.platform().iter().map(|platform| format!("--platform={}", platform.as_str())));
         args.extend(self.spec.args.keys().map(|name| format!("--build-arg={name}")));
+        // What a build keeps for the next one in `RUN --mount=type=cache`.
+        if matches!(tools, Tools::Buildx(_)) {
+            args.push(format!("--build-arg=BUILDKIT_CACHE_MOUNT_NS={}/{}", self.stage.repo, self.for_whom().shelf()));
+        }
+        let layers = self.trusted(layers, tools);
         if matches!(layers, Layers::Fresh) {
             args.push("--no-cache".to_owned());
         }
         if let (Layers::Reused(Some(cache)), Tools::Buildx(export)) = (layers, tools) {
-            // One cache for each stage: what a pull request writes is never read by another stage.
-            let place = format!("type=registry,ref={}:{}-{}", cache.address, self.stage.name, self.service);
+            // One cache for each stage and trust: what a pull request writes is never read by another.
+            let tag = format!("{}.{}.{}", self.trust, self.stage.name, self.service);
+            let place = format!("type=registry,ref={}:{tag}", cache.address);
             args.push(format!("--cache-from={place}"));
             if export == CacheExport::Possible {
                 let format = cache.format.options();
                 args.push(format!("--cache-to={place},mode=max{format},ignore-error=true"));
             }
         }
-        args.push(recipe.context.display().to_string());
+        // The archive comes on standard input.
+        args.push("-".to_owned());
         args
+    }
+
+    /// An engine has one store of layers for all who build there. A fork's commit uses nothing of it;
+    /// and what the first builder finds there may be made to look like another step's (CVE-2024-24557),
+    /// so that no permanent stage begins with that.
+    fn trusted<'a>(&self, layers: Layers<'a>, tools: Tools) -> Layers<'a> {
+        match (self.trust, tools) {
+            (Trust::Fork, _) | (Trust::Permanent, Tools::Legacy) => Layers::Fresh,
+            (Trust::Preview | Trust::Permanent, _) => layers,
+        }
     }
 
     /// What the image has to be for; without a registry, what this engine runs.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{CommitSha, Output, Runtime, ServiceName, StageId};
+use crate::model::{CommitSha, Output, Runtime, ServiceName, StageId, Trust};
 use crate::port::{PortError, PortResult, Progress};
 
 /// How long a call waits for a job that may be nearly finished.
@@ -25,6 +25,7 @@ pub(super) struct JobKey {
     pub(super) stage: StageId,
     pub(super) service: ServiceName,
     pub(super) sha: CommitSha,
+    pub(super) trust: Trust,
 }
 
 /// What a job is at.
@@ -227,6 +228,7 @@ mod tests {
             stage: StageId { repo: "acme/shop".parse().expect("a name"), name: stage.parse().expect("a name") },
             service: service.parse().expect("a name"),
             sha: "a".repeat(40).parse().expect("a commit"),
+            trust: Trust::Preview,
         }
     }
 

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::view::{PRINTED_BEFORE, printed};
+
 /// How many lines a failure shows.
 const TAIL: usize = 30;
 /// A build that prints without end must not fill the disk.
@@ -25,7 +27,7 @@ impl BuildLog {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        Ok(Self { file: File::create(path)?, left: MOST_BYTES, tail: VecDeque::with_capacity(TAIL + 1) })
+        Ok(Self { file: File::create(path)?, left: MOST_BYTES, tail: VecDeque::new() })
     }
 
     /// Goes on where the log ends: the same build, a further command.
@@ -35,13 +37,13 @@ impl BuildLog {
         }
         let file = File::options().append(true).create(true).open(path)?;
         let kept = usize::try_from(file.metadata()?.len()).unwrap_or(MOST_BYTES);
-        Ok(Self { file, left: MOST_BYTES.saturating_sub(kept), tail: VecDeque::with_capacity(TAIL + 1) })
+        Ok(Self { file, left: MOST_BYTES.saturating_sub(kept), tail: VecDeque::new() })
     }
 
     /// Keeps a line. What the disk will not take is missing from the file, not from the tail.
     pub(super) fn line(&mut self, line: &str) {
         self.tail.push_back(line.to_owned());
-        if self.tail.len() > TAIL {
+        if self.tail.len() > TAIL + PRINTED_BEFORE {
             self.tail.pop_front();
         }
         if self.left == 0 {
@@ -57,7 +59,7 @@ impl BuildLog {
 
     /// The last lines, oldest first.
     pub(super) fn into_tail(self) -> Vec<String> {
-        self.tail.into()
+        printed(&Vec::from(self.tail), TAIL, &[])
     }
 }
 
@@ -75,8 +77,8 @@ pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let text = String::from_utf8_lossy(&bytes);
     // The first line was probably cut.
     let mut lines: Vec<&str> = text.lines().skip(usize::from(start > 0)).collect();
-    lines.drain(..lines.len().saturating_sub(count));
-    Ok(lines.into_iter().map(str::to_owned).collect())
+    lines.drain(..lines.len().saturating_sub(count.saturating_add(PRINTED_BEFORE)));
+    Ok(printed(&lines, count, &[]))
 }
 
 #[cfg(test)]

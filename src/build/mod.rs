@@ -6,9 +6,11 @@
 //!   ([`UnpackLimits`] caps it).
 //! - Every call is short: building happens in the background, one job for each stage, service and
 //!   commit, and a limited number of them at once.
-//! - An image is named by its content: the same context, Dockerfile and arguments are built once.
+//! - An image is named by its content: the same context, Dockerfile and arguments are built once. What
+//!   is hashed for it is what the builder gets, byte for byte.
 //! - With a registry, an image is there once for its content, for all stages of its repository, and
 //!   what is handed on names it by the digest that the registry has.
+//! - What was built for a commit of one [`Trust`] is never found by a build of another.
 //! - A cancelled or forgotten build leaves no process: the whole process group ends, also that of a
 //!   server that was killed, at the next start.
 //! - Nothing secret is on a command line, and nothing of a commit runs on this host itself: only
@@ -16,10 +18,11 @@
 
 mod challenge;
 mod content;
+mod context;
 mod credentials;
 mod docker;
-mod dockerignore;
 mod folders;
+mod ignore;
 mod image;
 mod jobs;
 mod log;
@@ -40,6 +43,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(doc)]
+use crate::model::Trust;
 use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceName, ServiceSpec, StageId};
 use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, Site, TarballStream};
 
@@ -122,7 +127,12 @@ impl Builder for DockerBuilder {
         if !source.is_dir() {
             return Err(PortError::NotFound { what: format!("the unpacked source of {}", job.sha.short()) });
         }
-        let key = JobKey { stage: job.stage.clone(), service: job.service.name.clone(), sha: job.sha.clone() };
+        let key = JobKey {
+            stage: job.stage.clone(),
+            service: job.service.name.clone(),
+            sha: job.sha.clone(),
+            trust: job.trust,
+        };
         let runtime = &job.service.runtime;
         match runtime {
             Runtime::Process { .. } => {
@@ -143,6 +153,7 @@ impl Builder for DockerBuilder {
                     log: self.folders.log(job.stage, &job.service.name),
                     stage: job.stage.clone(),
                     place: job.place.clone(),
+                    trust: job.trust,
                     service: job.service.name.clone(),
                     spec: spec.clone(),
                     source,

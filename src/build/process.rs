@@ -35,15 +35,16 @@ pub(super) enum Ended {
     Cancelled,
 }
 
-/// Runs a command to its end, handing on every line that it prints.
+/// Runs a command to its end with that on its standard input, handing on every line that it prints.
 pub(super) async fn run(
     mut command: Command,
+    input: Stdio,
     records: &Path,
     cancel: &CancellationToken,
     mut on_line: impl FnMut(&str),
 ) -> io::Result<Ended> {
     let (reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0).kill_on_drop(true);
+    command.stdin(input).stdout(writer.try_clone()?).stderr(writer).process_group(0).kill_on_drop(true);
     let mut child = command.spawn()?;
     // It holds the writing ends of the pipe.
     drop(command);
@@ -237,7 +238,7 @@ mod tests {
         let records = tempfile::tempdir().expect("a folder");
         let script = r"echo one; echo two >&2; printf 'a\rb\033[31mred\033[0m\007\n\n'; printf 'last'; exit 3";
         let (mut lines, never) = (Vec::new(), CancellationToken::new());
-        let run = run(shell(script), records.path(), &never, |line| lines.push(line.to_owned()));
+        let run = run(shell(script), Stdio::null(), records.path(), &never, |line| lines.push(line.to_owned()));
         let Ended::Exited(status) = run.await.expect("a shell") else { panic!("cancelled") };
         assert_eq!(status.code(), Some(3));
         assert_eq!(lines, ["one", "two", "a", "bred", "last"]);
@@ -251,7 +252,7 @@ mod tests {
         let mut pids: Vec<i32> = Vec::new();
         // The child ends at SIGTERM; its own child ignores it.
         let script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 60; done' & echo $$; wait";
-        let run = run(shell(script), records.path(), &cancel, |line| {
+        let run = run(shell(script), Stdio::null(), records.path(), &cancel, |line| {
             pids.extend(line.parse::<i32>());
             if pids.len() == 2 {
                 cancel.cancel();

@@ -8,6 +8,8 @@
 //! - Another server may do the same at the same moment: a tag that is there already is success.
 //! - This engine keeps one image for each service as the next build's cache, and no other.
 
+use std::process::Stdio;
+
 use super::credentials::{HostConfig, PrivateConfig};
 use super::docker::{CacheExport, Docker, Tools};
 use super::image::{Cache, CacheFormat, ImageWork, Layers, OTHER_PLATFORM, cancelled, is_passing};
@@ -205,7 +207,7 @@ impl ImageWork {
         command.args(["push", "--quiet", &name]);
         tracing::info!(stage = %self.stage, service = %self.service, image = name, "pushing");
         let mut log = BuildLog::resume(&self.log).map_err(|error| disk_error("the build log", &error))?;
-        let ended = process::run(command, &self.records, &job.cancel, |line| log.line(line))
+        let ended = process::run(command, Stdio::null(), &self.records, &job.cancel, |line| log.line(line))
             .await
             .map_err(|error| self.docker.not_started(&error))?;
         drop(config);

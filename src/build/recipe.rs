@@ -4,39 +4,54 @@
 //!
 //! - Context and Dockerfile lie inside the source, links followed.
 //! - Two recipes have the same name only if engine and user would get the same image from them:
-//!   the name ends in a hash over context (without what `.dockerignore` leaves out), Dockerfile,
-//!   arguments, target, platform and the place that it is for.
+//!   the name ends in a hash over the very bytes that are sent to the builder (see [`Context`]), the
+//!   arguments, target, platform, the place that it is for, and how far its commit is trusted.
 //! - A build argument never becomes a setting of the Docker command line itself.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::content::{Fields, file_hash, tree_hash};
+use super::content::Fields;
+use super::context::{Context, Dockerfile};
 use super::docker::Tools;
-use super::dockerignore::DockerIgnore;
 use super::source::disk_error;
-use crate::model::{FailureKind, ImageSpec, ServiceName, StageId};
+use crate::model::{FailureKind, ImageSpec, ServiceName, StageId, StageKind, Trust};
 use crate::port::{CONTENT_DIGITS, PortError, PortResult};
 
 /// A checked recipe.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Recipe {
     /// `greenroom/<owner>-<name>/<stage>-<service>:<16 digits>`
     pub(super) reference: String,
-    /// 40 digits over everything that makes the image: the same for every stage of the repository.
+    /// 40 digits over everything that makes the image: the same for every stage of the repository that
+    /// trusts it as far.
     pub(super) content: String,
-    pub(super) context: PathBuf,
-    pub(super) dockerfile: PathBuf,
+    pub(super) context: Arc<Context>,
+}
+
+/// What an image is made for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose<'a> {
+    pub(super) stage: &'a StageId,
+    pub(super) kind: StageKind,
+    pub(super) trust: Trust,
+    pub(super) service: &'a ServiceName,
+}
+
+impl Purpose<'_> {
+    /// Within what images are shared: `permanent`, `preview`, `fork`. A permanent stage that runs
+    /// another commit than its branch's takes nothing that was made for others, and leaves them nothing.
+    pub(super) fn shelf(&self) -> String {
+        match (self.trust, self.kind) {
+            (Trust::Permanent, _) | (_, StageKind::Ephemeral) => self.trust.to_string(),
+            (trust, StageKind::Permanent | StageKind::Production) => format!("{trust}/{}", self.stage.name),
+        }
+    }
 }
 
 /// Checks, reads and names what an image is built from. Blocks while it reads the context.
-pub(super) fn read(
-    stage: &StageId,
-    service: &ServiceName,
-    spec: &ImageSpec,
-    source: &Path,
-    tools: Tools,
-) -> PortResult<Recipe> {
+pub(super) fn read(purpose: &Purpose<'_>, spec: &ImageSpec, source: &Path, tools: Tools) -> PortResult<Recipe> {
+    let Purpose { stage, service, .. } = *purpose;
     for name in spec.args.keys() {
         check_argument(name)?;
     }
@@ -49,19 +64,12 @@ pub(super) fn read(
     if !dockerfile.is_file() {
         return Err(unusable(format!("`{}` is not a file", spec.dockerfile), "build.dockerfile"));
     }
-    let ignore = ignore_rules(&context, &dockerfile, tools);
-    let read = || {
-        let tree = tree_hash(&context, |path| !ignore.excludes(path))?;
-        Ok((tree, file_hash(&dockerfile)?))
-    };
-    let (tree, dockerfile_hash) = read().map_err(|error: std::io::Error| disk_error("the build context", &error))?;
+    let named = Dockerfile { named: Path::new(&spec.dockerfile), real: &dockerfile };
+    let context = Context::read(&context, named, tools)?;
     let mut fields = Fields::default();
-    for field in [stage.repo.as_str(), service.as_str(), &tree] {
+    for field in [stage.repo.as_str(), &purpose.shelf(), service.as_str(), context.digest(), context.dockerfile()] {
         fields.add(field.as_bytes());
     }
-    fields.add(&dockerfile_hash);
-    // By name too: an instruction may copy the Dockerfile from where it lies.
-    fields.add(spec.dockerfile.as_bytes());
     fields.add(spec.target.as_deref().unwrap_or_default().as_bytes());
     fields.add(spec.platform.map_or("", crate::model::Platform::as_str).as_bytes());
     for (name, value) in &spec.args {
@@ -73,7 +81,7 @@ pub(super) fn read(
     fields.add(content.as_bytes());
     fields.add(stage.name.as_str().as_bytes());
     let reference = format!("{}:{}", repository(stage, service), &fields.finish()[..16]);
-    Ok(Recipe { reference, content, context, dockerfile })
+    Ok(Recipe { reference, content, context: Arc::new(context) })
 }
 
 /// `greenroom/<owner>-<name>/<stage>-<service>`
@@ -118,19 +126,6 @@ fn unusable(summary: String, key: &str) -> PortError {
         summary,
         format!("Commit it, or correct `{key}` of the service in `.github/greenroom.yml`."),
     )
-}
-
-/// `BuildKit` prefers a file named after the Dockerfile: Docker's documentation, "Build context",
-/// section "Filename and location". A file that cannot be read leaves nothing out.
-fn ignore_rules(context: &Path, dockerfile: &Path, tools: Tools) -> DockerIgnore {
-    let mut own = dockerfile.as_os_str().to_owned();
-    own.push(".dockerignore");
-    let read = |path: &Path| fs::read_to_string(path).ok();
-    let text = match tools {
-        Tools::Buildx(_) => read(Path::new(&own)).or_else(|| read(&context.join(".dockerignore"))),
-        Tools::Legacy => read(&context.join(".dockerignore")),
-    };
-    DockerIgnore::parse(&text.unwrap_or_default())
 }
 
 /// Refuses names that would mean something to the Docker command line, in whose environment the

@@ -35,7 +35,7 @@ pub(super) async fn arrive(
         let tree = arrival.tree();
         let unpacked = unpack(io::BufReader::with_capacity(64 << 10, reader), &tree, &limits)
             .map_err(|error| explain(error, &sha))
-            .and_then(|()| tree_hash(&tree, |_| true).map_err(disk));
+            .and_then(|()| tree_hash(&tree).map_err(disk));
         match unpacked {
             Ok(digest) => arrival.complete(&format!("sha256:{digest}")).map_err(disk),
             Err(error) => {
@@ -53,7 +53,7 @@ pub(super) async fn arrive(
 pub(super) fn digest_of(tree: &Path) -> io::Result<String> {
     match fs::read_to_string(digest_beside(tree)) {
         Ok(digest) if digest.starts_with("sha256:") => Ok(digest),
-        _ => Ok(format!("sha256:{}", tree_hash(tree, |_| true)?)),
+        _ => Ok(format!("sha256:{}", tree_hash(tree)?)),
     }
 }
 

@@ -154,6 +154,7 @@ async fn a_process_runs_from_its_source_and_is_known_by_its_content() {
             stage: &stage,
             place: &crate::model::Place::default(),
             sha: &sha,
+            trust: crate::model::Trust::Preview,
             service: &service,
             source: &source,
         };
@@ -172,8 +173,14 @@ async fn a_source_that_is_gone_is_not_built() {
     let data = tempfile::tempdir().expect("a temporary folder");
     let (stage, sha, service) = (stage("pr-1"), sha("a"), process());
     let gone = data.path().join("gone").display().to_string();
-    let job =
-        BuildJob { stage: &stage, place: &crate::model::Place::default(), sha: &sha, service: &service, source: &gone };
+    let job = BuildJob {
+        stage: &stage,
+        place: &crate::model::Place::default(),
+        sha: &sha,
+        trust: crate::model::Trust::Preview,
+        service: &service,
+        source: &gone,
+    };
     let asked = builder(data.path()).ensure(&job).await;
     assert!(matches!(asked, Err(PortError::NotFound { .. })), "{asked:?}");
 }
@@ -196,6 +203,7 @@ async fn without_docker_an_image_fails_and_says_how_to_get_it() {
         stage: &stage,
         place: &crate::model::Place::default(),
         sha: &sha,
+        trust: crate::model::Trust::Preview,
         service: &service,
         source: &source,
     };

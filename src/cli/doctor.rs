@@ -10,12 +10,12 @@ use clap::{Args, ValueEnum};
 
 use super::{ExitStatus, Printer};
 use crate::app::{self, AwsArgs};
-use crate::aws::{Finding, Health, Policy, Question, policy};
+use crate::aws::{Finding, Health, Policy, PolicySessions, PolicyTerms, Question, policy};
 use crate::config;
 use crate::decide::resolve;
 use crate::model::{
-    Addressing, AwsTarget, Branch, CommitSha, LocalCommands, Place, Project, PullNumber, RepoName, Scheme, StageId,
-    StageKind, StagePattern, StageRule,
+    Addressing, Branch, CommitSha, LocalCommands, Place, Project, PullNumber, RepoName, Scheme, StageId, StagePattern,
+    StageRule,
 };
 
 /// One that answers everybody. Asked only about zones that a configuration names.
@@ -26,7 +26,6 @@ const PUBLIC_RESOLVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 
 #[command(
     mut_arg("aws_nat_gateways", |arg| arg.hide(true)),
     mut_arg("aws_preview_capacity", |arg| arg.hide(true)),
-    mut_arg("aws_permissions_boundary", |arg| arg.hide(true)),
     after_help = "\
 Looks at credentials, roles, permissions, quotas, DNS and certificates, and changes nothing. It uses
 the standard AWS_* variables. The exit code is 1 if anything fails.
@@ -34,7 +33,7 @@ the standard AWS_* variables. The exit code is 1 if anything fails.
 Examples:
   greenroom doctor
   greenroom doctor --repo acme/shop .github/greenroom.yml
-  greenroom doctor --policy stages > policy.json
+  greenroom doctor --policy previews > policy.json
   greenroom --json doctor | jq -r '.[] | select(.health == \"fail\") | .fix'"
 )]
 pub(super) struct Doctor {
@@ -51,6 +50,9 @@ pub(super) struct Doctor {
     /// Print the least that must be allowed, as a policy for IAM, and look at nothing.
     #[arg(long, value_name = "WHOSE")]
     policy: Option<PolicyName>,
+    /// Print it for the server's own identity, or a person's, where no role is taken on.
+    #[arg(long, requires = "policy")]
+    without_role: bool,
     #[command(flatten)]
     aws: AwsArgs,
 }
@@ -60,18 +62,39 @@ pub(super) struct Doctor {
 enum PolicyName {
     /// The server's own, where configurations name roles.
     Server,
-    /// Deploying stages.
-    Stages,
-    /// Making what stages share, besides.
-    Foundation,
+    /// Deploying stages that come and go.
+    Previews,
+    /// Besides `previews`: what leads to them, and what scales them.
+    PreviewsRoutes,
+    /// Deploying permanent stages.
+    Permanent,
+    /// Besides `permanent`: what leads to them, and what scales them.
+    PermanentRoutes,
+    /// Making what previews share, besides.
+    PreviewsFoundation,
+    /// Besides `previews-foundation`: its network and load balancers.
+    PreviewsNetwork,
+    /// Making a permanent stage's own foundation, besides.
+    PermanentFoundation,
+    /// Besides `permanent-foundation`: its network and load balancers.
+    PermanentNetwork,
+    /// What the roles of foundations may do at most.
+    Boundary,
 }
 
 impl From<PolicyName> for Policy {
     fn from(name: PolicyName) -> Self {
         match name {
             PolicyName::Server => Self::Server,
-            PolicyName::Stages => Self::Stages,
-            PolicyName::Foundation => Self::Foundation,
+            PolicyName::Previews => Self::Previews,
+            PolicyName::PreviewsRoutes => Self::PreviewsRoutes,
+            PolicyName::Permanent => Self::Permanent,
+            PolicyName::PermanentRoutes => Self::PermanentRoutes,
+            PolicyName::PreviewsFoundation => Self::PreviewsFoundation,
+            PolicyName::PreviewsNetwork => Self::PreviewsNetwork,
+            PolicyName::PermanentFoundation => Self::PermanentFoundation,
+            PolicyName::PermanentNetwork => Self::PermanentNetwork,
+            PolicyName::Boundary => Self::Boundary,
         }
     }
 }
@@ -79,7 +102,9 @@ impl From<PolicyName> for Policy {
 impl Doctor {
     pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         if let Some(which) = self.policy {
-            let text = policy(which.into(), &self.aws.aws_name);
+            let sessions = if self.without_role { PolicySessions::Bare } else { PolicySessions::Tagged };
+            let boundary = self.aws.aws_permissions_boundary.as_deref();
+            let text = policy(which.into(), &PolicyTerms { name: &self.aws.aws_name, boundary, sessions });
             let document: serde_json::Value = serde_json::from_str(&text).context("the policy is no JSON")?;
             printer.result(&document, |_| text)?;
             return Ok(ExitStatus::Ok);
@@ -91,7 +116,6 @@ impl Doctor {
             domain: None,
             bases: BTreeSet::new(),
             resolver: self.resolver,
-            policies: vec![Policy::Stages, Policy::Foundation],
         };
         if let Some(project) = &project {
             look_up(project, &mut question);
@@ -116,19 +140,24 @@ impl Doctor {
 /// Where stages of each kind would live.
 fn look_up(project: &Project, question: &mut Question) {
     question.domain.clone_from(&project.domain);
-    for place in project.stages.iter().filter_map(|rule| place(project, rule)) {
-        question.bases.extend(place.base);
-        let target: Option<(StageKind, AwsTarget)> = place.aws.map(|aws| (place.kind, aws));
-        question.targets.extend(target.filter(|target| !question.targets.contains(target)));
+    let repo = question.repo.clone().or_else(|| RepoName::new("doctor/doctor").ok());
+    let Some(repo) = repo else { return };
+    for (stage, place) in project.stages.iter().filter_map(|rule| place(project, rule, &repo)) {
+        question.bases.extend(place.base.clone());
+        let is_known = question.targets.iter().any(|(_, other)| (other.kind, &other.aws) == (place.kind, &place.aws));
+        if place.aws.is_some() && !is_known {
+            question.targets.push((stage, place));
+        }
     }
 }
 
-fn place(project: &Project, rule: &StageRule) -> Option<Place> {
+/// A stage of the rule, and where it would live.
+fn place(project: &Project, rule: &StageRule, repo: &RepoName) -> Option<(StageId, Place)> {
     let name = match &rule.pattern {
         StagePattern::Named(name) => Some(name.clone()),
         pattern => pattern.for_pull(PullNumber(1)).or_else(|| pattern.for_branch(&Branch("doctor".into()))),
     };
-    let stage = StageId { repo: RepoName::new("doctor/doctor").ok()?, name: name? };
+    let stage = StageId { repo: repo.clone(), name: name? };
     let sha = CommitSha::new("0".repeat(40)).ok()?;
     let addressing = Addressing {
         scheme: Scheme::HttpsIfCertified,
@@ -136,7 +165,8 @@ fn place(project: &Project, rule: &StageRule) -> Option<Place> {
         port: None,
         local_commands: LocalCommands::Ignore,
     };
-    Some(resolve(project, rule, &stage, &sha, None, &addressing).place)
+    let place = resolve(project, rule, &stage, &sha, None, &addressing).place;
+    Some((stage, place))
 }
 
 fn human(findings: &[Finding]) -> String {
@@ -167,6 +197,7 @@ fn human(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::StageKind;
 
     #[test]
     fn findings_are_a_table_with_what_to_do() {
@@ -197,10 +228,9 @@ mod tests {
             domain: None,
             bases: BTreeSet::new(),
             resolver: PUBLIC_RESOLVER,
-            policies: Vec::new(),
         };
         look_up(&project, &mut question);
-        let kinds: Vec<StageKind> = question.targets.iter().map(|(kind, _)| *kind).collect();
+        let kinds: Vec<StageKind> = question.targets.iter().map(|(_, place)| place.kind).collect();
         assert_eq!(kinds, [StageKind::Production, StageKind::Permanent, StageKind::Ephemeral]);
         assert_eq!(question.bases.into_iter().collect::<Vec<_>>(), ["dev.example.com", "example.com"]);
         assert!(question.domain.is_some());

@@ -107,7 +107,7 @@ fn document(stage: StageId, generation: Generation, preview: Preview) -> Documen
         Preview::Gone => ("gone", Some("it is gone, and nothing is left of it".to_owned()), None),
         Preview::Misconfigured { problems, .. } => ("misconfigured", Some(problems.to_string()), None),
         Preview::AwaitingApproval { sha } => {
-            let reason = format!("somebody who may must approve {} first: it comes from a fork", sha.short());
+            let reason = format!("somebody who may must approve {sha} first: it comes from a fork");
             ("awaiting_approval", Some(reason), None)
         }
         Preview::Full { max, holders } => {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::model::{Branch, CommitSha, PullNumber, RepoName, StageId, StageName, Target};
+use crate::model::{Branch, Commit, CommitSha, PullNumber, RepoName, StageId, StageName, Target};
 
 /// Which stage.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +39,7 @@ pub(super) struct TargetArgs {
 impl TargetArgs {
     pub(super) fn target(self) -> Option<Target> {
         let pull = self.pr.map(|number| Target::PullRequest(PullNumber(number)));
-        pull.or(self.branch.map(|branch| Target::Branch(Branch(branch)))).or(self.sha.map(Target::Commit))
+        pull.or(self.branch.map(|branch| Target::Branch(Branch(branch))))
+            .or(self.sha.map(|sha| Target::Commit(Commit::named(sha))))
     }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    self, BranchPattern, ChecksWanted, CommandRules, Permission, Prefix, StagePolicy, UserId, Verb, Who,
+    self, BranchPattern, ChecksWanted, CommandRules, NamedCheck, Permission, Prefix, StagePolicy, UserId, Verb, Who,
 };
 
 use super::complain::{code, listed, nearest};
@@ -53,11 +53,12 @@ pub(super) struct Allow {
     /// default of the command.
     #[schemars(length(min = 1))]
     who: Option<Vec<Person>>,
-    /// How many others with write access must have approved exactly the commit, with nobody asking for changes.
+    /// How many with write access, other than who wrote or pushed it, must have approved exactly the commit, with
+    /// nobody asking for changes.
     #[serde(default)]
     #[schemars(range(min = 0, max = 20))]
     approvals: u32,
-    /// Which checks of the commit must have passed.
+    /// Which checks of the commit must have passed. With an app, only that GitHub App's check of the name counts.
     #[serde(default)]
     checks: Checks,
     /// The branch holds everything that its base holds.
@@ -84,10 +85,27 @@ struct BranchName(String);
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[schemars(extend("title" = "`none`, `all`, or a list of the names of checks"))]
+#[schemars(extend("title" = "`none`, `all`, or a list of checks, each a name or `{ name, app }`"))]
 enum Checks {
     Word(CheckWord),
-    Named(BTreeSet<String>),
+    Named(BTreeSet<Check>),
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(extend("title" = "a check's name, or `{ name, app }` with the numeric id of a GitHub App"))]
+enum Check {
+    Name(String),
+    Of(CheckOfApp),
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CheckOfApp {
+    name: String,
+    /// The numeric id of the GitHub App; that of GitHub Actions is 15368.
+    #[schemars(range(min = 1))]
+    app: u64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
@@ -155,10 +173,17 @@ fn allow(sheet: &mut Sheet<'_>, pointer: &str, raw: &Allow) -> model::Allow {
         checks: match &raw.checks {
             Checks::Word(CheckWord::None) => ChecksWanted::None,
             Checks::Word(CheckWord::All) => ChecksWanted::All,
-            Checks::Named(names) => ChecksWanted::Named(names.clone()),
+            Checks::Named(checks) => ChecksWanted::Named(checks.iter().map(named_check).collect()),
         },
         up_to_date: raw.up_to_date,
         branches: raw.branches.iter().map(|branch| BranchPattern(branch.0.clone())).collect(),
+    }
+}
+
+fn named_check(check: &Check) -> NamedCheck {
+    match check {
+        Check::Name(name) => NamedCheck { name: name.clone(), app: None },
+        Check::Of(CheckOfApp { name, app }) => NamedCheck { name: name.clone(), app: Some(*app) },
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) struct PullRequest {
     /// What a draft gets.
     #[serde(default = "default_drafts")]
     pub(super) drafts: DraftPolicy,
-    /// What a pull request from a fork gets.
+    /// What a pull request from a fork, or of Dependabot, gets.
     #[serde(default = "default_forks")]
     pub(super) forks: ForkPolicy,
     /// Only pull requests with this label; without it, all.

@@ -40,7 +40,7 @@ mod tests {
     use crate::model::PullNumber;
 
     fn witness(digit: char, at: i64) -> Witness {
-        Witness { repo: repo(), pull: PullNumber(42), sha: sha(digit), at: Timestamp(at) }
+        Witness { repo: repo(), pull: PullNumber(42), sha: sha(digit), at: Timestamp(at), pusher: None }
     }
 
     /// What it is about, heads with when we heard of them, the head now, and what it binds to.

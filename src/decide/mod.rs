@@ -5,6 +5,7 @@
 //! - [`admit`]: whether a pull request may have a stage now, and at which commit.
 //! - [`resolve`]: a configuration at a commit as names, addresses and values.
 //! - [`plan`]: the steps from what is to what is wanted.
+//! - [`trust`]: how far a commit is trusted.
 //! - [`next`]: the one thing to do now.
 //! - [`sweep`]: what to make of a stage that exists.
 //! - [`command`]: what a comment asks for.
@@ -12,6 +13,7 @@
 //! - [`bind`]: which commit it means.
 //! - [`gate`]: whether it may be done.
 //! - [`hold`]: which lock holds a goal back.
+//! - [`origin_of`]: where a commit came from first.
 //! - [`roll_back`]: which release to go back to.
 //! - [`backoff`]: how long to wait after a passing fault.
 
@@ -23,10 +25,12 @@ pub mod gate;
 mod history;
 mod hold;
 mod next;
+mod origin;
 mod plan;
 mod resolve;
 mod route;
 mod sweep;
+mod trust;
 mod version;
 mod witness;
 
@@ -51,9 +55,11 @@ pub use bind::bind;
 pub use history::roll_back;
 pub use hold::{hold, is_live};
 pub use next::{Next, Standing, finish_uninterruptible, next};
+pub use origin::{first_brought, origin_of};
 pub use plan::{Present, is_release_of, is_settled, plan};
 pub use resolve::resolve;
 pub use route::{Intent, Sighting, route};
 pub use sweep::{Finding, sweep};
+pub use trust::trust;
 pub use version::version_key;
 pub use witness::witness;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{
     Addressing, AwsTarget, CommitSha, Dns, Domain, HostLabel, ImageSpec, LocalCommands, Place, Project, PullNumber,
-    Runtime, Scheme, SecretRef, Service, ServiceName, ServiceSpec, StageId, StageKind, StageRule, StageSpec,
+    Runtime, Scheme, SecretRef, Service, ServiceName, ServiceSpec, StageId, StageKind, StageRule, StageSpec, Trust,
 };
 
 /// What the placeholders of one stage and commit stand for.
@@ -49,6 +49,7 @@ pub fn resolve(
         digest: hex::encode(digest),
         file: project.digest.clone(),
         origin: pull,
+        trust: Trust::default(),
         pinned: None,
         only: Vec::new(),
     }

@@ -75,7 +75,11 @@ fn follow_pull(stage: StageName, number: PullNumber) -> Intent {
     Intent::Follow { stage, subject: Subject::PullRequest(number), target: Target::PullRequest(number) }
 }
 
+/// What Dependabot pushes is a fork's: it gets a stage by its pull request, once it is approved.
 fn pushed(branch: &Branch, project: &Project) -> Vec<Intent> {
+    if branch.is_of_dependabot() {
+        return Vec::new();
+    }
     project
         .stages
         .iter()

@@ -3,8 +3,8 @@
 use super::fixture::{actor, pull, pull_record, record, repo, sha, shop, stage};
 use super::*;
 use crate::model::{
-    Branch, CommitSha, Event, GoneReason, Place, PullNumber, PullRequestAction, PushEvent, StageKind, StageRecord,
-    StageStatus, Subject, Target, Timestamp,
+    Branch, Commit, CommitSha, Event, GoneReason, Place, PullNumber, PullRequestAction, PushEvent, StageKind,
+    StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
 };
 
 fn pull_event(number: u64, action: PullRequestAction) -> Event {
@@ -56,6 +56,21 @@ fn events_become_goals() {
 }
 
 #[test]
+fn what_dependabot_pushes_gets_no_stage_by_its_branch() {
+    let mut project = shop();
+    for rule in &mut project.stages {
+        if let Trigger::Push { branches } = &mut rule.trigger
+            && rule.pattern.is_ephemeral()
+        {
+            "*".clone_into(&mut branches.0);
+        }
+    }
+    let stages = |branch: &str| route(&pushed(branch, Some(sha('a'))), &project, &[], &Sighting::default()).len();
+    assert_eq!(["topic", "dependabot", "dependabots-work"].map(stages), [1, 1, 1]);
+    assert_eq!(["dependabot/npm/left-pad-2", "dependabot-npm-left-pad", "dependabot_npm"].map(stages), [0, 0, 0]);
+}
+
+#[test]
 fn reconciling_finds_what_no_event_told() {
     let event = Event::Reconcile { repo: repo() };
     let seen = |open: &[u64], existing: &[&str]| Sighting {
@@ -95,7 +110,7 @@ fn reconciling_finds_what_no_event_told() {
     let gone = Target::Gone(GoneReason::Requested);
     assert_eq!(by_name(&["old"], gone.clone()), "old -> Gone(Requested)", "what is there goes by its name");
     assert_eq!(by_name(&[], gone), "", "what is not there is no stage");
-    assert_eq!(by_name(&["old"], Target::Commit(sha('a'))), "", "and nothing else is made of it");
+    assert_eq!(by_name(&["old"], Target::Commit(Commit::named(sha('a')))), "", "and nothing else is made of it");
     let main = Branch("main".into());
     let prod = record("prod", Subject::Branch(main.clone()), Target::Branch(main));
     assert_eq!(told(&event, &[prod], &seen(&[], &[])), "ring prod", "a push that was missed");

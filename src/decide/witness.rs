@@ -5,7 +5,7 @@ use crate::model::{Event, PullRequestAction, Timestamp, Witness};
 /// The head that an event shows. `received` is when it came in by our own clock; GitHub's time
 /// counts where it is later, so that a clock of ours that is slow makes no head look older.
 pub fn witness(event: &Event, received: Timestamp) -> Option<Witness> {
-    let Event::PullRequest { repo, number, action, head, updated_at, .. } = event else { return None };
+    let Event::PullRequest { repo, number, action, head, actor, updated_at } = event else { return None };
     let shows_head = match action {
         PullRequestAction::Opened | PullRequestAction::Reopened | PullRequestAction::Synchronize => true,
         PullRequestAction::Edited
@@ -15,7 +15,13 @@ pub fn witness(event: &Event, received: Timestamp) -> Option<Witness> {
         | PullRequestAction::ConvertedToDraft
         | PullRequestAction::Closed => false,
     };
-    let seen = || Witness { repo: repo.clone(), pull: *number, sha: head.clone(), at: received.max(*updated_at) };
+    let pusher = match action {
+        // Who opens it counts as who pushed what it begins with.
+        PullRequestAction::Opened | PullRequestAction::Synchronize => Some(actor.id),
+        _ => None,
+    };
+    let at = received.max(*updated_at);
+    let seen = || Witness { repo: repo.clone(), pull: *number, sha: head.clone(), at, pusher };
     shows_head.then(seen)
 }
 
@@ -46,7 +52,9 @@ mod tests {
     #[test]
     fn what_does_not_move_a_head_witnesses_none() {
         for action in [PullRequestAction::Opened, PullRequestAction::Reopened] {
-            assert!(witness(&event(action), Timestamp(0)).is_some(), "{action:?}");
+            let pusher = witness(&event(action), Timestamp(0)).expect("it shows the head").pusher;
+            let is_push = action == PullRequestAction::Opened;
+            assert_eq!(pusher, is_push.then_some(UserId(1)), "{action:?}: who opens it anew has pushed nothing");
         }
         for action in [PullRequestAction::Labeled, PullRequestAction::Closed, PullRequestAction::Edited] {
             assert_eq!(witness(&event(action), Timestamp(0)), None, "{action:?}");

@@ -69,7 +69,7 @@ impl<'a> Board<'a> {
     }
 
     fn seen_now(&self, pull: PullNumber, sha: crate::model::CommitSha) -> Witness {
-        Witness { repo: self.repo.clone(), pull, sha, at: self.now }
+        Witness { repo: self.repo.clone(), pull, sha, at: self.now, pusher: None }
     }
 
     /// Notes that a pull request is at this head now.

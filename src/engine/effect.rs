@@ -80,7 +80,14 @@ impl Engine {
         let service = service_of(spec, service)?;
         let fetched = run.log.output(&StepKey("fetch".into()));
         let Some(Output::Source { path }) = fetched else { return Err(missing("the source", &spec.stage)) };
-        let job = BuildJob { stage: &spec.stage, place: &spec.place, sha: &spec.sha, service, source: path };
+        let job = BuildJob {
+            stage: &spec.stage,
+            place: &spec.place,
+            sha: &spec.sha,
+            trust: spec.trust,
+            service,
+            source: path,
+        };
         self.ports.builder.ensure(&job).await
     }
 

@@ -15,6 +15,7 @@ mod effect;
 mod intake;
 mod loader;
 mod metrics;
+mod origin;
 mod preview;
 mod report;
 mod ruling;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::origin::origin;
 use super::{CONFIG_PATH, Engine};
 use crate::config;
-use crate::decide::{Admission, admit, admit_place, has_place, resolve};
+use crate::decide::gate::Origin;
+use crate::decide::{Admission, admit, admit_place, has_place, resolve, trust};
 use crate::model::{
-    Asked, CommitSha, Generation, GoneReason, Pinned, Position, Problem, Problems, Project, PullNumber, PullRequest,
-    PullRequestState, Release, RepoName, Runtime, Seconds, StageId, StageName, StagePattern, StageRecord, StageRule,
-    StageSpec, Subject, Target, Timestamp, Verb, Wanted,
+    Asked, CameBy, CommitSha, Generation, GoneReason, Pinned, Position, Problem, Problems, Project, PullNumber,
+    PullRequest, PullRequestState, Release, RepoName, Runtime, Seconds, StageId, StageName, StagePattern, StageRecord,
+    StageRule, StageSpec, Subject, Target, Timestamp, Trust, Verb, Wanted,
 };
 use crate::port::{PortError, PortResult};
 
@@ -61,7 +63,9 @@ impl Engine {
             }
         }
         match &record.target {
-            Target::Release { stage, generation } => self.at_release(policy, rule, record, stage, *generation).await,
+            Target::Release { stage, generation } => {
+                self.at_release(policy, rule, record, stage, *generation, &head).await
+            }
             _ => self.at_commit(policy, rule, record, head).await,
         }
     }
@@ -87,28 +91,32 @@ impl Engine {
         match &record.target {
             Target::PullRequest(number) => {
                 let pull = self.pull(repo, *number).await?;
-                let source = Source::of(&pull);
                 Ok(match admit(rule, &pull, record.approval.as_ref()) {
-                    Admission::Deploy(sha) => Head::At(HeadAt { sha, pull: Some(*number), source }),
+                    Admission::Deploy(sha) => {
+                        Head::At(HeadAt { sha, pull: Some(*number), came_by: Some(*number), origin: origin(&pull) })
+                    }
                     Admission::AwaitApproval(sha) => Head::Ruled(Ruling::AwaitApproval(sha)),
                     Admission::Full { max, holders } => Head::Ruled(Ruling::Full { max, holders }),
                     Admission::Gone(reason) => Head::Ruled(Ruling::Want(Wanted::Gone(reason))),
                 })
             }
             Target::Branch(branch) => Ok(match self.ports.forge.branch_head(repo, branch).await? {
-                Some(sha) => Head::At(HeadAt { sha, pull: None, source: Source::Own }),
+                Some(sha) => Head::At(HeadAt { sha, pull: None, came_by: None, origin: Origin::Own }),
                 None if rule.pattern.is_ephemeral() => {
                     Head::Ruled(Ruling::Want(Wanted::Gone(GoneReason::BranchDeleted)))
                 }
                 None => Head::Ruled(Ruling::Keep),
             }),
-            Target::Commit(sha) => self.commit_of(rule, record, sha).await,
+            Target::Commit(commit) => {
+                let came_by = self.came_by(record, commit).await?;
+                self.commit_of(rule, record, &commit.sha, came_by).await
+            }
             Target::Release { stage, generation } => {
-                let sha = self.release(&record.id, stage, *generation).await?.map(|(release, _)| release.sha);
-                match sha {
-                    Some(sha) => self.commit_of(rule, record, &sha).await,
+                let release = self.release(&record.id, stage, *generation).await?;
+                match (release, self.release_came_by(record, stage, *generation).await?) {
+                    (Some((release, _)), Some(came_by)) => self.commit_of(rule, record, &release.sha, came_by).await,
                     // It was forgotten since: what runs, runs on.
-                    None => Ok(Head::Ruled(Ruling::Keep)),
+                    _ => Ok(Head::Ruled(Ruling::Keep)),
                 }
             }
             Target::Gone(reason) => Ok(Head::Ruled(Ruling::Want(Wanted::Gone(*reason)))),
@@ -117,23 +125,34 @@ impl Engine {
 
     /// A commit that somebody named. A stage of a pull request ends with it all the same, and a fork's
     /// commit runs only while it is approved.
-    async fn commit_of(&self, rule: &StageRule, record: &StageRecord, sha: &CommitSha) -> PortResult<Head> {
-        let origin = record.pull().or(record.asked.as_ref().map(|asked| asked.pull));
-        let returns = matches!(&record.target, Target::Release { stage, .. } if *stage == record.id.name);
-        let at = |source| Head::At(HeadAt { sha: sha.clone(), pull: record.pull(), source });
-        let Some(number) = origin else { return Ok(at(Source::Own)) };
-        let pull = self.pull(&record.id.repo, number).await?;
-        if record.pull().is_some()
-            && let Admission::Gone(reason @ (GoneReason::Closed | GoneReason::Merged)) = admit(rule, &pull, None)
+    async fn commit_of(
+        &self,
+        rule: &StageRule,
+        record: &StageRecord,
+        sha: &CommitSha,
+        came_by: CameBy,
+    ) -> PortResult<Head> {
+        let repo = &record.id.repo;
+        let own = match record.pull() {
+            Some(number) => Some(self.pull(repo, number).await?),
+            None => None,
+        };
+        if let Some(pull) = &own
+            && let Admission::Gone(reason @ (GoneReason::Closed | GoneReason::Merged)) = admit(rule, pull, None)
         {
             return Ok(Head::Ruled(Ruling::Want(Wanted::Gone(reason))));
         }
-        Ok(match Source::of(&pull) {
-            // What is led back to was approved when it ran, and a promotion has gates of its own.
-            Source::Fork if returns || matches!(record.target, Target::Release { .. }) => at(Source::Fork),
-            Source::Fork if record.approval.as_ref() != Some(sha) => Head::Ruled(Ruling::AwaitApproval(sha.clone())),
-            source => at(source),
-        })
+        let origin = match (came_by.pull(), own) {
+            (None, _) => Origin::Own,
+            (Some(number), Some(pull)) if pull.number == number => origin(&pull),
+            (Some(number), _) => origin(&self.pull(repo, number).await?),
+        };
+        // What is led back to was approved when it ran, and a promotion has gates of its own.
+        let ran_before = matches!(record.target, Target::Release { .. });
+        if origin == Origin::Fork && !ran_before && record.approval.as_ref() != Some(sha) {
+            return Ok(Head::Ruled(Ruling::AwaitApproval(sha.clone())));
+        }
+        Ok(Head::At(HeadAt { sha: sha.clone(), pull: record.pull(), came_by: came_by.pull(), origin }))
     }
 
     async fn pull(&self, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest> {
@@ -171,6 +190,7 @@ impl Engine {
         record: &StageRecord,
         from: &StageName,
         generation: Generation,
+        head: &HeadAt,
     ) -> PortResult<Ruling> {
         let Some((release, old)) = self.release(&record.id, from, generation).await? else { return Ok(Ruling::Keep) };
         let addressing = self.ports.cloud.addressing();
@@ -179,9 +199,9 @@ impl Engine {
             let place = resolve(policy, rule, &record.id, &old.sha, old.pull, &addressing).place;
             StageSpec { place, ..old }
         } else {
-            let own = match old.origin {
-                Some(number) if self.pull(&record.id.repo, number).await?.is_from_fork() => None,
-                _ => self.project_at(&record.id.repo, &release.sha).await?,
+            let own = match head.origin {
+                Origin::Own => self.project_at(&record.id.repo, &release.sha).await?,
+                Origin::Fork => None,
             };
             let project = match own.as_deref() {
                 None => policy.clone(),
@@ -190,13 +210,13 @@ impl Engine {
                     return Ok(Ruling::Misconfigured { sha: release.sha, problems: problems.clone() });
                 }
             };
-            let mut spec = resolve(&project, rule, &record.id, &release.sha, record.pull(), &addressing);
+            let spec = resolve(&project, rule, &record.id, &release.sha, record.pull(), &addressing);
             if let Some(problems) = problems(not_promotable(&spec, &old, &release)) {
                 return Ok(Ruling::Misconfigured { sha: release.sha, problems });
             }
-            spec.origin = old.origin;
             spec
         };
+        spec.origin = head.came_by;
         spec.only = Vec::new();
         spec.pinned = Some(Pinned { stage: from.clone(), generation, artifacts: release.artifacts });
         if let Some(problems) = self.objections(record, &spec) {
@@ -214,19 +234,25 @@ impl Engine {
         record: &StageRecord,
         head: HeadAt,
     ) -> PortResult<Ruling> {
-        let HeadAt { sha, pull, source } = head;
-        let own = match source {
-            Source::Own => self.project_at(&record.id.repo, &sha).await?,
-            Source::Fork => None,
+        let HeadAt { sha, pull, came_by, origin } = head;
+        let own = match origin {
+            Origin::Own => self.project_at(&record.id.repo, &sha).await?,
+            Origin::Fork => None,
         };
         let project = match own.as_deref() {
             None => policy.clone(),
             Some(Ok(project)) => config::narrow(policy, project.clone()),
             Some(Err(problems)) => return Ok(Ruling::Misconfigured { sha, problems: problems.clone() }),
         };
+        let trust = match origin {
+            Origin::Own => trust(rule, &record.target),
+            Origin::Fork => Trust::Fork,
+        };
         // The commit's own file may narrow the rule: an earlier expiry counts.
         let rule = project.stages.iter().find(|own| own.pattern == rule.pattern).unwrap_or(rule);
         let mut spec: StageSpec = resolve(&project, rule, &record.id, &sha, pull, &self.ports.cloud.addressing());
+        spec.origin = came_by;
+        spec.trust = trust;
         if let Some(asked) = &record.asked {
             as_asked(&mut spec, asked);
         }
@@ -257,7 +283,6 @@ fn problems(sentences: Vec<String>) -> Option<Problems> {
 
 /// What a command asks for beyond the commit.
 fn as_asked(spec: &mut StageSpec, asked: &Asked) {
-    spec.origin = spec.origin.or(Some(asked.pull));
     spec.only.clone_from(&asked.services);
     if asked.verb == Verb::Redeploy {
         for service in &mut spec.services {
@@ -306,21 +331,11 @@ enum Head {
 
 struct HeadAt {
     sha: CommitSha,
+    /// The pull request whose stage it is.
     pull: Option<PullNumber>,
-    source: Source,
-}
-
-/// Whose commit it is.
-#[derive(Clone, Copy)]
-enum Source {
-    Own,
-    Fork,
-}
-
-impl Source {
-    fn of(pull: &PullRequest) -> Self {
-        if pull.is_from_fork() { Self::Fork } else { Self::Own }
-    }
+    /// The pull request that the commit came by.
+    came_by: Option<PullNumber>,
+    origin: Origin,
 }
 
 /// A stage that no rule names any more: what comes and goes, goes; what is permanent is kept until

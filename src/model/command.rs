@@ -44,7 +44,7 @@ pub enum Command {
     /// Lets a stage live longer.
     Keep { span: Seconds, stage: Option<StageName> },
     /// Allows one commit of a fork, or one for a protected stage.
-    Approve { sha: ShaPrefix, stage: Option<StageName> },
+    Approve { sha: NamedCommit, stage: Option<StageName> },
     /// Shows every gate with its evidence and the one next action.
     Why { stage: Option<StageName> },
     /// Shows what the caller may do; with a command, only that one.
@@ -121,7 +121,7 @@ verbs! {
     Lock "lock" "[stage or all] \"reason\" [for 2h] [to=@login] [--force]" "keep the stage as it is";
     Unlock "unlock" "[stage or all] [--force \"reason\"]" "take the lock away";
     Keep "keep" "<span> [stage]" "let the stage live longer, for example 3d";
-    Approve "approve" "<sha> [stage]" "allow this one commit to be built and run";
+    Approve "approve" "<sha> [stage]" "allow this one commit, all 40 digits of it, to be built and run";
     Why "why" "[stage]" "show every gate with its evidence, and what to do next";
     Help "help" "[command]" "show what you may do here";
 }
@@ -139,24 +139,58 @@ impl Verb {
     }
 }
 
-/// The beginning of a commit's name: 7 to 40 hexadecimal digits.
+/// A commit as somebody wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ShaPrefix(String);
+pub enum NamedCommit {
+    /// All 40 digits: this commit and no other.
+    Whole(CommitSha),
+    /// Fewer digits. Whoever can push makes another commit that begins the same, so it names none.
+    Beginning(ShaBeginning),
+}
 
-impl ShaPrefix {
-    /// Whether the commit's name begins so.
-    pub fn matches(&self, sha: &CommitSha) -> bool {
-        sha.as_str().starts_with(&self.0)
+impl fmt::Display for NamedCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(sha) => sha.fmt(f),
+            Self::Beginning(digits) => digits.fmt(f),
+        }
     }
 }
 
-impl FromStr for ShaPrefix {
+impl FromStr for NamedCommit {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let fits = (7..=40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        fits.then(|| Self(text.to_ascii_lowercase())).ok_or_else(|| bad("commit", text, "7 to 40 hexadecimal digits"))
+        CommitSha::new(text).map(Self::Whole).or_else(|_| text.parse().map(Self::Beginning))
+    }
+}
+
+impl TryFrom<String> for NamedCommit {
+    type Error = BadId;
+    fn try_from(text: String) -> Result<Self, BadId> {
+        text.parse()
+    }
+}
+
+impl From<NamedCommit> for String {
+    fn from(commit: NamedCommit) -> Self {
+        commit.to_string()
+    }
+}
+
+/// The beginning of a commit's name: 1 to 39 hexadecimal digits. It is only ever shown, and compared
+/// with nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ShaBeginning(String);
+
+impl FromStr for ShaBeginning {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let fits = (1..40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        fits.then(|| Self(text.to_ascii_lowercase())).ok_or_else(|| bad("commit", text, "40 hexadecimal digits"))
     }
 }
 
@@ -201,7 +235,7 @@ macro_rules! as_text {
     )* };
 }
 
-as_text!(ShaPrefix Login);
+as_text!(ShaBeginning Login);
 
 /// How many lines of a log to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,13 +289,19 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_of_a_commit_is_long_enough_to_mean_one() {
-        let sha = CommitSha::new("0123456789abcdef0123456789abcdef01234567").expect("a sha");
-        let prefix: ShaPrefix = "0123ABC".parse().expect("seven digits");
-        assert_eq!((prefix.matches(&sha), prefix.to_string().as_str()), (false, "0123abc"));
-        assert!("0123456789AB".parse::<ShaPrefix>().is_ok_and(|prefix| prefix.matches(&sha)));
-        for bad in ["", "012345", "012345g", &format!("{sha}0")] {
-            assert!(bad.parse::<ShaPrefix>().is_err(), "{bad}");
+    fn forty_digits_name_a_commit_and_fewer_none() {
+        let digits = "0123456789abcdef0123456789abcdef01234567";
+        let whole = NamedCommit::Whole(CommitSha::new(digits).expect("a sha"));
+        for written in [digits, &digits.to_uppercase()] {
+            assert_eq!(written.parse::<NamedCommit>().ok().as_ref(), Some(&whole), "{written}");
+        }
+        for length in 1..40 {
+            let beginning = digits[..length].parse::<NamedCommit>().expect("digits");
+            assert!(matches!(&beginning, NamedCommit::Beginning(_)), "{length} digits");
+            assert_eq!(beginning.to_string(), digits[..length]);
+        }
+        for bad in ["", "012345g", "main", &format!("{digits}0")] {
+            assert!(bad.parse::<NamedCommit>().is_err(), "{bad}");
         }
     }
 
@@ -277,7 +317,7 @@ mod tests {
         let stored = serde_json::to_string(&command).expect("it is stored");
         assert_eq!(serde_json::from_str::<Command>(&stored).ok(), Some(command));
         for bad in [
-            r#"{"command":"approve","sha":"abc","stage":null}"#,
+            r#"{"command":"approve","sha":"main","stage":null}"#,
             r#"{"command":"logs","service":"web","lines":0,"stage":null}"#,
             r#"{"command":"promote","from":"UP","to":"prod"}"#,
         ] {

@@ -59,10 +59,31 @@ pub struct PullRequest {
     pub labels: Vec<String>,
 }
 
+impl Branch {
+    /// Whether Dependabot pushes here: `dependabot/npm_and_yarn/..`.
+    ///
+    /// Source: GitHub Docs, "Dependabot options reference", `pull-request-branch-name.separator`: one
+    /// of `-`, `_` and `/`.
+    pub fn is_of_dependabot(&self) -> bool {
+        self.0.strip_prefix("dependabot").is_some_and(|rest| rest.starts_with(['-', '_', '/']))
+    }
+}
+
+impl Actor {
+    /// Whether it is GitHub's Dependabot. No person's name can hold a bracket.
+    fn is_dependabot(&self) -> bool {
+        self.kind == ActorKind::Bot && self.login == "dependabot[bot]"
+    }
+}
+
 impl PullRequest {
-    /// Whether the commits come from another repository, whose writers are not ours.
+    /// Whether the commits are of others than those who write here: they come from another
+    /// repository, or Dependabot brings what strangers published.
+    ///
+    /// Source: GitHub Docs, "Troubleshooting Dependabot on GitHub Actions": workflows that Dependabot
+    /// causes are treated as if they came from a fork.
     pub fn is_from_fork(&self) -> bool {
-        self.head.repo.as_ref() != Some(&self.repo)
+        self.head.repo.as_ref() != Some(&self.repo) || self.author.is_dependabot()
     }
 
     /// Whether it can still be merged.
@@ -182,6 +203,34 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dependabot_is_a_stranger_and_nobody_else_can_be_called_so() {
+        let pull = |login: &str, kind, repo: &str| {
+            let repo = RepoName::new(repo).expect("a repository");
+            let sha = CommitSha::new("a".repeat(40)).expect("a sha");
+            PullRequest {
+                repo: RepoName::new("acme/shop").expect("a repository"),
+                number: PullNumber(42),
+                title: String::new(),
+                author: Actor { id: UserId(1), login: login.into(), kind },
+                head: HeadRef { repo: Some(repo), branch: Branch("topic".into()), sha },
+                base: Branch("main".into()),
+                state: PullRequestState::Open,
+                labels: Vec::new(),
+            }
+        };
+        let (bot, person) = (ActorKind::Bot, ActorKind::Person);
+        for (login, kind, repo, is_strange) in [
+            ("ann", person, "acme/shop", false),
+            ("ann", person, "ann/shop", true),
+            ("dependabot[bot]", bot, "acme/shop", true),
+            ("renovate[bot]", bot, "acme/shop", false),
+            ("dependabot", person, "acme/shop", false),
+        ] {
+            assert_eq!(pull(login, kind, repo).is_from_fork(), is_strange, "{login} {repo}");
+        }
+    }
 
     #[test]
     fn a_comment_stored_by_an_older_version_is_read() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AppName, AwsTarget, CommitSha, Domain, Generation, GoneReason, Health, Migrate, Platform, PullNumber, Scale,
-    Seconds, SecretRef, ServiceName, Size, StageId, StageName,
+    Seconds, SecretRef, ServiceName, Size, StageId, StageName, Trust,
 };
 
 /// What a stage should be.
@@ -101,6 +101,9 @@ pub struct StageSpec {
     /// The pull request that the commit was brought by, also where the stage is none of its own.
     #[serde(default)]
     pub origin: Option<PullNumber>,
+    /// How far the commit is trusted.
+    #[serde(default)]
+    pub trust: Trust,
     /// What was made before and is not made again.
     #[serde(default)]
     pub pinned: Option<Pinned>,

@@ -6,6 +6,7 @@
 mod asked;
 mod audit;
 mod command;
+mod commit;
 mod deploy;
 mod error;
 mod event;
@@ -22,12 +23,14 @@ mod receipt;
 mod stage;
 mod surface;
 mod time;
+mod trust;
 mod verdict;
 mod witness;
 
 pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
-pub use command::{Command, Force, LineCount, LockScope, Login, ShaPrefix, Verb};
+pub use command::{Command, Force, LineCount, LockScope, Login, NamedCommit, ShaBeginning, Verb};
+pub use commit::{CameBy, Commit};
 pub use deploy::{Deploy, NewDeploy, Outcome, Release};
 pub use error::{Failure, FailureKind, Position, Problem, Problems};
 pub use event::{
@@ -49,7 +52,7 @@ pub use plan::{
     Action, ChangeKind, Changed, Interruption, Observed, ObservedService, Output, Plan, Resource, ResourceChange, Runs,
     SkipReason, Skipped, Step, StepKey,
 };
-pub use policy::{Allow, ChecksWanted, CommandRules, StagePolicy, Who, default_role};
+pub use policy::{Allow, ChecksWanted, CommandRules, NamedCheck, StagePolicy, Who, default_role};
 pub use project::{
     AwsRoles, AwsTarget, BranchPattern, Build, Cors, Dns, Domain, DraftPolicy, ForkPolicy, Health, HostLabel,
     LocalCommand, Migrate, Platform, Project, Scale, SecretRef, Service, ServiceKind, Size, StagePattern, StageRule,
@@ -60,5 +63,6 @@ pub use receipt::{CommandOutcome, CommandReceipt, CommandResult, ReceiptBond, Re
 pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subject, Target, Withholding};
 pub use surface::{CheckState, DeploymentState, Permission, Reaction, SurfaceKey, SurfaceKind};
 pub use time::{Seconds, Timestamp, Wake};
+pub use trust::Trust;
 pub use verdict::{Answer, Binding, Gate, GateResult, GateState, Offer, Verdict, Withheld};
 pub use witness::Witness;

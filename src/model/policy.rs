@@ -49,7 +49,25 @@ pub enum ChecksWanted {
     /// Every one that the commit has.
     All,
     /// These, each of which the commit must have.
-    Named(BTreeSet<String>),
+    Named(BTreeSet<NamedCheck>),
+}
+
+/// A check by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamedCheck {
+    pub name: String,
+    /// Only of this GitHub App, by its id: whoever can write a status or a check of that name
+    /// cannot make it pass.
+    pub app: Option<u64>,
+}
+
+impl fmt::Display for NamedCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.app {
+            None => f.write_str(&self.name),
+            Some(app) => write!(f, "{} of app {app}", self.name),
+        }
+    }
 }
 
 /// The conditions of one command on one stage.

@@ -178,7 +178,7 @@ pub enum DraftPolicy {
     Deploy,
 }
 
-/// What a pull request from a fork gets.
+/// What a pull request from a fork, or of Dependabot, gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ForkPolicy {

@@ -128,7 +128,7 @@ impl Slot {
             Self::Reason => "a reason in quotes, at most 200 characters",
             Self::Span => "a span, for example 90m, 2h or 3d, at most 366d",
             Self::Account => "an account, for example @octocat",
-            Self::Sha => "a commit: 7 to 40 hexadecimal digits",
+            Self::Sha => "a commit: all 40 hexadecimal digits of it",
             Self::Command => "a command's name",
         }
     }

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Asked, Branch, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName, Timestamp,
-    Waiting,
+    Asked, Branch, Commit, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName,
+    Timestamp, Waiting,
 };
 
 /// A stage of a repository.
@@ -32,7 +32,7 @@ pub enum Target {
     /// The head of a branch.
     Branch(Branch),
     /// One commit.
-    Commit(CommitSha),
+    Commit(Commit),
     /// What was verified live once, here or on another stage, by the generation it had there.
     Release { stage: StageName, generation: Generation },
     /// Nothing: the stage is to be removed.

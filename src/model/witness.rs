@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommitSha, PullNumber, RepoName, Timestamp};
+use super::{CommitSha, PullNumber, RepoName, Timestamp, UserId};
 
 /// A head of a pull request, with when we learned of it.
 ///
@@ -19,4 +19,6 @@ pub struct Witness {
     /// When we learned of it, or when GitHub says that it changed the pull request, whichever is
     /// later: the head was there by then, perhaps earlier.
     pub at: Timestamp,
+    /// Who pushed it, where the event that showed it says so.
+    pub pusher: Option<UserId>,
 }

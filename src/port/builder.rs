@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
 use super::{PortResult, Progress, Site};
-use crate::model::{Artifact, CommitSha, Output, Place, ServiceName, ServiceSpec, StageId};
+use crate::model::{Artifact, CommitSha, Output, Place, ServiceName, ServiceSpec, StageId, Trust};
 
 /// The bytes of a `.tar.gz`, as GitHub sends it: everything under one top folder.
 pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
@@ -17,6 +17,8 @@ pub struct BuildJob<'a> {
     pub stage: &'a StageId,
     pub place: &'a Place,
     pub sha: &'a CommitSha,
+    /// What is made is found again by jobs of the same trust alone.
+    pub trust: Trust,
     pub service: &'a ServiceSpec,
     /// The folder that [`Builder::unpack`] answered.
     pub source: &'a str,

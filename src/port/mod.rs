@@ -22,8 +22,8 @@ pub use forge::{
 };
 pub use ledger::Ledger;
 pub use registry::{
-    CONTENT_DIGITS, Registry, RegistryLogin, Repository, content_tag, is_content_tag, is_tag_of, repository_path,
-    stage_tag,
+    CONTENT_DIGITS, Registry, RegistryLogin, Repository, content_tag, is_content_tag, is_tag_of, owner_path,
+    repository_path, stage_tag,
 };
 pub use slots::Slots;
 pub use store::{

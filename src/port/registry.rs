@@ -55,7 +55,12 @@ pub trait Registry: Send + Sync + 'static {
 /// to be changed for it, lower case apart, gets a hash. Source: OCI distribution specification,
 /// "Pulling manifests".
 pub fn repository_path(repo: &RepoName, service: &ServiceName) -> String {
-    format!("{}/{service}", repo.as_str().split('/').map(path_part).collect::<Vec<_>>().join("/"))
+    format!("{}/{service}", owner_path(repo))
+}
+
+/// Begins the path of every service of a repository: `acme/shop`.
+pub fn owner_path(repo: &RepoName) -> String {
+    repo.as_str().split('/').map(path_part).collect::<Vec<_>>().join("/")
 }
 
 fn path_part(name: &str) -> String {

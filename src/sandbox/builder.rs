@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
-use crate::model::{Artifact, CommitSha, Failure, FailureKind, Output, ServiceName, ServiceSpec, StageId};
+use crate::model::{
+    Artifact, CommitSha, Failure, FailureKind, Output, ServiceName, ServiceSpec, StageId, StageName, Trust,
+};
 use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Site, TarballStream};
 
 use super::cloud::Mishap;
@@ -19,6 +21,7 @@ struct State {
     made: BTreeSet<String>,
     mishaps: BTreeMap<(ServiceName, Option<CommitSha>), Mishap>,
     journal: Vec<String>,
+    trusts: BTreeMap<(StageName, ServiceName), Trust>,
 }
 
 /// The builder. Clone the `Arc` that holds it.
@@ -40,6 +43,11 @@ impl SandboxBuilder {
     /// What was done, in order: `unpack pr-1 abc1234`, `build pr-1/web abc1234`.
     pub fn journal(&self) -> Vec<String> {
         self.lock().journal.clone()
+    }
+
+    /// With what trust a stage's service was last built.
+    pub fn trust(&self, stage: &StageName, service: &ServiceName) -> Option<Trust> {
+        self.lock().trusts.get(&(stage.clone(), service.clone())).copied()
     }
 
     /// Sources that are still there, as `pr-1 abc1234`.
@@ -91,6 +99,7 @@ impl Builder for SandboxBuilder {
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
         let mut state = self.lock();
+        state.trusts.insert((job.stage.name.clone(), job.service.name.clone()), job.trust);
         match state.stumble(&job.service.name, job.sha) {
             Some(Ok(_)) => return Ok(Progress::Pending { again_millis: 1_000, note: "building".into() }),
             Some(Err(failure)) => return Err(PortError::Failed(Box::new(failure))),

@@ -14,6 +14,7 @@ macro_rules! steps {
             (1, "first", include_str!(concat!("../../migrations/", $database, "/0001_first.sql"))),
             (2, "place", include_str!(concat!("../../migrations/", $database, "/0002_place.sql"))),
             (3, "commands", include_str!(concat!("../../migrations/", $database, "/0003_commands.sql"))),
+            (4, "pusher", include_str!(concat!("../../migrations/", $database, "/0004_pusher.sql"))),
         ]
     };
 }

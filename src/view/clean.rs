@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Control sequences of ECMA-48 (CSI, OSC and the like, two-character escapes).
-static ANSI: LazyLock<Regex> = LazyLock::new(|| {
+pub(super) static ANSI: LazyLock<Regex> = LazyLock::new(|| {
     let csi = r"(?:\x1b\[|\u{9b})[0-?]*[ -/]*[@-~]?";
     let strings = r"(?:\x1b[\]PX^_]|[\u{9d}\u{90}\u{98}\u{9e}\u{9f}])[^\x07\x1b\u{9c}\n]*(?:\x07|\x1b\\|\u{9c})?";
     let short = r"\x1b[ -/]*[0-~]?";
@@ -18,11 +18,33 @@ static ANSI: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Whether a reader would not see the character, or see others in another order because of it.
-fn is_hidden(c: char) -> bool {
+pub(super) fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
         | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The length of a written-out hidden character with which the text begins.
+pub(super) fn marked(text: &str) -> Option<usize> {
+    let digits = text.strip_prefix("<U+")?.split_once('>')?.0;
+    let code = u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() <= 6)?;
+    char::from_u32(code).is_some_and(is_hidden).then_some(digits.len() + 4)
+}
+
+/// A text without what no reader sees: line ends and tabs stay.
+pub(super) fn bare(text: &str) -> String {
+    let plain = ANSI.replace_all(text, "");
+    let mut out = String::with_capacity(plain.len());
+    let mut rest = &*plain;
+    while let Some(c) = rest.chars().next() {
+        let length = marked(rest);
+        if length.is_none() && !is_hidden(c) && (!c.is_control() || matches!(c, '\n' | '\t')) {
+            out.push(c);
+        }
+        rest = &rest[length.unwrap_or(c.len_utf8())..];
+    }
+    out
 }
 
 fn push_clean(out: &mut String, line: &str) {

@@ -102,6 +102,7 @@ impl World {
             digest: "d".into(),
             file: String::new(),
             origin: None,
+            trust: crate::model::Trust::Preview,
             pinned: None,
             only: Vec::new(),
         }

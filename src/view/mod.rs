@@ -11,8 +11,10 @@
 //! - Every text fits its place: the frame is kept, the log is cut.
 
 mod clean;
+mod known;
 mod limit;
 mod markdown;
+mod printed;
 mod read;
 mod receipt;
 mod redact;
@@ -23,6 +25,7 @@ mod status;
 mod times;
 
 pub use clean::{clean_line, clean_lines};
+pub use printed::{PRINTED_BEFORE, printed};
 pub use receipt::{Keep, Receipt, Told, receipt, receipt_marker, receipt_with};
 pub use redact::{redact, redact_lines};
 pub use render::{

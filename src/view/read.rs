@@ -178,7 +178,7 @@ fn sha(record: &StageRecord, run: Option<Run<'_>>) -> Option<CommitSha> {
         | StageStatus::RemovalBlocked
         | StageStatus::Gone { .. } => match (run.and_then(|(deploy, _)| spec_of(deploy)), &record.target) {
             (Some(spec), _) => Some(spec.sha.clone()),
-            (None, Target::Commit(sha)) => Some(sha.clone()),
+            (None, Target::Commit(commit)) => Some(commit.sha.clone()),
             (None, _) => None,
         },
     }

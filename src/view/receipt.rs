@@ -10,6 +10,7 @@
 use serde::Serialize;
 
 use super::clean::cut;
+use super::read::text as plain;
 use super::render::{MAX_COMMENT, receipt_text};
 use super::{clean_lines, redact_lines};
 use crate::model::{Answer, GateState, Misread, Offer, Prefix, Verdict};
@@ -78,6 +79,7 @@ pub fn receipt_marker(comment: u64) -> String {
 
 /// The whole comment, at most 65,536 bytes. `comment` is the id of the one that is answered.
 pub fn receipt(comment: u64, parts: &[Receipt]) -> String {
+    let parts: Vec<Receipt> = parts.iter().map(plainly).collect();
     let text = |limits: &Limits, shown: usize| {
         let rows: Vec<Row> = parts.iter().take(shown).map(|part| row(part, limits)).collect();
         receipt_text(&receipt_marker(comment), &rows, parts.len() - rows.len())
@@ -94,10 +96,40 @@ pub fn receipt(comment: u64, parts: &[Receipt]) -> String {
 /// An answer with one more part at its end; where both do not fit, only the new part.
 pub fn receipt_with(body: &str, part: &Receipt) -> String {
     let marker = body.lines().next().unwrap_or_default();
-    let added = |limits: &Limits| receipt_text("", &[row(part, limits)], 0);
+    let part = plainly(part);
+    let added = |limits: &Limits| receipt_text("", &[row(&part, limits)], 0);
     let fits = |text: &String| text.len() <= MAX_COMMENT;
     let whole = LIMITS.iter().map(|limits| format!("{}\n{}", body.trim_end(), added(limits))).find(fits);
     whole.unwrap_or_else(|| format!("{marker}\n{}", added(&LIMITS[LIMITS.len() - 1])))
+}
+
+/// The same with every text cleaned and then redacted: once, however often it is cut afterwards.
+fn plainly(part: &Receipt) -> Receipt {
+    let lines = |lines: &[String]| redact_lines(&clean_lines(lines), &[]);
+    let told = match &part.told {
+        Told::Done(text) => Told::Done(plain(text)),
+        Told::Live { text, url } => Told::Live { text: plain(text), url: url.clone() },
+        Told::Begun(text) => Told::Begun(plain(text)),
+        Told::Failed(text) => Told::Failed(plain(text)),
+        Told::Refused(text) => Told::Refused(plain(text)),
+        Told::Judged(verdict) => Told::Judged(plain_verdict(verdict)),
+        Told::Why(verdict) => Told::Why(plain_verdict(verdict)),
+        Told::Long { summary, lines: shown, keep } => {
+            Told::Long { summary: plain(summary), lines: lines(shown), keep: *keep }
+        }
+        Told::Short { summary, lines: shown } => Told::Short { summary: plain(summary), lines: lines(shown) },
+        told @ (Told::NotRun | Told::Misread(_) | Told::Help { .. }) => told.clone(),
+    };
+    Receipt { command: plain(&part.command), told }
+}
+
+fn plain_verdict(verdict: &Verdict) -> Verdict {
+    let mut verdict = verdict.clone();
+    for gate in &mut verdict.gates {
+        gate.evidence = plain(&gate.evidence);
+        gate.way_out = gate.way_out.as_deref().map(plain);
+    }
+    verdict
 }
 
 /// More commands than a comment can have.
@@ -226,7 +258,6 @@ fn offer_row(prefix: &Prefix, offer: &Offer, limits: &Limits) -> OfferRow {
 }
 
 fn fewer(lines: &[String], keep: Keep, limits: &Limits) -> (Vec<String>, usize) {
-    let lines = clean_lines(&redact_lines(lines, &[]));
     let left_out = lines.len().saturating_sub(limits.lines);
     let kept = match keep {
         Keep::First => &lines[..lines.len() - left_out],

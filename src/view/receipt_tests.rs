@@ -171,3 +171,26 @@ fn an_end_is_added_to_an_answer_and_stands_alone_where_both_do_not_fit() {
         "{alone}"
     );
 }
+
+#[test]
+fn no_answer_shows_a_secret_whatever_lies_inside_of_it() {
+    let token = "ghp_abcdefgh\u{1b}[31mijklmnopqrstuvwxyz0123456789";
+    let refused = verdict(Answer::Refused, vec![gate(Gate::Lock, GateState::Closed, token, token)]);
+    let long = |lines: &[&str]| {
+        let lines = lines.iter().map(ToString::to_string).collect();
+        Told::Long { summary: token.into(), lines, keep: Keep::Last }
+    };
+    for answer in [
+        Told::Done(token.into()),
+        Told::Failed(format!("it said {token}")),
+        Told::Refused(token.into()),
+        Told::Judged(refused.clone()),
+        Told::Why(refused),
+        long(&["a", token]),
+        long(&["-----BEGIN EC PRIVATE KEY-----", "MHcCAQEE\u{1b}[0m", "ijklmnop", "-----END EC PRIVATE KEY-----"]),
+        Told::Short { summary: "s".into(), lines: vec![token.into()] },
+    ] {
+        let shown = receipt(1, &[told(token, answer.clone())]);
+        assert!(!shown.contains("abcd") && !shown.contains("ijkl"), "{answer:?}: {shown}");
+    }
+}

@@ -1,21 +1,23 @@
 //! Removes secrets from texts on their way out.
 //!
-//! Known values are removed wherever they stand, also percent-encoded; unknown ones by their shape. Shapes cannot
-//! know every secret: a value that is known must be given. A text that went through once does not
-//! change any more.
+//! Known values are removed wherever they stand and however they are written, see `known`; unknown ones
+//! by their shape. Shapes cannot know every secret: a value that is known must be given. What lies
+//! invisibly inside of a secret, such as a colour, hides neither. A text that went through once does
+//! not change any more.
 
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex, RegexSet};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
+use super::clean::bare;
+use super::known::known;
+
+/// In place of what has the shape of a secret.
 const MASK: &str = "[redacted]";
 
-/// Known values shorter than this stay: removing them would tear ordinary words apart.
-const SHORTEST: usize = 4;
-
-/// Lines of a multi-line secret shorter than this stay, for the same reason.
-const SHORTEST_LINE: usize = 16;
+/// In place of a value that is known.
+const KNOWN: &str = "***";
 
 /// What is replaced whole; what is replaced but for a first group that stays.
 static SHAPES: LazyLock<(RegexSet, Vec<Regex>)> = LazyLock::new(|| {
@@ -55,12 +57,23 @@ static SHAPES: LazyLock<(RegexSet, Vec<Regex>)> = LazyLock::new(|| {
 
 /// The text without the given values, and without anything shaped like a secret.
 pub fn redact(text: &str, secrets: &[SecretString]) -> String {
-    let mut out = text.to_owned();
-    for value in known(secrets) {
-        if out.contains(&value) {
-            out = out.replace(&value, MASK);
-        }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = 0;
+    for found in known(text, secrets) {
+        out.push_str(&text[rest..found.start]);
+        out.push_str(KNOWN);
+        rest = found.end;
     }
+    out.push_str(&text[rest..]);
+    // Colours stay, unless one of them stands in the way of finding something.
+    let seen = bare(&out);
+    let shapeless = without_shapes(&seen);
+    if seen == out || seen != shapeless { shapeless } else { out }
+}
+
+/// The text without anything that is shaped like a secret.
+fn without_shapes(text: &str) -> String {
+    let mut out = text.to_owned();
     let (all, shapes) = &*SHAPES;
     // One look tells which shapes there are: for nearly every text, none.
     for index in all.matches(&out) {
@@ -80,24 +93,6 @@ pub fn redact_lines(lines: &[String], secrets: &[SecretString]) -> Vec<String> {
         return Vec::new();
     }
     redact(&lines.join("\n"), secrets).split('\n').map(str::to_owned).collect()
-}
-
-/// The values to look for, longest first, so that one that contains another goes whole.
-fn known(secrets: &[SecretString]) -> Vec<String> {
-    let mut values = Vec::new();
-    for secret in secrets {
-        let value = secret.expose_secret().trim();
-        if value.len() < SHORTEST {
-            continue;
-        }
-        values.push(value.to_owned());
-        values.push(url::form_urlencoded::byte_serialize(value.as_bytes()).collect());
-        let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
-        values.extend(lines.map(str::to_owned));
-    }
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values.dedup();
-    values
 }
 
 /// The quotation mark around the removed value, which stays so that JSON remains JSON.
@@ -171,7 +166,7 @@ mod tests {
         let secrets =
             ["p@ss w/rd", "abc", "p@ss w/rd-long", "first line of key\nsecond line of key"].map(SecretString::from);
         let text = "x=p@ss w/rd y=p%40ss+w%2Frd z=p@ss w/rd-long abc first line of key";
-        assert_eq!(redact(text, &secrets), "x=[redacted] y=[redacted] z=[redacted] abc [redacted]");
+        assert_eq!(redact(text, &secrets), "x=*** y=*** z=*** abc ***");
         assert_eq!(redact("nothing", &[SecretString::from("")]), "nothing");
     }
 
@@ -180,5 +175,111 @@ mod tests {
         let lines = ["start", "-----BEGIN EC PRIVATE KEY-----", "MHcCAQEE", "-----END EC PRIVATE KEY-----", "end"];
         assert_eq!(redact_lines(&lines.map(str::to_owned), &[]), ["start", "[redacted]", "end"]);
         assert_eq!(redact_lines(&[], &[]), [""; 0]);
+    }
+
+    /// A value with everything in it that one form or another escapes.
+    const VALUE: &str = "p@ss/w+rd \\ \"grün\"&{x}";
+
+    fn gone(text: &str, value: &str) {
+        let shown = redact(text, &[SecretString::from(value)]);
+        assert!(shown.contains("***") && !shown.contains("p@ss") && !shown.contains("rd"), "{text:?}: {shown:?}");
+        assert_eq!(redact(&shown, &[SecretString::from(value)]), shown, "redacting twice changes nothing");
+    }
+
+    #[test]
+    fn nothing_that_lies_inside_of_a_secret_hides_it() {
+        for between in [
+            "\u{1b}[31m",
+            "\u{1b}[0m",
+            "\u{9b}1m",
+            "\u{1b}]0;x\u{7}",
+            "\u{7}",
+            "\0",
+            "\u{200b}",
+            "<U+200B>",
+            "\u{202e}",
+            "\n",
+            "\r\n",
+            "\n    ",
+            "\t",
+            "\u{ad}",
+            "\u{feff}",
+        ] {
+            let at = VALUE.char_indices().nth(6).expect("it is longer").0;
+            gone(&format!("a {}{between}{} z", &VALUE[..at], &VALUE[at..]), VALUE);
+            let token = format!("a ghp_abcdefgh{between}ijklmnopqrstuvwxyz0123456789 z");
+            let shown = redact(&token, &[]);
+            let breaks = between.contains(['\n', '\t']);
+            assert!(breaks || (shown.contains(MASK) && !shown.contains("abcd")), "{between:?}: {shown:?}");
+        }
+        let every: String = VALUE.chars().flat_map(|c| [c, '\u{200b}']).collect();
+        gone(&every, VALUE);
+        let coloured = "\u{1b}[32mfine\u{1b}[0m";
+        assert_eq!(redact(coloured, &[SecretString::from(VALUE)]), coloured, "what hides nothing stays");
+    }
+
+    #[test]
+    fn a_percent_encoded_secret_is_found() {
+        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+        let form: String = url::form_urlencoded::byte_serialize(VALUE.as_bytes()).collect();
+        let component = utf8_percent_encode(VALUE, NON_ALPHANUMERIC).to_string();
+        for text in [form, component.to_lowercase(), component] {
+            gone(&format!("GET /?x={text}&y=1"), VALUE);
+        }
+    }
+
+    #[test]
+    fn a_secret_inside_of_json_is_found() {
+        let json = serde_json::to_string(VALUE).expect("JSON");
+        let ascii = VALUE.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat();
+        for text in [json.clone(), json.replace('/', "\\/"), ascii] {
+            gone(&format!("{{\"x\": {text}}}"), VALUE);
+        }
+        gone(r#"{"x": "p@ss\ud83d\ude00 wo\u0072d"}"#, "p@ss\u{1f600} word");
+    }
+
+    #[test]
+    fn a_secret_in_hexadecimal_is_found() {
+        for text in [hex::encode(VALUE), hex::encode_upper(VALUE)] {
+            gone(&format!("key {text}."), VALUE);
+            let wrapped = format!("key {}\n  {}.", &text[..16], &text[16..]);
+            let shown = redact(&wrapped, &[SecretString::from(VALUE)]);
+            assert_eq!(shown, "key ***.");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_base64_is_found_wherever_it_begins() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+        for (before, after) in [("", ""), ("a", ""), ("ab", "c"), ("user:", ""), ("user:x", "\n"), ("u:", "tail")] {
+            let whole = format!("{before}{VALUE}{after}");
+            for engine in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+                let text = engine.encode(&whole);
+                let shown = redact(&format!("key {text}."), &[SecretString::from(VALUE)]);
+                let left = shown.replace("***", "");
+                assert!(left.len() <= before.len() + after.len() + 9, "{before:?} {after:?}: {shown}");
+                let wrapped = format!("{}\n{}", &text[..9], &text[9..]);
+                let shown = redact(&wrapped, &[SecretString::from(VALUE)]);
+                let left = shown.replace("***", "");
+                assert!(left.len() <= before.len() + after.len() + 4, "{before:?} {after:?}: {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_only_what_it_is() {
+        let short = [SecretString::from("p@ss+rd")];
+        assert_eq!(redact("p@ss+rd p%40ss%2Brd", &short), "*** p%40ss%2Brd");
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_or_values_is_found_in_its_parts() {
+        let json = SecretString::from(r#"{"user": "bob", "password": "correct horse"}"#);
+        assert_eq!(redact("bob has correct horse", std::slice::from_ref(&json)), "bob has ***");
+        let lines = SecretString::from("first line of key\nsecond line of key");
+        assert_eq!(redact("second line of key, first", std::slice::from_ref(&lines)), "***, first");
+        let overlapping = ["correct horse", "horse battery"].map(SecretString::from);
+        assert_eq!(redact("a correct horse battery z", &overlapping), "a *** z");
     }
 }

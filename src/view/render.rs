@@ -252,7 +252,6 @@ fn environment(format: Format) -> Environment<'static> {
     });
     environment.add_filter("span", |millis: Option<i64>| millis.map_or_else(String::new, span));
     environment.add_filter("when", |millis: i64| Timestamp(millis).to_string());
-    environment.add_filter("short", |sha: String| sha.chars().take(7).collect::<String>());
     environment.add_filter("commit", move |sha: String| code(format, &sha.chars().take(7).collect::<String>()));
     environment.add_filter("code", move |text: String| code(format, &text));
     environment.add_filter("prose", |text: String| Value::from_safe_string(markdown::prose(&text)));

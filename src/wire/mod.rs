@@ -15,4 +15,4 @@ mod payload;
 mod signature;
 
 pub use parse::{Message, Parsed, Poison, WireError, event_label, parse};
-pub use signature::{NoSecret, Secrets, SignatureError, sign, verify};
+pub use signature::{Secrets, SignatureError, WeakSecret, sign, verify};

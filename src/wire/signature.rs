@@ -15,10 +15,21 @@ pub struct Secrets {
     live: Vec<SecretString>,
 }
 
-/// A webhook secret without a character: anybody could sign with it.
+/// Fewer characters than this are found by trying: every delivery that somebody captured tells whether
+/// a guess is right.
+const SHORTEST: usize = 16;
+
+/// A webhook secret that others can sign with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the webhook secret is empty")]
-pub struct NoSecret;
+pub enum WeakSecret {
+    #[error("the webhook secret is empty")]
+    Empty,
+    #[error(
+        "the webhook secret has {0} characters, of which it needs {SHORTEST}: make one with `openssl rand -hex 32`, and \
+         set it in the GitHub App's webhook settings too"
+    )]
+    Short(usize),
+}
 
 /// Why a body is not believed. All of them are answered alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,11 +43,15 @@ pub enum SignatureError {
 }
 
 impl Secrets {
-    /// Refuses an empty secret, current or previous.
-    pub fn new(current: SecretString, previous: Option<SecretString>) -> Result<Self, NoSecret> {
+    /// Refuses a secret, current or previous, that is empty or shorter than 16 characters.
+    pub fn new(current: SecretString, previous: Option<SecretString>) -> Result<Self, WeakSecret> {
         let live: Vec<_> = std::iter::once(current).chain(previous).collect();
-        if live.iter().any(|secret| secret.expose_secret().trim().is_empty()) {
-            return Err(NoSecret);
+        for secret in &live {
+            match secret.expose_secret().trim().chars().count() {
+                0 => return Err(WeakSecret::Empty),
+                short @ ..SHORTEST => return Err(WeakSecret::Short(short)),
+                _ => {}
+            }
         }
         Ok(Self { live })
     }
@@ -76,8 +91,10 @@ fn tag(body: &[u8], secret: &SecretString) -> [u8; 32] {
 mod tests {
     use super::*;
 
+    const CURRENT: &str = "the current secret";
+
     fn secrets(current: &str, previous: Option<&str>) -> Secrets {
-        Secrets::new(current.into(), previous.map(SecretString::from)).expect("two secrets with characters")
+        Secrets::new(current.into(), previous.map(SecretString::from)).expect("secrets that are long enough")
     }
 
     #[test]
@@ -93,11 +110,12 @@ mod tests {
 
     #[test]
     fn both_live_secrets_hold_and_no_other() {
-        let live = secrets("current", Some("previous"));
+        let previous = "the secret before it";
+        let live = secrets(CURRENT, Some(previous));
         for (key, expected) in [
-            ("current", Ok(tag(b"{}", &"current".into()))),
-            ("previous", Ok(tag(b"{}", &"previous".into()))),
-            ("older", Err(SignatureError::Mismatch)),
+            (CURRENT, Ok(tag(b"{}", &CURRENT.into()))),
+            (previous, Ok(tag(b"{}", &previous.into()))),
+            ("an older secret yet", Err(SignatureError::Mismatch)),
             ("", Err(SignatureError::Mismatch)),
         ] {
             assert_eq!(verify(b"{}", Some(&sign(b"{}", &key.into())), &live), expected, "{key}");
@@ -106,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_header_of_another_form_is_refused_before_it_is_compared() {
-        let live = secrets("current", None);
-        let good = sign(b"{}", &"current".into());
+        let live = secrets(CURRENT, None);
+        let good = sign(b"{}", &CURRENT.into());
         let sha1 = format!("sha1={}", "0".repeat(40));
         let cases = [
             (None, SignatureError::Missing),
@@ -125,14 +143,14 @@ mod tests {
         assert_eq!(verify(b"{}", Some(&longer), &live), Err(SignatureError::Malformed));
         assert_eq!(
             verify(b"{}", Some(&good.to_uppercase().replace("SHA", "sha")), &live),
-            Ok(tag(b"{}", &"current".into()))
+            Ok(tag(b"{}", &CURRENT.into()))
         );
     }
 
     #[test]
     fn every_changed_bit_of_a_signature_is_noticed() {
-        let live = secrets("current", None);
-        let good = tag(b"body", &"current".into());
+        let live = secrets(CURRENT, None);
+        let good = tag(b"body", &CURRENT.into());
         for bit in 0..256 {
             let mut forged = good;
             forged[bit / 8] ^= 1 << (bit % 8);
@@ -142,14 +160,21 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_secret_is_no_secret() {
-        assert_eq!(Secrets::new("".into(), None).err(), Some(NoSecret));
-        assert_eq!(Secrets::new(" \n".into(), None).err(), Some(NoSecret));
-        assert_eq!(Secrets::new("x".into(), Some("".into())).err(), Some(NoSecret));
+    fn a_secret_that_is_found_by_trying_is_refused() {
+        for empty in ["", " \n"] {
+            assert_eq!(Secrets::new(empty.into(), None).err(), Some(WeakSecret::Empty));
+            assert_eq!(Secrets::new(CURRENT.into(), Some(empty.into())).err(), Some(WeakSecret::Empty));
+        }
+        for (short, length) in [("x", 1), ("fifteen letters", 15), ("fifteen letters\n  ", 15)] {
+            assert_eq!(Secrets::new(short.into(), None).err(), Some(WeakSecret::Short(length)), "{short:?}");
+            assert_eq!(Secrets::new(CURRENT.into(), Some(short.into())).err(), Some(WeakSecret::Short(length)));
+        }
+        assert!(Secrets::new("sixteen letters!".into(), Some("sechzehn Zeichen".into())).is_ok());
+        assert!(WeakSecret::Short(3).to_string().contains("openssl rand"), "it says what to do");
     }
 
     #[test]
     fn a_secret_is_not_shown() {
-        assert!(!format!("{:?}", secrets("hunter2", Some("hunter1"))).contains("hunter"));
+        assert!(!format!("{:?}", secrets("hunter2hunter2hunter2", Some("hunter1hunter1hunter1"))).contains("hunter"));
     }
 }

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use tokio::net::UdpSocket;
 use tokio::process::Command;
 
-const ROLE: &str = "greenroom-stages";
+const ROLE: &str = "greenroom-previews";
+const POLICIES: [&str; 4] = ["previews", "previews-routes", "previews-foundation", "previews-network"];
 const ZONE: &str = "example.com";
 
 /// An account with a server's user and a role for the stages of acme/shop.
@@ -49,13 +50,30 @@ async fn policy(whose: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The policy without its conditions: MiniStack's simulation is given none of the context that AWS's is.
+/// The policy without its conditions: MiniStack's simulation is given none of the context that AWS's is;
+/// with the values of the session's tags in the place of their variables, which MiniStack does not know.
 async fn unconditional(whose: &str) -> Value {
-    let mut document: Value = serde_json::from_str(&policy(whose).await).expect("JSON");
+    let stack = stack_of_doctor();
+    let tags = [("stack", stack.as_str()), ("images", "greenroom/acme/shop"), ("repo", "acme/shop"), ("stage", "pr-1")];
+    let text = tags.iter().fold(policy(whose).await, |text, (tag, value)| {
+        text.replace(&format!("${{aws:PrincipalTag/greenroom:{tag}}}"), value)
+    });
+    let mut document: Value = serde_json::from_str(&text).expect("JSON");
     for statement in document["Statement"].as_array_mut().expect("statements") {
         statement.as_object_mut().expect("a statement").remove("Condition");
+        // Whose policies are simulated is no resource to MiniStack.
+        if statement["Action"].to_string().contains("iam:SimulatePrincipalPolicy") {
+            statement["Resource"] = json!("*");
+        }
     }
     document
+}
+
+/// The stack of the preview that the doctor asks about.
+fn stack_of_doctor() -> String {
+    use sha2::{Digest as _, Sha256};
+
+    format!("greenroom-pr-1-shop-{}", hex::encode(&Sha256::digest("acme/shop/pr-1")[..4]))
 }
 
 impl Account {
@@ -63,7 +81,7 @@ impl Account {
         let aws = MiniStack::start_as(Containers::Pretended, Guard::Policies).await;
         let iam = Iam::new(&aws.config().await);
         iam.create_user().user_name("server").send().await.expect("a user");
-        let own = policy("server").await;
+        let own = unconditional("server").await.to_string();
         let put = iam.put_user_policy().user_name("server").policy_name("server").policy_document(own);
         put.send().await.expect("the user's policy");
         let key = iam.create_access_key().user_name("server").send().await.expect("a key");
@@ -73,11 +91,12 @@ impl Account {
         let trust = json!({ "Version": "2012-10-17", "Statement": [
             { "Effect": "Allow", "Principal": { "AWS": user }, "Action": "sts:AssumeRole",
               "Condition": { "StringEquals": { "sts:ExternalId": "acme/shop" } } },
-            { "Effect": "Allow", "Principal": { "AWS": user }, "Action": "sts:TagSession" },
+            { "Effect": "Allow", "Principal": { "AWS": user }, "Action": "sts:TagSession",
+              "Condition": { "StringEquals": { "aws:RequestTag/greenroom:repo": "acme/shop" } } },
         ] });
         let role = iam.create_role().role_name(ROLE).assume_role_policy_document(trust.to_string());
         role.send().await.expect("a role");
-        for whose in ["stages", "foundation"] {
+        for whose in POLICIES {
             let put = iam.put_role_policy().role_name(ROLE).policy_name(whose);
             put.policy_document(unconditional(whose).await.to_string()).send().await.expect("the role's policy");
         }
@@ -143,20 +162,82 @@ async fn the_generated_policies_are_enough_and_one_statement_less_is_not() {
     let said = account.doctor("acme/shop", &nobody).await;
     let (health, seen, _) = said.of("role of previews");
     assert_eq!(health, "ok", "{seen}");
-    let (health, seen, _) = said.of("permissions of previews");
-    assert_eq!(health, "ok", "{seen}");
+    for check in ["permissions of previews", "permissions for the foundation of previews", "permissions of the server"]
+    {
+        let (health, seen, _) = said.of(check);
+        assert_eq!(health, "ok", "{check}: {seen}");
+    }
     assert!(said.of("identity").1.contains("user/server"));
 
-    let mut less = unconditional("stages").await;
+    let mut less = unconditional("previews").await;
     let statements = less["Statement"].as_array_mut().expect("statements");
     statements.retain(|statement| statement["Sid"] != "Images");
-    let put = account.iam.put_role_policy().role_name(ROLE).policy_name("stages").policy_document(less.to_string());
+    let put = account.iam.put_role_policy().role_name(ROLE).policy_name("previews").policy_document(less.to_string());
     put.send().await.expect("the role's policy");
     let said = account.doctor("acme/shop", &nobody).await;
     let (health, seen, fix) = said.of("permissions of previews");
     assert_eq!((health, said.code), ("fail", Some(1)), "{seen}");
     assert!(seen.contains("ecr:PutImage") || seen.contains("ecr:BatchCheckLayerAvailability"), "{seen}");
     assert!(fix.contains("Images"), "{fix}");
+}
+
+/// What a stage needs and asks of all that there is: a policy for its own things alone is too small.
+#[tokio::test]
+async fn a_policy_that_lists_only_its_own_repositories_of_images_is_found_too_small() {
+    let account = Account::new().await;
+    let nobody = resolver(Vec::new()).await;
+    let mut less = unconditional("previews").await;
+    for statement in less["Statement"].as_array_mut().expect("statements") {
+        if statement["Sid"] == "ListImages" {
+            statement["Resource"] = json!(["arn:aws:ecr:*:*:repository/greenroom/*"]);
+        }
+    }
+    let put = account.iam.put_role_policy().role_name(ROLE).policy_name("previews").policy_document(less.to_string());
+    put.send().await.expect("the role's policy");
+    let said = account.doctor("acme/shop", &nobody).await;
+    let (health, seen, fix) = said.of("permissions of previews");
+    assert_eq!((health, said.code), ("fail", Some(1)), "{seen}");
+    assert!(seen.contains("ecr:DescribeRepositories") && fix.contains("ListImages"), "{seen} {fix}");
+}
+
+/// The printed policies where they are judged call by call: the session of one stage against what is
+/// another's, and against the account.
+#[tokio::test]
+async fn a_session_with_the_printed_policies_does_not_give_the_account_away() {
+    let account = Account::new().await;
+    let tag = |key: &str, value: &str| aws_sdk_sts::types::Tag::builder().key(key).value(value).build().expect("a tag");
+    let own = account.aws.config().await.into_builder();
+    let keys = aws_credential_types::Credentials::new(&account.keys.0, &account.keys.1, None, None, "server");
+    let own = own.credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(keys)).build();
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}");
+    let session = aws_sdk_sts::Client::new(&own).assume_role().role_arn(&role).role_session_name("pr-1");
+    let session = session.external_id("acme/shop").tags(tag("greenroom:repo", "acme/shop")).send().await;
+    let session = session.expect("a session").credentials.expect("its keys");
+    let keys = aws_credential_types::Credentials::new(
+        session.access_key_id(),
+        session.secret_access_key(),
+        Some(session.session_token().to_owned()),
+        None,
+        "session",
+    );
+    let mine = own.into_builder();
+    let mine = mine.credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(keys)).build();
+    let iam = Iam::new(&mine);
+    let all = json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Action": "*", "Resource": "*" } });
+    let refused = [
+        iam.put_role_policy().role_name(ROLE).policy_name("all").policy_document(all.to_string()).send().await.is_err(),
+        iam.update_assume_role_policy().role_name(ROLE).policy_document(all.to_string()).send().await.is_err(),
+        iam.create_user().user_name("evil").send().await.is_err(),
+        iam.attach_role_policy()
+            .role_name(ROLE)
+            .policy_arn("arn:aws:iam::aws:policy/AdministratorAccess")
+            .send()
+            .await
+            .is_err(),
+    ];
+    assert_eq!(refused, [true; 4]);
+    // It is not that everything is refused.
+    iam.get_role().role_name(ROLE).send().await.expect("what a doctor asks");
 }
 
 #[tokio::test]

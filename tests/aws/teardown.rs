@@ -65,6 +65,11 @@ async fn everything_of_a_stage_goes_and_nothing_of_another() {
         ground.remove(&gone, &place, resource).await.unwrap_or_else(|error| panic!("{resource}: {error}"));
     }
     assert_eq!(ground.inventory(&stays, &place).await, other);
+    // What the stack took along is not deleted again: gone, it has no tags by which a policy could allow it.
+    let calls = ground.cloud.calls();
+    for call in ["elasticloadbalancing:DeleteRule", "elasticloadbalancing:DeleteTargetGroup"] {
+        assert!(!calls.contains_key(call), "{call}: {calls:?}");
+    }
 }
 
 #[tokio::test]

@@ -229,15 +229,30 @@ async fn help_of_doctor() {
               Print the least that must be allowed, as a policy for IAM, and look at nothing
 
               Possible values:
-              - server:     The server's own, where configurations name roles
-              - stages:     Deploying stages
-              - foundation: Making what stages share, besides
+              - server:               The server's own, where configurations name roles
+              - previews:             Deploying stages that come and go
+              - previews-routes:      Besides `previews`: what leads to them, and what scales them
+              - permanent:            Deploying permanent stages
+              - permanent-routes:     Besides `permanent`: what leads to them, and what scales them
+              - previews-foundation:  Making what previews share, besides
+              - previews-network:     Besides `previews-foundation`: its network and load balancers
+              - permanent-foundation: Making a permanent stage's own foundation, besides
+              - permanent-network:    Besides `permanent-foundation`: its network and load balancers
+              - boundary:             What the roles of foundations may do at most
+
+          --without-role
+              Print it for the server's own identity, or a person's, where no role is taken on
 
           --aws-name <NAME>
               Begins every name on AWS; another one for each Greenroom in an account
               
               [env: GREENROOM_AWS_NAME=]
               [default: greenroom]
+
+          --aws-permissions-boundary <ARN>
+              The ARN of a policy that bounds every role that is made
+              
+              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY=]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -248,7 +263,7 @@ async fn help_of_doctor() {
     Examples:
       greenroom doctor
       greenroom doctor --repo acme/shop .github/greenroom.yml
-      greenroom doctor --policy stages > policy.json
+      greenroom doctor --policy previews > policy.json
       greenroom --json doctor | jq -r '.[] | select(.health == "fail") | .fix'
     "#);
 }

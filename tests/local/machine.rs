@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
 use greenroom::model::{
     Artifact, Generation, Health, Observed, Output, Place, Runtime, Scale, Seconds, SecretRef, ServiceName,
-    ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
+    ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 use tempfile::TempDir;
@@ -143,6 +143,7 @@ fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
             digest: "digest".into(),
             file: String::new(),
             origin: None,
+            trust: Trust::Preview,
             pinned: None,
             only: Vec::new(),
         },

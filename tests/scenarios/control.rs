@@ -172,16 +172,16 @@ async fn a_forks_commit_runs_only_while_exactly_it_is_approved() {
     w.settle().await;
     assert_eq!(w.builder.journal(), Vec::<String>::new());
     for who in ["stranger", "rita"] {
-        w.hears(who, pull, &format!("/approve {}", sha.short())).await;
+        w.hears(who, pull, &format!("/approve {sha}")).await;
         assert!(w.answer(pull).contains("**Refused:**"), "{}", w.answer(pull));
     }
     w.hears("wes", pull, "/deploy").await;
     assert!(w.answer(pull).contains("is not approved"), "{}", w.answer(pull));
-    w.hears("wes", pull, "/approve 0123456").await;
+    w.hears("wes", pull, &format!("/approve {}", "0".repeat(40))).await;
     assert!(w.answer(pull).contains("is not the head"), "{}", w.answer(pull));
     assert_eq!(w.builder.journal(), Vec::<String>::new());
     w.after(61_000).await;
-    w.hears("wes", pull, &format!("/approve {}", sha.short())).await;
+    w.hears("wes", pull, &format!("/approve {sha}")).await;
     assert_eq!(w.serving("pr-1", "web"), Some(sha.clone()));
 
     let next = w.github.push(&fork, "idea", [FileChange::write("app", "worse")], "Another").expect("a push");
@@ -203,7 +203,7 @@ async fn what_ran_from_a_fork_is_promoted_only_where_it_is_approved() {
     let new = NewPull { author: "stranger".into(), head_repo: Some(fork), ..NewPull::new("idea", "An idea") };
     let pull = w.github.open(&w.repo, new).expect("a pull request");
     w.settle().await;
-    w.hears("wes", pull, &format!("/approve {}", sha.short())).await;
+    w.hears("wes", pull, &format!("/approve {sha}")).await;
     w.hears("adam", pull, "/promote pr-1 staging").await;
     assert!(w.answer(pull).contains("is not approved"), "{}", w.answer(pull));
     assert_eq!(w.serving("staging", "web"), None);

@@ -17,8 +17,10 @@ mod order;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod preview;
+mod provenance;
 mod race;
 mod seen;
 mod sweeping;
+mod trust;
 mod two_nodes;
 mod world;

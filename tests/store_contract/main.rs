@@ -104,6 +104,7 @@ contract![
     stages::a_stale_holder_touches_nothing,
     stages::texts_from_outside_come_back,
     witnesses::the_first_sighting_counts_and_a_head_can_come_back,
+    witnesses::who_pushed_a_head_is_kept_also_where_it_was_seen_before,
     witnesses::only_the_repositorys_own_lane_witnesses,
     witnesses::old_heads_are_forgotten_but_never_the_newest,
     audit::entries_come_back_with_their_places_in_the_chain,

@@ -3,7 +3,7 @@
 use greenroom::model::{
     Branch, CommitSha, DeliveryId, Event, Generation, Lane, NewDeploy, Plan, PullNumber, PushEvent, RepoName, StageId,
     StageName, StageRecord, StageSpec, StageStatus, StepEvent, StepEventKind, StepKey, Subject, Target, Timestamp,
-    Wanted,
+    Trust, Wanted,
 };
 use greenroom::port::{Held, InboxContent, NewDelivery, Store};
 use sha2::{Digest, Sha256};
@@ -76,6 +76,7 @@ pub(crate) fn deploy(name: &str, generation: i64) -> NewDeploy {
         digest: "d".to_owned(),
         file: String::new(),
         origin: None,
+        trust: Trust::Preview,
         pinned: None,
         only: Vec::new(),
     };

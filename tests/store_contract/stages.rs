@@ -1,9 +1,9 @@
 //! Stages, surfaces and the audit: who may write what.
 
 use greenroom::model::{
-    Actor, ActorKind, Asked, AuditEntry, CommentSource, ExternalId, Generation, GoneReason, Lock, PullNumber,
-    ReceiptKey, RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId, Verb,
-    Waiting, Wake,
+    Actor, ActorKind, Asked, AuditEntry, CameBy, CommentSource, Commit, ExternalId, Generation, GoneReason, Lock,
+    PullNumber, ReceiptKey, RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId,
+    Verb, Waiting, Wake,
 };
 use greenroom::port::{IntakeWrite, PortError, PortResult, SurfaceRecord};
 
@@ -47,7 +47,11 @@ fn asked(digit: char) -> Asked {
 
 fn waiting(digit: char) -> Waiting {
     let receipt = ReceiptKey { repo: repo(), source: CommentSource::Issue, comment: 99 };
-    Waiting { target: Target::Commit(sha(digit)), asked: asked(digit), receipt }
+    Waiting {
+        target: Target::Commit(Commit { sha: sha(digit), came_by: Some(CameBy::PullRequest(PullNumber(42))) }),
+        asked: asked(digit),
+        receipt,
+    }
 }
 
 fn surface(kind: SurfaceKind, key: &str, hash: &str) -> SurfaceRecord {

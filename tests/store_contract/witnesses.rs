@@ -1,13 +1,13 @@
 //! Heads of pull requests: each sighting once, in order, kept as long as they may matter.
 
-use greenroom::model::{PullNumber, RepoName, Timestamp, Witness};
+use greenroom::model::{PullNumber, RepoName, Timestamp, UserId, Witness};
 use greenroom::port::{IntakeWrite, PortError, PortResult, Store};
 
 use crate::Place;
 use crate::sample::{held, repo, repo_lane, sha, stage_lane};
 
 fn head(pull: u64, digit: char, at: i64) -> Witness {
-    Witness { repo: repo(), pull: PullNumber(pull), sha: sha(digit), at: Timestamp(at) }
+    Witness { repo: repo(), pull: PullNumber(pull), sha: sha(digit), at: Timestamp(at), pusher: None }
 }
 
 fn seen(witnesses: impl IntoIterator<Item = Witness>) -> IntakeWrite {
@@ -29,6 +29,16 @@ pub(crate) async fn the_first_sighting_counts_and_a_head_can_come_back(place: Pl
     assert_eq!(heads(&*store, 7).await?, [head(7, 'd', 3)], "another pull request between them is no other head");
     let elsewhere = RepoName::new("acme/other").expect("a repository");
     assert_eq!(store.witnesses(&elsewhere, PullNumber(42), 9).await?, []);
+    Ok(())
+}
+
+pub(crate) async fn who_pushed_a_head_is_kept_also_where_it_was_seen_before(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    let lane = held(&*store, &repo_lane()).await;
+    let by = |pusher, head| Witness { pusher: Some(UserId(pusher)), ..head };
+    store.apply_intake(&lane, seen([head(42, 'a', 1), by(7, head(42, 'a', 2)), by(8, head(42, 'b', 3))])).await?;
+    store.apply_intake(&lane, seen([by(9, head(42, 'b', 4)), head(42, 'b', 5)])).await?;
+    assert_eq!(heads(&*store, 42).await?, [by(8, head(42, 'b', 3)), by(7, head(42, 'a', 1))], "the first who is named");
     Ok(())
 }
 

@@ -86,12 +86,12 @@ async fn users(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<String>> {
     Ok(stacks.iter().filter(uses).map(name).collect())
 }
 
-/// These settings, with the zones and load balancers that the foundation has already.
+/// These settings, with the zones and load balancers that the foundation has already, and its roles
+/// where they are.
 async fn renewed(driver: &Driver<'_>, site: Site<'_>, live: Option<&Snapshot>) -> PortResult<Remembered> {
     let mut wanted = Remembered::new(driver.shared, site, 1);
     if let Some(live) = live {
-        let live = Remembered::of(live).ok_or_else(|| not_ours(live))?.with(&wanted);
-        wanted = Remembered { doors: live.doors, zones: live.zones, ..wanted };
+        wanted = Remembered::of(live).ok_or_else(|| not_ours(live))?.renewed(wanted);
     }
     with_hosted_zones(driver, wanted).await
 }

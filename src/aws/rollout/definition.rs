@@ -204,6 +204,7 @@ pub(super) mod tests {
             digest: String::new(),
             file: String::new(),
             origin: None,
+            trust: crate::model::Trust::Preview,
             pinned: None,
             only: Vec::new(),
         };

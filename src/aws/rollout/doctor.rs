@@ -12,10 +12,12 @@ use crate::aws::clients::Clients;
 use crate::aws::fault::{fault, is};
 use crate::model::{Failure, ServiceName};
 use crate::port::PortResult;
+use crate::view::{PRINTED_BEFORE, printed};
 
 /// Lines that a failure shows.
 pub(super) const LINES: i32 = 20;
-const LINE_CHARS: usize = 2_000;
+/// Source: CloudWatch Logs, `GetLogEvents`: at most so many events in one call.
+const MOST_EVENTS: i32 = 10_000;
 /// How often a log that has not come yet is looked for again; the driver sends every few seconds.
 const LOG_TRIES: u32 = 8;
 
@@ -97,17 +99,16 @@ pub(in crate::aws) async fn read_log(
 ) -> PortResult<Vec<String>> {
     let stream = format!("{service}/{service}/{task}");
     let events = clients.logs.get_log_events().log_group_name(group).log_stream_name(stream);
-    let events = match events.limit(lines).start_from_head(false).send().await {
+    let shown = usize::try_from(lines).unwrap_or_default();
+    let before = i32::try_from(PRINTED_BEFORE).unwrap_or_default();
+    let events = match events.limit(lines.saturating_add(before).min(MOST_EVENTS)).start_from_head(false).send().await {
         Ok(events) => events,
         Err(error) if is(&error, "ResourceNotFoundException") => return Ok(Vec::new()),
         Err(error) => return Err(fault("logs:GetLogEvents", error)),
     };
-    Ok(events.events().iter().map(|event| plain(event.message().unwrap_or_default())).collect())
-}
-
-fn plain(line: &str) -> String {
-    let line = console::strip_ansi_codes(line);
-    line.chars().filter(|c| !c.is_control() || *c == '\t').take(LINE_CHARS).collect()
+    let chunks: Vec<&str> = events.events().iter().map(|event| event.message().unwrap_or_default()).collect();
+    // What is secret there is known to AWS alone: here it has its shape.
+    Ok(printed(&chunks, shown, &[]))
 }
 
 /// What the load balancer says of a service's copies.

@@ -1,8 +1,9 @@
 //! Command lines, and what is read out of a build's words.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
 
+use super::super::context::{Context, Dockerfile};
 use super::*;
 use crate::model::Platform;
 
@@ -16,6 +17,7 @@ fn work() -> ImageWork {
         log: PathBuf::new(),
         stage: StageId { repo: "acme/shop".parse().expect("a name"), name: "pr-1".parse().expect("a name") },
         place: Place::default(),
+        trust: Trust::Preview,
         service: "web".parse().expect("a name"),
         spec: ImageSpec {
             context: "web".into(),
@@ -28,12 +30,15 @@ fn work() -> ImageWork {
     }
 }
 
-fn recipe() -> Recipe {
+fn recipe(tools: Tools) -> Recipe {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let real = folder.path().join("Dockerfile");
+    fs::write(&real, "FROM scratch\n").expect("a file");
+    let dockerfile = Dockerfile { named: "Dockerfile".as_ref(), real: &real };
     Recipe {
         reference: "greenroom/acme-shop/pr-1-web:0123456789abcdef".into(),
         content: "0123456789abcdef".into(),
-        context: Path::new("/src/web").into(),
-        dockerfile: Path::new("/src/web/Dockerfile").into(),
+        context: Arc::new(Context::read(folder.path(), dockerfile, tools).expect("a context")),
     }
 }
 
@@ -43,7 +48,7 @@ fn arguments(tools: Tools) -> String {
 
 fn arguments_with(tools: Tools, format: CacheFormat) -> String {
     let cache = Cache { address: "registry.example/team/greenroom/acme-shop/cache".into(), format, config: None };
-    work().arguments(&recipe(), tools, Layers::Reused(Some(&cache))).join("\n")
+    work().arguments(&recipe(tools), tools, Layers::Reused(Some(&cache))).join("\n")
 }
 
 #[test]
@@ -52,14 +57,15 @@ fn the_first_builder_is_told_what_it_understands() {
     build
     --force-rm
     --tag=greenroom/acme-shop/pr-1-web:0123456789abcdef
-    --file=/src/web/Dockerfile
+    --file=Dockerfile
     --label=greenroom.repo=acme/shop
     --label=greenroom.service=web
+    --label=greenroom.context=sha256:16830f0c186c8e523352de9870c4998fd5541ae32d33d2fcb58f27fb46131579
     --label=greenroom.stage=pr-1
     --target=app
     --platform=linux/arm64
     --build-arg=TOKEN
-    /src/web
+    -
     ");
 }
 
@@ -72,19 +78,39 @@ fn buildx_keeps_its_cache_in_the_registry_where_it_can() {
     --provenance=false
     --load
     --tag=greenroom/acme-shop/pr-1-web:0123456789abcdef
-    --file=/src/web/Dockerfile
+    --file=Dockerfile
     --label=greenroom.repo=acme/shop
     --label=greenroom.service=web
+    --label=greenroom.context=sha256:16830f0c186c8e523352de9870c4998fd5541ae32d33d2fcb58f27fb46131579
     --label=greenroom.stage=pr-1
     --target=app
     --platform=linux/arm64
     --build-arg=TOKEN
-    --cache-from=type=registry,ref=registry.example/team/greenroom/acme-shop/cache:pr-1-web
-    --cache-to=type=registry,ref=registry.example/team/greenroom/acme-shop/cache:pr-1-web,mode=max,ignore-error=true
-    /src/web
+    --build-arg=BUILDKIT_CACHE_MOUNT_NS=acme/shop/preview
+    --cache-from=type=registry,ref=registry.example/team/greenroom/acme-shop/cache:preview.pr-1.web
+    --cache-to=type=registry,ref=registry.example/team/greenroom/acme-shop/cache:preview.pr-1.web,mode=max,ignore-error=true
+    -
     ");
     let within = arguments(Tools::Buildx(CacheExport::Impossible));
     assert!(within.contains("--cache-from") && !within.contains("--cache-to"), "{within}");
+}
+
+#[test]
+fn each_trust_has_layers_of_its_own() {
+    let of = |trust, tools| {
+        let cache = Cache { address: "registry.example/cache".into(), format: CacheFormat::Default, config: None };
+        let work = ImageWork { trust, ..work() };
+        work.arguments(&recipe(tools), tools, Layers::Reused(Some(&cache)))
+    };
+    let has = |args: &[String], word: &str| args.iter().any(|arg| arg.contains(word));
+    let buildx = Tools::Buildx(CacheExport::Possible);
+    for trust in [Trust::Fork, Trust::Preview, Trust::Permanent] {
+        let args = of(trust, buildx);
+        assert!(has(&args, &format!("BUILDKIT_CACHE_MOUNT_NS=acme/shop/{trust}")), "{args:?}");
+        assert_eq!(has(&args, "--no-cache"), trust == Trust::Fork, "{trust}");
+        assert_eq!(has(&args, &format!("cache:{trust}.pr-1.web")), trust != Trust::Fork, "{trust}");
+        assert_eq!(has(&of(trust, Tools::Legacy), "--no-cache"), trust != Trust::Preview, "{trust}");
+    }
 }
 
 #[test]

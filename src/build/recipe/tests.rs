@@ -1,6 +1,7 @@
 //! When two images have one name, and what is never built.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::super::docker::CacheExport;
@@ -45,8 +46,13 @@ fn named(root: &Path, spec: &ImageSpec) -> String {
 }
 
 fn named_by(root: &Path, spec: &ImageSpec, tools: Tools) -> String {
+    read_for(&stage("acme/shop", "pr-1"), spec, root, tools).expect("a recipe").reference
+}
+
+fn read_for(stage: &StageId, spec: &ImageSpec, root: &Path, tools: Tools) -> PortResult<Recipe> {
     let service = "web".parse().expect("a name");
-    read(&stage("acme/shop", "pr-1"), &service, spec, root, tools).expect("a recipe").reference
+    let purpose = Purpose { stage, kind: StageKind::Ephemeral, trust: Trust::Preview, service: &service };
+    read(&purpose, spec, root, tools)
 }
 
 #[test]
@@ -56,7 +62,7 @@ fn the_name_stays_while_the_content_does() {
     let (place, hash) = name.split_once(':').expect("a tag");
     assert_eq!((place, hash.len()), ("greenroom/acme-shop/pr-1-web", 16));
     assert_eq!(name, named(two.path(), &spec()));
-    for outside in ["README.md", "web/node_modules/x.js", "web/node_modules/new.js", "web/.dockerignore"] {
+    for outside in ["README.md", "web/node_modules/x.js", "web/node_modules/new.js"] {
         let path = two.path().join(outside);
         let text = fs::read_to_string(&path).unwrap_or_default() + "\n";
         fs::write(path, text).expect(outside);
@@ -70,7 +76,7 @@ type Change = fn(&mut ImageSpec);
 #[test]
 fn the_name_changes_with_everything_that_makes_the_image() {
     let plain = named(source().path(), &spec());
-    for inside in ["web/app.js", "web/Dockerfile", "web/new.js"] {
+    for inside in ["web/app.js", "web/Dockerfile", "web/new.js", "web/.dockerignore"] {
         let root = source();
         fs::write(root.path().join(inside), "2").expect(inside);
         assert_ne!(plain, named(root.path(), &spec()), "{inside}");
@@ -102,12 +108,35 @@ fn a_dockerfile_has_its_own_ignore_file_where_the_builder_knows_that() {
 #[test]
 fn stages_share_a_content_and_repositories_do_not() {
     let root = source();
-    let service = "web".parse().expect("a name");
-    let of = |repo, name| read(&stage(repo, name), &service, &spec(), root.path(), BUILDX).expect("a recipe");
+    let of = |repo, name| read_for(&stage(repo, name), &spec(), root.path(), BUILDX).expect("a recipe");
     let (one, two) = (of("acme/shop", "pr-1"), of("acme/shop", "prod"));
     assert_eq!((one.content.len(), &one.content), (40, &two.content));
     assert_ne!(one.reference, two.reference);
     assert_ne!(one.content, of("acme/shop2", "pr-1").content);
+}
+
+#[test]
+fn nothing_is_shared_across_trust() {
+    let (root, service) = (source(), "web".parse().expect("a name"));
+    let mut contents = std::collections::BTreeSet::new();
+    for (name, kind, trust) in [
+        ("prod", StageKind::Production, Trust::Permanent),
+        ("pr-1", StageKind::Ephemeral, Trust::Preview),
+        ("pr-1", StageKind::Ephemeral, Trust::Fork),
+        // Somebody asked for a pull request's commit there.
+        ("prod", StageKind::Production, Trust::Preview),
+        ("staging", StageKind::Permanent, Trust::Preview),
+    ] {
+        let purpose = Purpose { stage: &stage("acme/shop", name), kind, trust, service: &service };
+        contents.insert(read(&purpose, &spec(), root.path(), BUILDX).expect("a recipe").content);
+    }
+    assert_eq!(contents.len(), 5);
+    let of = |name, trust| {
+        let purpose =
+            Purpose { stage: &stage("acme/shop", name), kind: StageKind::Permanent, trust, service: &service };
+        read(&purpose, &spec(), root.path(), BUILDX).expect("a recipe").content
+    };
+    assert_eq!(of("prod", Trust::Permanent), of("staging", Trust::Permanent), "permanent stages share theirs");
 }
 
 #[test]
@@ -120,9 +149,8 @@ fn every_repository_gets_a_valid_name() {
     ] {
         assert_eq!(repo_prefix(&stage(repo, "dev")), prefix);
     }
-    let service = "web".parse().expect("a name");
     let root = source();
-    let of = |repo| read(&stage(repo, "dev"), &service, &spec(), root.path(), BUILDX).expect("a recipe").reference;
+    let of = |repo| read_for(&stage(repo, "dev"), &spec(), root.path(), BUILDX).expect("a recipe").reference;
     assert_ne!(of("a/b-c"), of("a-b/c"), "one place, two contents");
 }
 
@@ -144,8 +172,7 @@ fn what_lies_outside_or_nowhere_is_refused() {
         ("web", "node_modules", "not a file"),
     ] {
         let spec = ImageSpec { context: context.into(), dockerfile: dockerfile.into(), ..spec() };
-        let service = "web".parse().expect("a name");
-        match read(&stage("acme/shop", "pr-1"), &service, &spec, root.path(), BUILDX) {
+        match read_for(&stage("acme/shop", "pr-1"), &spec, root.path(), BUILDX) {
             Err(PortError::Failed(failure)) => {
                 assert_eq!(failure.kind, FailureKind::Build);
                 assert!(failure.summary.contains(reason), "{context} {dockerfile}: {}", failure.summary);

@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_delivery_is_signed_distinct_and_of_the_size() {
-        let secret = SecretString::from("s3");
+        let secret = SecretString::from("the secret of the bench");
         let mail = Mail::write(Wish { count: 60, bytes: 30_000, repositories: 20, seed: 7 }, &secret).await.unwrap();
         let secrets = Secrets::new(secret, None).unwrap();
         let mut bodies = BTreeSet::new();

@@ -6,7 +6,7 @@ use super::near::near;
 use super::words::{Word, words};
 use super::{Known, SHOWN_WORD, cut};
 use crate::model::{
-    Generation, LineCount, LockScope, Login, Misread, Seconds, ServiceName, ShaPrefix, Slot, StageName, Verb,
+    Generation, LineCount, LockScope, Login, Misread, NamedCommit, Seconds, ServiceName, Slot, StageName, Verb,
 };
 
 /// Characters of a reason that are kept.
@@ -206,7 +206,7 @@ pub(super) fn span(word: &str) -> Result<Seconds, Misread> {
     span.filter(|span| *span > Seconds(0)).ok_or_else(|| bad(Slot::Span, word))
 }
 
-pub(super) fn sha(word: &str) -> Result<ShaPrefix, Misread> {
+pub(super) fn sha(word: &str) -> Result<NamedCommit, Misread> {
     word.parse().map_err(|_| bad(Slot::Sha, word))
 }
 

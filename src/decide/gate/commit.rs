@@ -4,23 +4,19 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    ActorKind, Allow, Binding, CheckApp, CheckOutcome, CheckResult, ChecksWanted, ForkPolicy, Gate, GateResult,
-    LockScope, Permission, ReviewState, StageRule, Trigger, UserId, Verb,
+    ActorKind, Allow, Binding, CheckApp, CheckOutcome, CheckResult, ChecksWanted, CommitSha, ForkPolicy, Gate,
+    GateResult, NamedCheck, NamedCommit, Permission, ReviewState, StageRule, StageStatus, Trigger, UserId, Verb,
 };
 
-use super::{Case, Fact, Facts, Origin, Voice, brings_what_ran, closed, open, unknown};
+use super::{Case, Fact, Facts, Origin, Voice, approval_line, brings_what_ran, closed, open, unknown};
 
 const AGAIN: &str = "look at the new head, then give the command again";
 
 pub(super) fn bound(case: &Case<'_>, facts: &Facts) -> GateResult {
     let gate = Gate::Commit;
     let Fact::Known(pull) = &facts.pull else { return unknown(gate, "the head of the pull request") };
-    if let Some(named) = &case.ask.sha {
-        let now = pull.head_now.short();
-        if named.matches(&pull.head_now) {
-            return open(gate, format!("{now} is the head"));
-        }
-        return closed(gate, format!("{named} is not the head, {now} is"), format!("look at {now}, then approve it"));
+    if let Some(not_meant) = not_the_head(case, &pull.head_now) {
+        return not_meant;
     }
     let Fact::Known(binding) = &facts.bound else { return unknown(gate, "which head the author of the comment saw") };
     match binding {
@@ -54,14 +50,29 @@ pub(super) fn bound(case: &Case<'_>, facts: &Facts) -> GateResult {
     }
 }
 
+/// Why the commit that an approval names is not the head. Nothing is compared but all 40 digits:
+/// two commits that begin the same are made in minutes.
+fn not_the_head(case: &Case<'_>, head: &CommitSha) -> Option<GateResult> {
+    let found = match case.ask.sha.as_ref()? {
+        NamedCommit::Whole(sha) if sha == head => return None,
+        NamedCommit::Whole(sha) => format!("{sha} is not the head, {head} is"),
+        NamedCommit::Beginning(digits) => {
+            format!("{digits} is only a beginning, with which other commits can be made to begin; the head is {head}")
+        }
+    };
+    let way_out = format!("look at {head}, then write {}", approval_line(case, head));
+    Some(closed(Gate::Commit, found, way_out))
+}
+
 pub(super) fn fork(case: &Case<'_>, rule: &StageRule, facts: &Facts) -> GateResult {
     let gate = Gate::Fork;
-    // On the command line nobody brings a pull request's code by the way.
-    let origin = match (case.ask.verb, case.ask.pull) {
-        (Verb::Promote, _) => facts.source.known().map(|source| source.origin),
-        (Verb::Redeploy | Verb::Retry, _) if case.ask.place != LockScope::Own => Some(Origin::Own),
-        (_, None) => Some(Origin::Own),
-        (_, Some(_)) => facts.pull.known().map(|pull| pull.origin),
+    let origin = match case.ask.pull {
+        _ if brings_nothing(case, facts) => Some(Origin::Own),
+        // Where it came from then counts, and not who asks for it on which pull request now.
+        _ if brings_what_ran(case.ask.verb) => facts.source.known().map(|source| source.origin),
+        // On the command line nobody brings a pull request's code by the way.
+        None => Some(Origin::Own),
+        Some(_) => facts.pull.known().map(|pull| pull.origin),
     };
     match origin {
         None => return unknown(gate, "whose repository the commit comes from"),
@@ -79,10 +90,20 @@ pub(super) fn fork(case: &Case<'_>, rule: &StageRule, facts: &Facts) -> GateResu
                 Some(old) => format!("the fork's commit {} is not approved, {} was", sha.short(), old.short()),
                 None => format!("the fork's commit {} is not approved", sha.short()),
             };
-            closed(gate, found, format!("somebody with the right reads it and writes approve {}", sha.short()))
+            closed(gate, found, format!("somebody with the right reads it and writes {}", approval_line(case, sha)))
         }
         Fact::Unknown => unknown(gate, "which commit is approved"),
     }
+}
+
+/// Whether the command is about no commit: there is none to take up again, or what is taken up is a
+/// removal.
+fn brings_nothing(case: &Case<'_>, facts: &Facts) -> bool {
+    matches!(
+        (case.ask.verb, &facts.stage),
+        (Verb::Redeploy | Verb::Retry, Fact::Known(None))
+            | (Verb::Retry, Fact::Known(Some(StageStatus::RemovalBlocked)))
+    )
 }
 
 pub(super) fn approvals(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResult {
@@ -91,9 +112,11 @@ pub(super) fn approvals(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateRe
         return open(gate, "none are asked for");
     }
     let Some(sha) = case.commit(facts) else { return unknown(gate, "which commit it is about") };
-    let (Fact::Known(reviews), Fact::Known(pull)) = (&facts.reviews, &facts.pull) else {
+    let (Fact::Known(reviews), Fact::Known(pull), Fact::Known(heads)) = (&facts.reviews, &facts.pull, &facts.heads)
+    else {
         return unknown(gate, "the reviews");
     };
+    let pushers: Vec<UserId> = heads.iter().filter(|head| head.sha == *sha).filter_map(|head| head.pusher).collect();
     let decided = decided(reviews);
     let people =
         || decided.values().filter(|said| said.review.by.kind == ActorKind::Person && said.review.by.id != pull.author);
@@ -109,11 +132,19 @@ pub(super) fn approvals(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateRe
     if let Some(Voice { review, .. }) = against().find(|said| writes(said) == Fact::Unknown) {
         return unknown(gate, &format!("whether {} may ask for changes", review.by.login));
     }
-    let pro = || people().filter(|said| said.review.state == ReviewState::Approved && said.review.sha == *sha);
+    // Who pushed it has written of it what they like, whoever opened the pull request.
+    let pro = || {
+        let approved = people().filter(|said| said.review.state == ReviewState::Approved && said.review.sha == *sha);
+        approved.filter(|said| !pushers.contains(&said.review.by.id))
+    };
     let count = |is: Fact<bool>| pro().filter(|said| writes(said) == is).count();
     let (sure, unsure) = (count(Fact::Known(true)), count(Fact::Unknown));
-    let wanted = usize::try_from(allow.approvals).unwrap_or(usize::MAX);
-    let found = format!("{sure} of {wanted} approvals of {} by others with write access", sha.short());
+    // Where nobody saw who pushed, one of those who approved may have.
+    let doubt = usize::from(pushers.is_empty());
+    let wanted = usize::try_from(allow.approvals).unwrap_or(usize::MAX).saturating_add(doubt);
+    let others =
+        if doubt == 0 { "others than who wrote or pushed it" } else { "others, as it is not known who pushed it" };
+    let found = format!("{sure} of {wanted} approvals of {} with write access by {others}", sha.short());
     if sure >= wanted {
         open(gate, found)
     } else if sure + unsure >= wanted {
@@ -143,7 +174,11 @@ pub(super) fn checks(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResul
         Fact::Known(_) | Fact::Unknown => return unknown(gate, &format!("the checks of {}", sha.short())),
     };
     let newest = newest(&checks.runs);
-    let named = |name: &str| newest.values().filter(|run| run.name == name).copied().collect::<Vec<_>>();
+    let named = |wanted: &NamedCheck| {
+        let is_meant =
+            |run: &&&CheckResult| run.name == wanted.name && wanted.app.is_none_or(|app| run.app == CheckApp::App(app));
+        newest.values().filter(is_meant).copied().collect::<Vec<_>>()
+    };
     let wanted: Vec<&CheckResult> = match &allow.checks {
         ChecksWanted::None => return open(gate, "none are asked for"),
         ChecksWanted::All => newest.values().copied().collect(),
@@ -155,7 +190,7 @@ pub(super) fn checks(case: &Case<'_>, allow: &Allow, facts: &Facts) -> GateResul
                     format!("have {missing} run on it"),
                 );
             }
-            names.iter().flat_map(|name| named(name)).collect()
+            names.iter().flat_map(named).collect()
         }
     };
     if wanted.is_empty() {

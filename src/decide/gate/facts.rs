@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    ActorKind, Binding, Branch, Checks, CommitSha, Lock, Permission, PullNumber, Review, StageStatus, Timestamp, UserId,
+    ActorKind, Binding, Branch, Checks, CommitSha, Lock, Permission, PullNumber, Review, StageStatus, Timestamp,
+    UserId, Witness,
 };
 
 /// Something that may not have been learned.
@@ -134,6 +135,8 @@ pub struct Facts {
     /// The fork commit that was approved for the stage.
     pub approval: Fact<Option<CommitSha>>,
     pub reviews: Fact<Vec<Voice>>,
+    /// Heads of the pull request, with who pushed each where that was seen.
+    pub heads: Fact<Vec<Witness>>,
     pub checks: Fact<Checks>,
     pub divergence: Fact<Divergence>,
     pub locks: Fact<Vec<HeldLock>>,
@@ -154,6 +157,7 @@ impl Facts {
             source: Fact::Unknown,
             approval: Fact::Unknown,
             reviews: Fact::Unknown,
+            heads: Fact::Unknown,
             checks: Fact::Unknown,
             divergence: Fact::Unknown,
             locks: Fact::Unknown,

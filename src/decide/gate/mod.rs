@@ -17,8 +17,8 @@ mod tests;
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Allow, Answer, Binding, ChecksWanted, Command, CommitSha, Force, Gate, GateResult, GateState, LockScope, Project,
-    PullNumber, ShaPrefix, StageKind, StageName, StageRule, Verb, Verdict, Who,
+    Allow, Answer, Binding, ChecksWanted, Command, CommitSha, Force, Gate, GateResult, GateState, LockScope,
+    NamedCommit, Project, PullNumber, StageKind, StageName, StageRule, Verb, Verdict, Who,
 };
 
 pub use facts::{
@@ -37,7 +37,7 @@ pub struct Ask {
     /// The pull request that was commented on; `None` for the command line.
     pub pull: Option<PullNumber>,
     /// The commit that an approval names.
-    pub sha: Option<ShaPrefix>,
+    pub sha: Option<NamedCommit>,
     pub force: Force,
 }
 
@@ -209,9 +209,8 @@ impl<'a> Case<'a> {
                     .filter_map(|(need, is)| is.then_some(need))
                     .collect()
             }
-            Gate::Commit if self.ask.verb == Verb::Approve => vec![Need::Pull],
             Gate::Commit => vec![Need::Pull, Need::Bound],
-            Gate::Fork if self.ask.verb == Verb::Promote => vec![Need::Source, Need::Approval, subject],
+            Gate::Fork if brings_what_ran(self.ask.verb) => vec![Need::Source, Need::Approval, subject],
             Gate::Fork => vec![Need::Pull, Need::Approval, subject],
             Gate::Approvals => vec![Need::Reviews, Need::Pull, subject],
             Gate::Checks => vec![Need::Checks, subject],
@@ -268,11 +267,20 @@ impl<'a> Case<'a> {
     /// The commit that the command is about.
     fn commit<'f>(&self, facts: &'f Facts) -> Option<&'f CommitSha> {
         match self.ask.verb {
-            Verb::Approve => facts.pull.known().map(|pull| &pull.head_now),
             verb if brings_what_ran(verb) => facts.commit.known(),
             _ => facts.bound.known().and_then(Binding::sha),
         }
     }
+}
+
+/// The line that approves this commit for the stage that the command is about, as it is to be pasted:
+/// in code, because GitHub shortens the name of a commit anywhere else.
+fn approval_line(case: &Case<'_>, sha: &CommitSha) -> String {
+    let stage = match &case.ask.place {
+        LockScope::Stage(name) => format!(" {name}"),
+        LockScope::Own | LockScope::All => String::new(),
+    };
+    format!("`{}{} {sha}{stage}`", case.project.commands.prefix, Verb::Approve)
 }
 
 /// Whether the command changes what serves.

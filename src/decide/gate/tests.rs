@@ -4,11 +4,11 @@ mod people;
 
 use std::collections::BTreeSet;
 
-use super::super::fixture::{sha, shop};
+use super::super::fixture::{repo, sha, shop};
 use super::*;
 use crate::model::{
-    Actor, ActorKind, Branch, BranchPattern, CheckApp, CheckOutcome, CheckResult, Checks, Lock, Offer, Permission,
-    Review, ReviewState, Seconds, StagePolicy, StageStatus, Timestamp, UserId,
+    Actor, ActorKind, Branch, BranchPattern, CheckApp, CheckOutcome, CheckResult, Checks, Lock, NamedCheck, Offer,
+    Permission, Review, ReviewState, Seconds, StagePolicy, StageStatus, Timestamp, UserId, Witness,
 };
 
 const ANN: UserId = UserId(1);
@@ -53,6 +53,10 @@ fn run(name: &str, number: u64, outcome: CheckOutcome) -> CheckResult {
     CheckResult { name: name.into(), app: CheckApp::App(1), number, outcome }
 }
 
+fn head(digit: char, pusher: Option<UserId>) -> Witness {
+    Witness { repo: repo(), pull: PullNumber(7), sha: sha(digit), at: Timestamp(0), pusher }
+}
+
 /// Everything is as `prod` wants it.
 fn right() -> Facts {
     let role = Fact::Known(Permission::Maintain);
@@ -71,6 +75,7 @@ fn right() -> Facts {
         source: Fact::Known(Source { branch: Branch("release/2".into()), origin: Origin::Own }),
         approval: Fact::Known(None),
         reviews: Fact::Known(vec![review(3, ReviewState::Approved, 1)]),
+        heads: Fact::Known(vec![head('a', Some(BEN))]),
         checks: Fact::Known(Checks { sha: sha('a'), runs: vec![run("ci", 1, CheckOutcome::Passed)] }),
         divergence: Fact::Known(Divergence { sha: sha('a'), behind_by: 0 }),
         locks: Fact::Known(Vec::new()),
@@ -181,6 +186,35 @@ fn each_fact_about_the_commit_turns_its_own_gate() {
 }
 
 #[test]
+fn what_ran_before_is_a_forks_whoever_brings_it_again() {
+    let brought = |origin, approved: Option<char>| Facts {
+        source: Fact::Known(Source { branch: Branch("idea".into()), origin }),
+        approval: Fact::Known(approved.map(sha)),
+        ..right()
+    };
+    for verb in [Verb::Redeploy, Verb::Retry, Verb::Promote] {
+        for asked in [on(verb, "staging"), ask(verb, LockScope::Own), Ask { pull: None, ..on(verb, "staging") }] {
+            let found = |facts: Facts| {
+                let fork = judge(&asked, &shop(), &facts).gates.into_iter().find(|gate| gate.gate == Gate::Fork);
+                fork.map(|gate| gate.state)
+            };
+            assert_eq!(found(brought(Origin::Own, None)), Some(GateState::Open), "{asked:?}");
+            assert_eq!(found(brought(Origin::Fork, None)), Some(GateState::Closed), "{asked:?}");
+            assert_eq!(found(brought(Origin::Fork, Some('b'))), Some(GateState::Closed), "{asked:?}");
+            assert_eq!(found(brought(Origin::Fork, Some('a'))), Some(GateState::Open), "{asked:?}");
+            assert_eq!(found(Facts { source: Fact::Unknown, ..right() }), Some(GateState::Unknown), "{asked:?}");
+        }
+    }
+    let stuck = Facts {
+        source: Fact::Unknown,
+        commit: Fact::Unknown,
+        stage: Fact::Known(Some(StageStatus::RemovalBlocked)),
+        ..right()
+    };
+    assert_eq!(shut(&on(Verb::Retry, "staging"), &shop(), &stuck), [], "a removal brings no commit");
+}
+
+#[test]
 fn only_approvals_of_the_very_commit_by_others_who_write_count() {
     let deploy = on(Verb::Deploy, "prod");
     let of = |reviews: Vec<Voice>| {
@@ -217,6 +251,28 @@ fn only_approvals_of_the_very_commit_by_others_who_write_count() {
 }
 
 #[test]
+fn who_pushed_the_commit_does_not_approve_it() {
+    let deploy = on(Verb::Deploy, "prod");
+    let of = |heads: Vec<Witness>, approvals: &[u64]| {
+        let reviews = approvals.iter().map(|by| review(*by, ReviewState::Approved, 1)).collect();
+        let facts = Facts { reviews: Fact::Known(reviews), heads: Fact::Known(heads), ..right() };
+        shut(&deploy, &strict(), &facts).first().copied()
+    };
+    let closed = Some(closed_at(Gate::Approvals));
+    let by = |id| Some(UserId(id));
+    assert_eq!(of(vec![head('a', by(3))], &[3]), closed, "their own push onto another's pull request");
+    assert_eq!(of(vec![head('a', by(3))], &[3, 4]), None, "but somebody else's counts");
+    assert_eq!(of(vec![head('b', by(3)), head('a', by(2))], &[3]), None, "they pushed an older commit");
+    assert_eq!(of(vec![head('a', by(2)), head('b', by(2)), head('a', by(3))], &[3]), closed, "led back by them");
+    for unknown in [vec![], vec![head('a', None)], vec![head('b', by(2))]] {
+        assert_eq!(of(unknown.clone(), &[3]), closed, "it may have been them");
+        assert_eq!(of(unknown, &[3, 4]), None, "it can have been one of them only");
+    }
+    let facts = Facts { heads: Fact::Unknown, ..right() };
+    assert_eq!(shut(&deploy, &strict(), &facts), [(Gate::Approvals, GateState::Unknown)]);
+}
+
+#[test]
 fn the_newest_run_of_every_check_counts() {
     use CheckOutcome::{Failed, Passed, Running, Unknown};
     let of = |wanted: &ChecksWanted, runs: Vec<CheckResult>| {
@@ -238,9 +294,19 @@ fn the_newest_run_of_every_check_counts() {
     assert_eq!(of(&all, vec![run("ci", 1, Unknown)]), Some(unknown_at(Gate::Checks)));
     let other = CheckResult { app: CheckApp::Status, ..run("ci", 9, Passed) };
     assert_eq!(of(&all, vec![run("ci", 1, Failed), other]), closed, "another's check of that name is another");
-    let ci = ChecksWanted::Named(BTreeSet::from(["ci".to_owned()]));
+    let named = |app| ChecksWanted::Named(BTreeSet::from([NamedCheck { name: "ci".to_owned(), app }]));
+    let ci = named(None);
     assert_eq!(of(&ci, vec![run("ci", 1, Passed), run("lint", 1, Failed)]), None, "only that one");
     assert_eq!(of(&ci, vec![run("lint", 1, Passed)]), closed, "missing");
+    // Whoever may write a status makes one of any name.
+    let status = CheckResult { app: CheckApp::Status, ..run("ci", 9, Passed) };
+    let another = CheckResult { app: CheckApp::App(2), ..run("ci", 9, Passed) };
+    for forged in [status, another] {
+        assert_eq!(of(&ci, vec![forged.clone()]), None, "a name alone is anybody's");
+        assert_eq!(of(&named(Some(1)), vec![forged.clone()]), closed, "of that app there is none");
+        assert_eq!(of(&named(Some(1)), vec![forged.clone(), run("ci", 1, Failed)]), closed, "that app's failed");
+        assert_eq!(of(&named(Some(1)), vec![CheckResult { outcome: Failed, ..forged }, run("ci", 1, Passed)]), None);
+    }
     for runs in [Fact::Unknown, Fact::Known(Checks { sha: sha('b'), runs: vec![run("ci", 1, Passed)] })] {
         let facts = Facts { checks: runs, ..right() };
         assert_eq!(shut(&on(Verb::Deploy, "prod"), &strict(), &facts), [(Gate::Checks, GateState::Unknown)]);
@@ -267,7 +333,7 @@ fn a_verdict_looks_only_at_what_it_said_that_it_needs() {
             for name in ["pr-7", "prod", "feature-x"] {
                 let mut asked = on(verb, name);
                 asked.from = (verb == Verb::Promote).then(|| stage("staging"));
-                asked.sha = (verb == Verb::Approve).then(|| "aaaaaaa".parse().unwrap());
+                asked.sha = (verb == Verb::Approve).then(|| sha('a').to_string().parse().unwrap());
                 let mut facts = blind();
                 let all = right();
                 facts.caller.role = Fact::Unknown;
@@ -283,7 +349,10 @@ fn a_verdict_looks_only_at_what_it_said_that_it_needs() {
                         Need::Commit => facts.commit = all.commit.clone(),
                         Need::Source => facts.source = all.source.clone(),
                         Need::Approval => facts.approval = all.approval.clone(),
-                        Need::Reviews => facts.reviews = all.reviews.clone(),
+                        Need::Reviews => {
+                            facts.reviews = all.reviews.clone();
+                            facts.heads = all.heads.clone();
+                        }
                         Need::Checks => facts.checks = all.checks.clone(),
                         Need::Divergence => facts.divergence = all.divergence.clone(),
                         Need::Locks => facts.locks = all.locks.clone(),

@@ -9,7 +9,8 @@ use super::said::Said;
 use crate::decide::gate::{Ask, Caller, offers, stage_of};
 use crate::decide::version_key;
 use crate::model::{
-    Command, Force, Line, LineCount, LockScope, Output, ServiceName, StageId, StageRecord, Target, Verb, Wanted,
+    CameBy, Command, Commit, Force, Line, LineCount, LockScope, Output, ServiceName, StageId, StageRecord, Target,
+    Verb, Wanted,
 };
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout, Site};
 use crate::view::{self, Keep, Told};
@@ -170,12 +171,14 @@ impl Engine {
         record: Option<&StageRecord>,
     ) -> PortResult<Told> {
         let sha = talk.pull.head.sha.clone();
+        let came_by = Some(CameBy::PullRequest(talk.number()));
+        let target = Target::Commit(Commit { sha: sha.clone(), came_by });
         let fresh = || {
             let subject = subject(board, talk, &stage.name);
-            StageRecord::new(stage.clone(), subject, Target::Commit(sha.clone()), board.now)
+            StageRecord::new(stage.clone(), subject, target.clone(), board.now)
         };
         let known = record.cloned().unwrap_or_else(fresh);
-        let wish = StageRecord { target: Target::Commit(sha.clone()), asked: None, ..known };
+        let wish = StageRecord { target: target.clone(), asked: None, ..known };
         let (short, name) = (sha.short(), &stage.name);
         let said = |summary: String| Ok(Told::Short { summary, lines: Vec::new() });
         let plan = match self.preview(&wish).await? {

@@ -9,8 +9,8 @@ use super::{Talk, is_own};
 use crate::decide::gate::rule_named;
 use crate::decide::roll_back;
 use crate::model::{
-    Answer, Asked, Branch, Command, CommitSha, Deploy, GoneReason, Line, ReceiptBond, Release, StageId, StageName,
-    StageRecord, StageStatus, StepState, Subject, Target, Trigger, Verb, Verdict, Waiting, Wanted,
+    Answer, Asked, Branch, CameBy, Command, Commit, CommitSha, Deploy, GoneReason, Line, ReceiptBond, Release, StageId,
+    StageName, StageRecord, StageStatus, StepState, Subject, Target, Trigger, Verb, Verdict, Waiting, Wanted,
 };
 use crate::port::{PortError, PortResult};
 use crate::view::Told;
@@ -45,20 +45,27 @@ impl Engine {
                     (_, Verb::Retry) => return Ok(Err(format!("nothing failed on {}", record.id.name))),
                     _ => return Ok(Err(format!("nothing is deployed on {}", record.id.name))),
                 };
-                Ok(Ok(Some(self.came_by(record, sha).await?)))
+                Ok(match self.present_came_by(record, &sha).await? {
+                    Some(came_by) => Ok(Some(Brought { sha, came_by })),
+                    None => Err(format!(
+                        "it is not known where {} of {} came from: deploy it from its own pull request, or push it",
+                        sha.short(),
+                        record.id.name
+                    )),
+                })
             }
             Command::Rollback { release, .. } => {
                 let Some(record) = record else { return Ok(Ok(None)) };
                 let releases = self.releases_of(record).await?;
                 Ok(match roll_back(&releases, *release) {
-                    Some(found) => Ok(Some(self.brought_by(record, found).await?)),
+                    Some(found) => Ok(self.brought_by(record, found).await?),
                     None => Err(nothing_to_return_to(record, &releases, release.is_some())),
                 })
             }
             Command::Promote { from, .. } => {
                 let Some(record) = board.stage(from) else { return Ok(Ok(None)) };
                 Ok(match self.releases_of(record).await?.first() {
-                    Some(newest) => Ok(Some(self.brought_by(record, newest).await?)),
+                    Some(newest) => Ok(self.brought_by(record, newest).await?),
                     None => Err(format!("nothing is live on {from}")),
                 })
             }
@@ -82,21 +89,9 @@ impl Engine {
         Ok(releases)
     }
 
-    async fn came_by(&self, record: &StageRecord, sha: CommitSha) -> PortResult<Brought> {
-        let deploys = self.ports.store.deploys(&record.id, RELEASES).await?;
-        let origin = deploys.iter().find_map(|deploy| match &deploy.plan.wanted {
-            Wanted::Live(spec) if spec.sha == sha => Some(spec.origin.or(spec.pull)),
-            _ => None,
-        });
-        Ok(brought(record, sha, origin.flatten()))
-    }
-
-    async fn brought_by(&self, record: &StageRecord, release: &Release) -> PortResult<Brought> {
-        let origin = match self.ports.store.deploy(release.deploy).await?.map(|deploy| deploy.plan.wanted) {
-            Some(Wanted::Live(spec)) => spec.origin.or(spec.pull),
-            _ => None,
-        };
-        Ok(brought(record, release.sha.clone(), origin))
+    async fn brought_by(&self, record: &StageRecord, release: &Release) -> PortResult<Option<Brought>> {
+        let came_by = self.release_came_by(record, &record.id.name, release.generation).await?;
+        Ok(came_by.map(|came_by| Brought { sha: release.sha.clone(), came_by }))
     }
 
     /// Does a command whose gates are open, or has it wait for its turn.
@@ -162,13 +157,17 @@ impl Engine {
             return Ok(Err("this pull request has no stage of its own".into()));
         };
         let record = board.stage(&stage);
+        let came_by = brought.as_ref().map(|brought| brought.came_by.clone());
         let sha = brought.map(|brought| brought.sha).or_else(|| verdict.commit.clone());
         let short = sha.as_ref().map_or_else(String::new, |sha| sha.short().to_owned());
         let goal =
             |target, words: String| Ok(Ok(Goal { stage: stage.clone(), target, sha: sha.clone(), words: Some(words) }));
         match (command, record) {
             (Command::Deploy { .. }, _) => match sha.clone() {
-                Some(commit) => goal(Target::Commit(commit), format!("{short} goes to {stage}")),
+                Some(sha) => {
+                    let came_by = Some(CameBy::PullRequest(talk.number()));
+                    goal(Target::Commit(Commit { sha, came_by }), format!("{short} goes to {stage}"))
+                }
                 None => Ok(Err("it is not known which commit to deploy".into())),
             },
             (Command::Approve { .. }, Some(record)) => {
@@ -185,7 +184,8 @@ impl Engine {
                 goal(Target::Gone(GoneReason::Requested), format!("{stage} is being removed"))
             }
             (Command::Redeploy { .. } | Command::Retry { .. }, Some(record)) => {
-                let target = sha.clone().map_or_else(|| record.target.clone(), Target::Commit);
+                let again = sha.clone().map(|sha| Target::Commit(Commit { sha, came_by }));
+                let target = again.unwrap_or_else(|| record.target.clone());
                 goal(target, format!("{stage} is taken up again {short}").trim_end().to_owned())
             }
             (Command::Rollback { release, .. }, Some(record)) => {
@@ -281,14 +281,6 @@ impl Engine {
             (running, done) => format!("stopped during {running}, after {done}"),
         })
     }
-}
-
-fn brought(record: &StageRecord, sha: CommitSha, origin: Option<crate::model::PullNumber>) -> Brought {
-    let branch = match &record.subject {
-        Subject::Branch(branch) => Some(branch.clone()),
-        Subject::PullRequest(_) => None,
-    };
-    Brought { sha, origin: origin.or(record.pull()), branch }
 }
 
 fn nothing_to_return_to(record: &StageRecord, releases: &[Release], is_named: bool) -> String {

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Engine;
+use super::super::origin::origin;
 use crate::decide::bind;
 use crate::decide::gate::{
     Ask, Caller, CallerKind, Divergence, Fact, Facts, HeldLock, LockReach, Need, Occupancy, Origin, PullFacts, Source,
     Voice, needs,
 };
 use crate::model::{
-    Actor, Binding, Branch, CommitSha, Lock, LockScope, Permission, Project, PullRequest, RepoName, StageRecord,
-    Subject, Timestamp, UserId, Verb, Who, Witness,
+    Actor, Binding, Branch, CameBy, CommitSha, Lock, LockScope, Permission, Project, PullRequest, RepoName,
+    StageRecord, Subject, Timestamp, UserId, Verb, Who, Witness,
 };
 use crate::port::{PortError, PortResult};
 
@@ -32,9 +33,7 @@ pub(in crate::engine) enum Moment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine) struct Brought {
     pub(in crate::engine) sha: CommitSha,
-    /// The pull request that it came by; without one it came by the stage's own branch.
-    pub(in crate::engine) origin: Option<crate::model::PullNumber>,
-    pub(in crate::engine) branch: Option<Branch>,
+    pub(in crate::engine) came_by: CameBy,
 }
 
 /// A command before the gates, with what is known already.
@@ -81,7 +80,10 @@ impl Engine {
                 Need::Approval => {
                     facts.approval = Fact::Known(question.record.and_then(|record| record.approval.clone()));
                 }
-                Need::Reviews => facts.reviews = self.voices(repo, question).await?,
+                Need::Reviews => {
+                    facts.reviews = self.voices(repo, question).await?;
+                    facts.heads = self.heads(repo, question).await?;
+                }
                 Need::Checks => {
                     if let Some(sha) = subject(ask, &facts) {
                         let checks = self.ports.forge.checks(repo, &sha).await;
@@ -153,21 +155,30 @@ impl Engine {
             Moment::Running { sha } => Ok(fact(sha.clone().map(Binding::Bound))),
             Moment::Asked { at } => {
                 let Some(pull) = self.pull_of(repo, question).await? else { return Ok(Fact::Unknown) };
-                let mut witnesses = self.ports.store.witnesses(repo, pull.number, HEADS).await?;
-                witnesses.extend(question.witnessed.iter().cloned());
-                Ok(Fact::Known(bind(&witnesses, *at, &pull.head.sha)))
+                let Fact::Known(heads) = self.heads(repo, question).await? else { return Ok(Fact::Unknown) };
+                Ok(Fact::Known(bind(&heads, *at, &pull.head.sha)))
             }
         }
     }
 
+    /// The heads that the pull request was seen at.
+    async fn heads(&self, repo: &RepoName, question: &Question<'_>) -> PortResult<Fact<Vec<Witness>>> {
+        let Some(number) = question.ask.pull else { return Ok(Fact::Unknown) };
+        let mut heads = self.ports.store.witnesses(repo, number, HEADS).await?;
+        heads.extend(question.witnessed.iter().cloned());
+        Ok(Fact::Known(heads))
+    }
+
     async fn source(&self, repo: &RepoName, question: &Question<'_>) -> PortResult<Fact<Source>> {
-        let Some(brought) = question.brought else { return Ok(Fact::Unknown) };
-        if let Some(number) = brought.origin {
-            let pull = self.ports.forge.pull_request(repo, number).await;
-            let source = pull.map(|pull| Source { branch: pull.head.branch.clone(), origin: origin(&pull) });
-            return settled(source, question.attempts);
+        match question.brought.map(|brought| &brought.came_by) {
+            Some(CameBy::PullRequest(number)) => {
+                let pull = self.ports.forge.pull_request(repo, *number).await;
+                let source = pull.map(|pull| Source { branch: pull.head.branch.clone(), origin: origin(&pull) });
+                settled(source, question.attempts)
+            }
+            Some(CameBy::Branch(branch)) => Ok(Fact::Known(Source { branch: branch.clone(), origin: Origin::Own })),
+            None => Ok(Fact::Unknown),
         }
-        Ok(fact(brought.branch.clone().map(|branch| Source { branch, origin: Origin::Own })))
     }
 
     /// Every review, with what its author may do now.
@@ -197,7 +208,6 @@ impl Engine {
 /// The commit that checks are asked for.
 fn subject(ask: &Ask, facts: &Facts) -> Option<CommitSha> {
     match ask.verb {
-        Verb::Approve => facts.pull.known().map(|pull| pull.head_now.clone()),
         Verb::Redeploy | Verb::Retry | Verb::Rollback | Verb::Promote => facts.commit.known().cloned(),
         _ => facts.bound.known().and_then(Binding::sha).cloned(),
     }
@@ -218,10 +228,6 @@ fn settled<T>(answer: PortResult<T>, attempts: u32) -> PortResult<Fact<T>> {
         Err(PortError::Retry { .. }) if attempts >= PATIENCE => Ok(Fact::Unknown),
         Err(error) => Err(error),
     }
-}
-
-fn origin(pull: &PullRequest) -> Origin {
-    if pull.is_from_fork() { Origin::Fork } else { Origin::Own }
 }
 
 fn teams_of(project: &Project) -> BTreeSet<String> {

@@ -7,7 +7,7 @@ use super::receipts::settle_with;
 use crate::decide::gate::{Ask, CallerKind, judge};
 use crate::model::{
     Answer, Asked, CommandOutcome, CommandReceipt, Force, LockScope, Project, ReceiptBond, ReceiptState, StageName,
-    StageRecord, Waiting,
+    StageRecord, Target, Waiting,
 };
 use crate::port::{Held, PortResult};
 use crate::view::Told;
@@ -48,7 +48,8 @@ impl Engine {
     ) -> PortResult<bool> {
         let Waiting { target, asked, receipt } = next;
         let Some(record) = board.stage(name).cloned() else { return Ok(false) };
-        let refused = self.judge_again(project, &record, board.lock(), &asked, attempts).await?;
+        let wish = StageRecord { target: target.clone(), ..record.clone() };
+        let refused = self.judge_again(project, &wish, board.lock(), &asked, attempts).await?;
         let answer = match board.owed(&receipt) {
             Some(owed) => Some(owed.clone()),
             None => self.ports.store.receipt(&receipt).await?,
@@ -66,7 +67,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// Judges a goal again at the moment when it is to run: what is shut and what would open it.
+    /// Judges a goal, which the record has, again at the moment when it is to run: what is shut and
+    /// what would open it.
     pub(in crate::engine) async fn judge_again(
         &self,
         project: &Project,
@@ -85,7 +87,12 @@ impl Engine {
             sha: None,
             force: Force::Respect,
         };
-        let brought = asked.sha.clone().map(|sha| Brought { sha, origin: Some(asked.pull), branch: None });
+        let came_by = match &record.target {
+            Target::Commit(commit) => Some(self.came_by(record, commit).await?),
+            Target::Release { stage, generation } => self.release_came_by(record, stage, *generation).await?,
+            Target::PullRequest(_) | Target::Branch(_) | Target::Gone(_) => None,
+        };
+        let brought = asked.sha.clone().zip(came_by).map(|(sha, came_by)| Brought { sha, came_by });
         let question = Question {
             ask: &ask,
             by: &asked.by,

@@ -17,6 +17,7 @@ use crate::local::shared::Shared;
 use crate::local::unit::Unit;
 use crate::model::{Failure, FailureKind, ServiceSpec};
 use crate::port::{PortError, PortResult};
+use crate::view::{PRINTED_BEFORE, printed};
 
 /// The engine is asked this often whether a container still runs: quickly while it is new.
 const NEW_POLL: Duration = Duration::from_millis(200);
@@ -98,14 +99,14 @@ impl Container {
 
     /// The last lines that it printed, of both streams in the order in which the engine read them.
     pub(in crate::local) async fn log(&self, docker: &Docker, lines: usize, secrets: &[SecretString]) -> Vec<String> {
-        let count = lines.to_string();
+        let count = (lines + PRINTED_BEFORE).to_string();
         let call = words(["logs", "--timestamps", "--tail", &count, &self.name]);
-        let Ok(printed) = docker.call(&call, &[]).await else { return Vec::new() };
+        let Ok(said) = docker.call(&call, &[]).await else { return Vec::new() };
         // The two streams come apart; the timestamps, all equally long, put them together again.
-        let mut stamped: Vec<&str> = printed.out.lines().chain(printed.err.lines()).collect();
+        let mut stamped: Vec<&str> = said.out.lines().chain(said.err.lines()).collect();
         stamped.sort_by_key(|line| line.split_once(' ').map_or(*line, |(stamp, _)| stamp));
         let plain: Vec<&str> = stamped.iter().map(|line| line.split_once(' ').map_or("", |(_, text)| text)).collect();
-        log::clean(&plain.join("\n"), lines, secrets)
+        printed(&plain, lines, secrets)
     }
 }
 

@@ -21,8 +21,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::VERSION_HEADER;
 use super::routes::{InFlight, Routes};
+use super::{VERSION_HEADER, forwarded};
 
 /// What goes back to the client: a version's answer or a page of ours.
 type Answer = Either<Counted, Full<Bytes>>;
@@ -194,15 +194,7 @@ fn prepare(request: &mut Request<Incoming>, authority: &str, peer: SocketAddr, u
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    headers.remove("forwarded");
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-    if let Ok(address) = HeaderValue::from_str(&peer.ip().to_canonical().to_string()) {
-        headers.insert("x-forwarded-for", address);
-    }
-    if let Ok(host) = HeaderValue::from_str(authority) {
-        headers.insert("x-forwarded-host", host.clone());
-        headers.insert(HOST, host);
-    }
+    forwarded::tell(headers, authority, peer.ip());
 }
 
 /// Turns the program's answer into ours to the client.

@@ -5,6 +5,7 @@
 //! their last byte; every answer of a version names it in [`VERSION_HEADER`].
 
 mod forward;
+mod forwarded;
 mod routes;
 
 use std::io;

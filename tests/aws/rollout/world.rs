@@ -20,7 +20,7 @@ use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
 use greenroom::aws::{AwsCloud, AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 use greenroom::model::{
     Artifact, AwsTarget, Generation, Health, ImageSpec, Migrate, Output, Place, Runtime, Scale, Seconds, ServiceSpec,
-    Size, StageId, StageKind, StageSpec, Timestamp, VersionKey,
+    Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site, Slots};
 use sha2::{Digest, Sha256};
@@ -293,6 +293,7 @@ impl World {
             digest: "digest".into(),
             file: String::new(),
             origin: None,
+            trust: Trust::Preview,
             pinned: None,
             only: Vec::new(),
         };

@@ -181,11 +181,45 @@ fn without_a_word_in_the_configuration_the_defaults_hold() {
 #[test]
 fn an_approval_names_the_head() {
     let approve = |digits: &str| Ask { sha: digits.parse().ok(), ..ask(Verb::Approve, LockScope::Own) };
-    assert_eq!(shut(&approve("aaaaaaa"), &shop(), &right()), []);
-    assert_eq!(shut(&approve("bbbbbbb"), &shop(), &right()), [(Gate::Commit, GateState::Closed)]);
-    assert_eq!(judge(&approve("aaaaaaa"), &shop(), &right()).commit, Some(sha('a')));
+    let (head, other) = (sha('a').to_string(), sha('b').to_string());
+    let closed = [(Gate::Commit, GateState::Closed)];
+    assert_eq!(shut(&approve(&head), &shop(), &right()), []);
+    assert_eq!(judge(&approve(&head), &shop(), &right()).commit, Some(sha('a')));
+    assert_eq!(shut(&approve(&other), &shop(), &right()), closed);
     let unknown = Facts { pull: Fact::Unknown, ..right() };
-    assert_eq!(shut(&approve("aaaaaaa"), &shop(), &unknown), [(Gate::Commit, GateState::Unknown)]);
+    assert_eq!(shut(&approve(&head), &shop(), &unknown), [(Gate::Commit, GateState::Unknown)]);
+}
+
+#[test]
+fn a_beginning_of_the_head_approves_nothing_and_is_told_the_whole_line() {
+    for digits in [1, 7, 12, 39] {
+        let beginning = "a".repeat(digits).parse().ok();
+        for (place, line) in [
+            (LockScope::Own, format!("`/approve {}`", sha('a'))),
+            (LockScope::Stage(stage("pr-7")), format!("`/approve {} pr-7`", sha('a'))),
+        ] {
+            let asked = Ask { sha: beginning.clone(), ..ask(Verb::Approve, place) };
+            let verdict = judge(&asked, &shop(), &right());
+            assert_eq!(shut(&asked, &shop(), &right()), [(Gate::Commit, GateState::Closed)], "{digits} digits");
+            assert!(verdict.next_action().is_some_and(|next| next.contains(&line)), "{:?}", verdict.next_action());
+        }
+    }
+}
+
+#[test]
+fn an_approval_is_bound_to_the_head_that_its_author_saw() {
+    let approve = Ask { sha: sha('a').to_string().parse().ok(), ..ask(Verb::Approve, LockScope::Own) };
+    for binding in [
+        Binding::Moved { seen: sha('b'), now: sha('a') },
+        Binding::SameSecond { seen: sha('b'), now: sha('a') },
+        Binding::NeverWitnessed { now: sha('a') },
+    ] {
+        let facts = Facts { bound: Fact::Known(binding.clone()), ..right() };
+        assert_eq!(shut(&approve, &shop(), &facts), [(Gate::Commit, GateState::Closed)], "{binding:?}");
+        assert_eq!(judge(&approve, &shop(), &facts).commit, None, "{binding:?}");
+    }
+    let facts = Facts { bound: Fact::Unknown, ..right() };
+    assert_eq!(shut(&approve, &shop(), &facts), [(Gate::Commit, GateState::Unknown)]);
 }
 
 #[test]
