@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(3);
-const ATTEMPTS: usize = 2;
+const ATTEMPTS: usize = 4;
 /// Questions of this process are few and one at a time: the number only tells answers from noise.
 const NUMBER: u16 = 0x6772;
 const TYPE_NS: u16 = 2;

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clients::Clients;
 use super::finding::{Finding, Health};
@@ -15,6 +16,9 @@ use super::policy_world::{Keys, World};
 use super::{AwsCloud, Shared, diagnose_doors, diagnose_permissions, diagnose_quotas, fault, foundation};
 use crate::model::{Domain, Place, RepoName, StageId, StageKind, StageName};
 use crate::port::{PortError, PortResult, Site};
+
+/// Before it is asked again.
+const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// What to look at.
 #[derive(Debug, Clone)]
@@ -47,7 +51,7 @@ impl AwsCloud {
 
 async fn diagnose(shared: &Shared, question: &Question) -> Vec<Finding> {
     let first = question.targets.iter().find_map(|(_, place)| place.aws.as_ref());
-    let own = match shared.sessions.own(first.map(|target| target.region.as_str())).await {
+    let own = match patiently(async || shared.sessions.own(first.map(|target| target.region.as_str())).await).await {
         Ok(own) => own,
         Err(error) => return vec![Finding::fail("identity", error.to_string(), "give the server credentials of AWS")],
     };
@@ -73,7 +77,7 @@ async fn diagnose(shared: &Shared, question: &Question) -> Vec<Finding> {
     let mut places = BTreeSet::new();
     for Reached { clients, .. } in &reached {
         if places.insert((clients.account.clone(), clients.region.clone())) {
-            found.extend(told("service-linked role of ECS", service_role(clients).await.map(|found| vec![found])));
+            found.extend(told("service-linked role of ECS", async || service_role(clients).await).await);
             found.extend(diagnose_quotas::ask(clients).await);
             if let Some(domain) = &question.domain {
                 found.extend(diagnose_doors::ask(clients, domain, &question.bases, question.resolver).await);
@@ -86,9 +90,9 @@ async fn diagnose(shared: &Shared, question: &Question) -> Vec<Finding> {
 /// What deploys of the stage, and the making of its foundation, ask AWS for.
 async fn permissions(shared: &Shared, reached: &Reached) -> Vec<Finding> {
     let Reached { label, clients, stage, place } = reached;
-    let world = match foundation::world(shared, clients, Site { stage, place }).await {
+    let world = match patiently(async || foundation::world(shared, clients, Site { stage, place }).await).await {
         Ok(world) => world,
-        Err(error) => return told(&format!("permissions of {label}"), Err(error)),
+        Err(error) => return vec![unseen(&format!("permissions of {label}"), &error)],
     };
     let (of_stage, of_foundation): (&[Policy], &[Policy]) = match place.kind {
         StageKind::Ephemeral => {
@@ -110,14 +114,14 @@ async fn permissions(shared: &Shared, reached: &Reached) -> Vec<Finding> {
     };
     let stages = wanted(of_stage, "of ", world.of_stage());
     let ground = wanted(of_foundation, "for the foundation of ", world.of_foundation());
-    let mut found = told(&stages.check, diagnose_permissions::ask(clients, &stages).await.map(|found| vec![found]));
-    let asked = diagnose_permissions::ask(clients, &ground).await;
+    let mut found = told(&stages.check, async || diagnose_permissions::ask(clients, &stages).await).await;
     // A foundation that is there may be somebody else's to change.
     let soften = |finding: Finding| match finding.health {
         Health::Fail if world.is_made => Finding { health: Health::Warn, ..finding },
         _ => finding,
     };
-    found.extend(told(&ground.check, asked.map(|found| vec![soften(found)])));
+    let asked = told(&ground.check, async || diagnose_permissions::ask(clients, &ground).await).await;
+    found.extend(asked.into_iter().map(soften));
     found
 }
 
@@ -132,23 +136,36 @@ async fn permissions_of_server(shared: &Shared, own: &Clients, reached: &Reached
         session: &Keys::new(),
         boundary: None,
     };
-    told(&wanted.check, diagnose_permissions::ask(own, &wanted).await.map(|found| vec![found]))
+    told(&wanted.check, async || diagnose_permissions::ask(own, &wanted).await).await
 }
 
 fn role_of(place: &Place) -> Option<&str> {
     place.aws.as_ref()?.role.as_deref()
 }
 
-/// What a check came to; one that could not be made is a finding too.
-pub(super) fn told(check: &str, result: PortResult<Vec<Finding>>) -> Vec<Finding> {
-    result.unwrap_or_else(|error| {
-        let fix = match &error {
-            PortError::Denied { .. } => "add the statement, or look by yourself",
-            PortError::Retry { .. } => "run the doctor again",
-            _ => "look by yourself",
-        };
-        vec![Finding::warn(check, format!("cannot be seen: {error}"), fix)]
-    })
+/// What a check comes to; one that cannot be made is a finding too.
+pub(super) async fn told<T: Into<Vec<Finding>>>(check: &str, ask: impl AsyncFn() -> PortResult<T>) -> Vec<Finding> {
+    patiently(ask).await.map_or_else(|error| vec![unseen(check, &error)], Into::into)
+}
+
+/// Asks again what may pass: an account that is busy is no reason to send anybody away.
+async fn patiently<T>(ask: impl AsyncFn() -> PortResult<T>) -> PortResult<T> {
+    for pause in PAUSES {
+        match ask().await {
+            Err(PortError::Retry { .. }) => tokio::time::sleep(pause).await,
+            answer => return answer,
+        }
+    }
+    ask().await
+}
+
+fn unseen(check: &str, error: &PortError) -> Finding {
+    let fix = match error {
+        PortError::Denied { .. } => "add the statement, or look by yourself",
+        PortError::Retry { .. } => "run the doctor again",
+        _ => "look by yourself",
+    };
+    Finding::warn(check, format!("cannot be seen: {error}"), fix)
 }
 
 fn identity(own: &Clients) -> Finding {
@@ -180,7 +197,7 @@ async fn reach(shared: &Shared, question: &Question, stage: &StageId, place: &Pl
         let fix = "name the repository with --repo owner/name: a role is taken on for one repository";
         return (Finding::warn(check, "not tried", fix), None);
     }
-    match shared.sessions.at(Site { stage, place }).await {
+    match patiently(async || shared.sessions.at(Site { stage, place }).await).await {
         Ok(clients) => {
             let seen = match role_of(place) {
                 Some(role) => format!("{role} taken on, in account {}", clients.account),
@@ -195,15 +212,15 @@ async fn reach(shared: &Shared, question: &Question, stage: &StageId, place: &Pl
 }
 
 /// Trap: the first cluster of an account races ECS making its own role.
-async fn service_role(clients: &Clients) -> PortResult<Finding> {
+async fn service_role(clients: &Clients) -> PortResult<[Finding; 1]> {
     let check = "service-linked role of ECS";
     match clients.iam.get_role().role_name("AWSServiceRoleForECS").send().await {
-        Ok(_) => Ok(Finding::ok(check, "exists")),
-        Err(error) if fault::is(&error, "NoSuchEntity") => Ok(Finding::warn(
+        Ok(_) => Ok([Finding::ok(check, "exists")]),
+        Err(error) if fault::is(&error, "NoSuchEntity") => Ok([Finding::warn(
             check,
             "does not exist: the first deploy of this account may fail once",
             "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com",
-        )),
+        )]),
         Err(error) => Err(fault::fault("iam:GetRole", error)),
     }
 }

@@ -27,12 +27,12 @@ pub(super) async fn ask(
     resolver: SocketAddr,
 ) -> Vec<Finding> {
     let mut found = match domain.dns {
-        Dns::Route53 => told(DELEGATION, route53(clients, &domain.zone, resolver).await),
+        Dns::Route53 => told(DELEGATION, async || route53(clients, &domain.zone, resolver).await).await,
         Dns::Cloudflare => vec![cloudflare(&domain.zone, &name_servers(resolver, &domain.zone).await)],
         Dns::None => Vec::new(),
     };
     for base in bases {
-        found.extend(told(&check_of(base), certificate(clients, domain, base).await));
+        found.extend(told(&check_of(base), async || certificate(clients, domain, base).await).await);
     }
     found
 }

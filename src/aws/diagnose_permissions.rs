@@ -36,16 +36,16 @@ pub(super) struct Wanted<'a> {
 }
 
 /// The actions that are refused: what was looked at, and with what it ended.
-pub(super) async fn ask(clients: &Clients, wanted: &Wanted<'_>) -> PortResult<Finding> {
+pub(super) async fn ask(clients: &Clients, wanted: &Wanted<'_>) -> PortResult<[Finding; 1]> {
     let Some(principal) = whole_principal(clients).await else {
-        return Ok(Finding::ok(&wanted.check, "the account's root may do everything"));
+        return Ok([Finding::ok(&wanted.check, "the account's root may do everything")]);
     };
     let questions = questions(&wanted.calls);
     let asked: BTreeSet<&str> = wanted.calls.iter().map(|call| call.action).collect();
     let answers =
         stream::iter(&questions).map(|(thing, actions)| simulate(clients, &principal, thing, actions, wanted));
     let refused: Vec<BTreeSet<&'static str>> = answers.buffer_unordered(AT_ONCE).try_collect().await?;
-    Ok(judge(wanted, asked.len(), &refused.into_iter().flatten().collect()))
+    Ok([judge(wanted, asked.len(), &refused.into_iter().flatten().collect())])
 }
 
 /// Each thing once, with what is done to it.

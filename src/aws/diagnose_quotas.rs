@@ -18,9 +18,9 @@ const TASKS_PER_VCPU: f64 = 4.0;
 const FEW_VCPUS: f64 = 6.0;
 
 pub(super) async fn ask(clients: &Clients) -> Vec<Finding> {
-    let mut found = told("quota: stacks", stacks(clients).await);
-    found.extend(told("quota: load balancers", load_balancers(clients).await));
-    found.extend(told("quota: Fargate vCPUs", fargate(clients).await));
+    let mut found = told("quota: stacks", async || stacks(clients).await).await;
+    found.extend(told("quota: load balancers", async || load_balancers(clients).await).await);
+    found.extend(told("quota: Fargate vCPUs", async || fargate(clients).await).await);
     found
 }
 

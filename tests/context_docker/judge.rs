@@ -31,9 +31,17 @@ pub(crate) type Sent = BTreeMap<Vec<u8>, Thing>;
 /// Reads an archive; a folder is there for what it holds, too.
 pub(crate) fn read_archive(bytes: &[u8]) -> Sent {
     let mut sent = Sent::new();
-    for entry in Archive::new(bytes).entries().expect("an archive") {
+    let mut long = Long::default();
+    for entry in Archive::new(bytes).entries().expect("an archive").raw(true) {
         let mut entry = entry.expect("an entry");
-        let path = entry.path_bytes().into_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("bytes");
+        let header = entry.header();
+        if long.take(header.entry_type(), &content) {
+            continue;
+        }
+        let Long { name, link } = std::mem::take(&mut long);
+        let path = name.unwrap_or_else(|| header.path_bytes().into_owned());
         let path = path.strip_prefix(b"./").unwrap_or(&path);
         let path = path.strip_suffix(b"/").unwrap_or(path).to_vec();
         if path.is_empty() {
@@ -42,14 +50,14 @@ pub(crate) fn read_archive(bytes: &[u8]) -> Sent {
         for (at, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
             sent.entry(path[..at].to_vec()).or_insert(Thing::Folder);
         }
-        let thing = match entry.header().entry_type() {
+        let thing = match header.entry_type() {
             EntryType::Directory => Thing::Folder,
-            EntryType::Symlink => Thing::Link(entry.link_name_bytes().expect("a target").into_owned()),
+            EntryType::Symlink => {
+                Thing::Link(link.unwrap_or_else(|| header.link_name_bytes().expect("a target").into_owned()))
+            }
             EntryType::Regular => {
-                let mut text = Vec::new();
-                entry.read_to_end(&mut text).expect("a file");
-                let text = text.escape_ascii().to_string();
-                let is_executable = entry.header().mode().expect("a mode") & 0o100 != 0;
+                let text = content.escape_ascii().to_string();
+                let is_executable = header.mode().expect("a mode") & 0o100 != 0;
                 if is_executable { Thing::Executable(text) } else { Thing::File(text) }
             }
             other => Thing::Other(other),
@@ -57,6 +65,43 @@ pub(crate) fn read_archive(bytes: &[u8]) -> Sent {
         sent.insert(path, thing);
     }
     sent
+}
+
+/// What an entry says of the next one. The crate `tar` reads a name with a line break in it wrongly.
+#[derive(Default)]
+struct Long {
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+}
+
+impl Long {
+    /// Whether the entry is about another one.
+    fn take(&mut self, kind: EntryType, content: &[u8]) -> bool {
+        let text = || Some(content.strip_suffix(&[0]).unwrap_or(content).to_vec());
+        match kind {
+            EntryType::GNULongName => self.name = text(),
+            EntryType::GNULongLink => self.link = text(),
+            EntryType::XGlobalHeader => {}
+            EntryType::XHeader => self.take_records(content),
+            _ => return false,
+        }
+        true
+    }
+
+    /// `LENGTH KEY=VALUE\n`, the length that of the whole. Source: POSIX, pax, "pax Extended Header".
+    fn take_records(&mut self, mut records: &[u8]) {
+        while let Some(space) = records.iter().position(|byte| *byte == b' ') {
+            let length = str::from_utf8(&records[..space]).expect("digits").parse().expect("a length");
+            let (record, rest) = records.split_at(length);
+            let record = &record[space + 1..length - 1];
+            if let Some(name) = record.strip_prefix(b"path=") {
+                self.name = Some(name.to_vec());
+            } else if let Some(target) = record.strip_prefix(b"linkpath=") {
+                self.link = Some(target.to_vec());
+            }
+            records = rest;
+        }
+    }
 }
 
 /// The Docker command line as a user has it, with the first builder.

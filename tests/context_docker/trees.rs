@@ -159,6 +159,9 @@ pub(crate) struct Tree {
     pub(crate) dockerfile: String,
     /// For the message of a failure.
     pub(crate) ignore: Vec<u8>,
+    /// Whether a layer can hold it: what is called `.wh.` and something else says there that the
+    /// something else is gone.
+    pub(crate) fits_a_layer: bool,
 }
 
 impl Tree {
@@ -190,7 +193,9 @@ impl Tree {
         if dice.percent(15) {
             fs::write(folder.join("Dockerfile.dockerignore"), "*\n").expect("a file");
         }
-        Self { folder, dockerfile: dockerfile.to_owned(), ignore }
+        let is_whiteout = |path: &PathBuf| path.iter().any(|part| part.as_bytes().starts_with(b".wh."));
+        let fits_a_layer = !paths.iter().any(is_whiteout);
+        Self { folder, dockerfile: dockerfile.to_owned(), ignore, fits_a_layer }
     }
 }
 

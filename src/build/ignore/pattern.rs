@@ -35,9 +35,9 @@ enum Matcher {
 }
 
 impl Pattern {
-    /// `None` where Go knows no such pattern. `text` is cleaned and not empty.
+    /// `None` where Docker refuses the whole file for it. `text` is cleaned and not empty.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        if !is_well_formed(text) {
+        if !is_accepted(text) {
             return None;
         }
         let (shape, expression) = compile(text);
@@ -115,7 +115,9 @@ fn compile(pattern: &[u8]) -> (Shape, String) {
                 expression.push_str("[^/]");
                 shape = Shape::Expression;
             }
-            '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => expression.extend(['\\', c]),
+            // Docker means to mark `{`, `|` and `}` too, and does not: its table of marks has no room
+            // for characters above 63. Source: `escapeBytes` of the same.
+            '.' | '+' | '(' | ')' | '$' => expression.extend(['\\', c]),
             '\\' => {
                 expression.push(c);
                 expression.extend(rest.next());
@@ -132,41 +134,117 @@ fn compile(pattern: &[u8]) -> (Shape, String) {
     (shape, expression)
 }
 
-/// Whether `filepath.Match` takes it: no class is left open or empty, and no backslash ends it.
-fn is_well_formed(mut pattern: &[u8]) -> bool {
-    while let Some((first, rest)) = pattern.split_first() {
-        let after = match first {
-            b'[' => after_class(rest),
-            b'\\' => rest.get(1..),
-            _ => Some(rest),
+/// Whether `filepath.Match` of the pattern and `.` is no error, which is all that Docker asks of it
+/// beforehand. It ends with the first part between two stars that does not match: what is wrong behind
+/// that comes out where the pattern is tried.
+fn is_accepted(mut pattern: &[u8]) -> bool {
+    let mut name: &[u8] = b".";
+    while !pattern.is_empty() {
+        let stars = pattern.iter().take_while(|byte| **byte == b'*').count();
+        let (part, rest) = pattern[stars..].split_at(part_length(&pattern[stars..]));
+        pattern = rest;
+        if stars > 0 && part.is_empty() {
+            return true;
+        }
+        let mut start = match_part(part, name);
+        let is_whole = |start: &Start<'_>| matches!(start, Start::Same(left) if left.is_empty() || !rest.is_empty());
+        // The star takes the dot, where it is still there.
+        if start != Start::NoPattern && !is_whole(&start) && stars > 0 && !name.is_empty() {
+            start = match_part(part, &name[1..]);
+        }
+        name = match start {
+            Start::NoPattern => return false,
+            Start::Same(left) if is_whole(&start) => left,
+            Start::Same(_) | Start::Other => return true,
         };
-        let Some(after) = after else { return false };
-        pattern = after;
     }
     true
 }
 
-fn after_class(text: &[u8]) -> Option<&[u8]> {
-    let mut rest = after_member(text.strip_prefix(b"^").unwrap_or(text))?;
-    loop {
-        if let Some(after) = rest.strip_prefix(b"]") {
-            return Some(after);
+/// How far it is to the next star outside of a class.
+fn part_length(pattern: &[u8]) -> usize {
+    let (mut at, mut is_in_class) = (0, false);
+    while let Some(byte) = pattern.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            b'[' => is_in_class = true,
+            b']' => is_in_class = false,
+            b'*' if !is_in_class => return at,
+            _ => {}
         }
-        rest = after_member(rest)?;
+        at += 1;
+    }
+    pattern.len()
+}
+
+/// How a name begins.
+#[derive(PartialEq, Eq)]
+enum Start<'a> {
+    /// With the part; and what follows.
+    Same(&'a [u8]),
+    Other,
+    /// The part is none: a class is open or empty, or a backslash ends it.
+    NoPattern,
+}
+
+/// Compares a name with a part of a pattern. The part is read to its end, whatever the name is.
+fn match_part<'a>(part: &[u8], name: &'a [u8]) -> Start<'a> {
+    let mut left = name;
+    match begins_with(part, &mut left) {
+        None => Start::NoPattern,
+        Some(true) => Start::Same(left),
+        Some(false) => Start::Other,
     }
 }
 
-/// What follows a character or a range in a class, which is never nothing.
-fn after_member(text: &[u8]) -> Option<&[u8]> {
-    let rest = after_character(text)?;
-    rest.strip_prefix(b"-").map_or(Some(rest), after_character)
+/// Whether `name` begins with the part; then what follows is left of it.
+fn begins_with(mut part: &[u8], name: &mut &[u8]) -> Option<bool> {
+    let mut matches = true;
+    while let Some((first, rest)) = part.split_first() {
+        let next = name.split_first();
+        matches &= next.is_some();
+        let (fits, after) = match first {
+            b'[' => class_has(rest, next.map(|(byte, _)| char::from(*byte)))?,
+            b'?' => (next.is_some_and(|(byte, _)| *byte != b'/'), rest),
+            b'\\' => {
+                let (literal, rest) = rest.split_first()?;
+                (next.is_some_and(|(byte, _)| byte == literal), rest)
+            }
+            literal => (next.is_some_and(|(byte, _)| byte == literal), rest),
+        };
+        matches &= fits;
+        *name = next.map_or(*name, |(_, after)| after);
+        part = after;
+    }
+    Some(matches)
 }
 
-fn after_character(text: &[u8]) -> Option<&[u8]> {
+/// Whether the class, whose `[` is behind us, has the character, and what follows its `]`.
+fn class_has(text: &[u8], wanted: Option<char>) -> Option<(bool, &[u8])> {
+    let (is_negated, text) = text.strip_prefix(b"^").map_or((false, text), |rest| (true, rest));
+    let (mut has, mut rest) = member_is(text, wanted)?;
+    loop {
+        if let Some(after) = rest.strip_prefix(b"]") {
+            return Some((has != is_negated, after));
+        }
+        let (is, after) = member_is(rest, wanted)?;
+        has |= is;
+        rest = after;
+    }
+}
+
+/// Whether a character or a range in a class is the one, and what follows it, which is never nothing.
+fn member_is(text: &[u8], wanted: Option<char>) -> Option<(bool, &[u8])> {
+    let (low, rest) = character(text)?;
+    let (high, rest) = rest.strip_prefix(b"-").map_or(Some((low, rest)), character)?;
+    Some((wanted.is_some_and(|wanted| (low..=high).contains(&wanted)), rest))
+}
+
+fn character(text: &[u8]) -> Option<(char, &[u8])> {
     if text.starts_with(b"-") || text.starts_with(b"]") {
         return None;
     }
     let text = text.strip_prefix(b"\\").unwrap_or(text);
     let first = text.utf8_chunks().next()?.valid().chars().next()?;
-    text.get(first.len_utf8()..).filter(|rest| !rest.is_empty())
+    Some((first, text.get(first.len_utf8()..).filter(|rest| !rest.is_empty())?))
 }

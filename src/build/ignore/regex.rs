@@ -31,27 +31,102 @@ const NAMED: [&str; 14] = [
     "xdigit",
 ];
 
-/// The whole expression, which has to match from end to end; `None` where Go refuses it.
+/// What a repetition has before it.
+#[derive(PartialEq, Eq)]
+enum Before {
+    Nothing,
+    One,
+    Repeated,
+}
+
+/// The whole expression; `None` where Go refuses it.
 pub(super) fn from_go(expression: &str) -> Option<String> {
     let mut ours = String::from("^");
+    let mut before = Before::One;
     let mut rest = expression.chars().peekable();
     while let Some(c) = rest.next() {
-        match c {
-            '\\' => match escape(rest.next()?)? {
-                Escape::Character(c) => push(&mut ours, c),
-                Escape::Class { members, complement } => {
-                    ours.extend([if complement { "[^" } else { "[" }, members, "]"]);
+        before = match c {
+            '\\' => {
+                match escape(rest.next()?)? {
+                    Escape::Character(c) => push(&mut ours, c),
+                    Escape::Class { members, complement } => {
+                        ours.extend([if complement { "[^" } else { "[" }, members, "]"]);
+                    }
+                    Escape::Assertion(assertion) => ours.push_str(assertion),
                 }
-                Escape::Assertion(assertion) => ours.push_str(assertion),
-            },
-            '[' => class(&mut rest, &mut ours)?,
+                Before::One
+            }
+            '[' => {
+                class(&mut rest, &mut ours)?;
+                Before::One
+            }
             // These are Docker's own words: a pattern's would have a backslash before them.
-            '^' | '*' | '?' | '(' | ')' | '.' => ours.push(c),
-            other => push(&mut ours, other),
-        }
+            '*' | '?' => {
+                ours.push(c);
+                Before::Repeated
+            }
+            '^' | '(' | ')' | '.' => {
+                ours.push(c);
+                Before::One
+            }
+            '|' => {
+                ours.push(c);
+                Before::Nothing
+            }
+            '{' => match count(&rest) {
+                Count::None => {
+                    push(&mut ours, c);
+                    Before::One
+                }
+                Count::Of(times) if before == Before::One => {
+                    ours.extend(["{", &times, "}"]);
+                    // The digits and the closing brace are ASCII.
+                    rest.nth(times.len());
+                    Before::Repeated
+                }
+                Count::Of(_) | Count::TooMuch => return None,
+            },
+            other => {
+                push(&mut ours, other);
+                Before::One
+            }
+        };
     }
     ours.push('$');
     Some(ours)
+}
+
+/// How often, of a repetition whose `{` is behind us.
+enum Count {
+    /// As it stands between the braces.
+    Of(String),
+    TooMuch,
+    /// The brace stands for itself.
+    None,
+}
+
+/// Source: `repeat` of Go's `regexp/syntax`.
+fn count(rest: &Peekable<Chars<'_>>) -> Count {
+    const MOST: u32 = 1000;
+    let is_number = |text: &str| {
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_plain && (text.len() == 1 || !text.starts_with('0'))
+    };
+    let rest: String = rest.clone().collect();
+    let Some((inner, _)) = rest.split_once('}') else { return Count::None };
+    let (least, most) = match inner.split_once(',') {
+        Some((least, "")) => (least, least),
+        Some(both) => both,
+        None => (inner, inner),
+    };
+    if !is_number(least) || !is_number(most) {
+        return Count::None;
+    }
+    // What does not fit is too much as well.
+    match (least.parse::<u32>(), most.parse::<u32>()) {
+        (Ok(least), Ok(most)) if least <= most && most <= MOST => Count::Of(inner.to_owned()),
+        _ => Count::TooMuch,
+    }
 }
 
 /// A character that stands for itself, in a class too.

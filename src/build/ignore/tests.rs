@@ -22,7 +22,7 @@ fn excludes(ignore: &Ignore, path: &[u8]) -> Result<bool, String> {
 
 #[test]
 fn paths_are_left_out_as_docker_does_it() {
-    let cases: [(&str, &[&str], &[&str]); 27] = [
+    let cases: [(&str, &[&str], &[&str]); 33] = [
         ("", &[], &["a", "a/b"]),
         ("# node_modules\n\n  \n", &[], &["node_modules/x", "# node_modules"]),
         (" #a", &["#a"], &["a"]),
@@ -49,6 +49,14 @@ fn paths_are_left_out_as_docker_does_it() {
         // The star in a class becomes what it is elsewhere, brackets and all.
         ("[*]x", &["]x", "^//]x"], &["*x", "x"]),
         ("a^\n^b", &["a^", "^b"], &["a", "b"]),
+        // These are an expression's, by an oversight of Docker's own.
+        ("*a|b", &["xa", "xay/z", "b", "yb"], &["x", "bz"]),
+        ("*a{2}", &["xaa"], &["xa{2}", "xa"]),
+        ("*a{,2}b{x}{", &["xa{,2}b{x}{"], &["xaab"]),
+        ("?^{2}\n*x", &["ax"], &["a^^"]),
+        // What is wrong behind the first part that does not match is never looked at.
+        ("*\nx*[a\nb**c/[*", &["x", "b"], &[]),
+        ("[**/]", &["(", "*"], &["a"]),
         ("\u{feff}a.b+c(d){e}", &["a.b+c(d){e}"], &["aXb+c(d){e}", "a.bbc(d){e}"]),
         ("a\r\nb \t\r\n\u{a0}c\u{3000}", &["a", "b", "c"], &["a\r", "b ", "d"]),
         // What has matched once is not tried again: below, only the exception is known.
