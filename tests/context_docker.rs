@@ -84,7 +84,6 @@ impl World {
     }
 
     fn with(data: tempfile::TempDir, docker: PathBuf, docker_env: Vec<(String, String)>) -> Self {
-        hang::watch();
         let builder = DockerBuilder::new(BuildSettings {
             data_dir: data.path().join("data"),
             docker,
@@ -107,6 +106,7 @@ impl World {
     }
 
     async fn build_for(&self, trust: Trust, number: usize, source: &Path, dockerfile: &str) -> PortResult<Output> {
+        hang::watch();
         let sha: CommitSha = format!("{number:040x}").parse().expect("a commit");
         let (service, source) = (service(dockerfile), source.display().to_string());
         let job = BuildJob {

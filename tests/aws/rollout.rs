@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use self::world::{SERVE, World, ensure};
+use crate::hang;
 use crate::ministack::Containers;
 use greenroom::model::{Artifact, Failure, FailureKind, Output, SecretRef};
 use greenroom::port::{Cloud, Phase, PortError, PortResult, Progress};
@@ -71,6 +72,7 @@ async fn a_second_image_takes_over_without_a_failed_request() {
     for phase in [Phase::Shift, Phase::Check, Phase::Retire] {
         w.settle(phase, &two).await.expect("it goes live");
     }
+    hang::note("the load ends");
     stop.store(1, Ordering::SeqCst);
     let (answered, unanswered) = load.await.expect("the load ends");
     assert_eq!(unanswered, Vec::<String>::new());

@@ -39,10 +39,10 @@ async fn a_pull_request_on_aws_from_its_first_commit_to_its_end() {
 
 async fn a_second_commit_rolls_without_a_failed_request_or_a_stack_operation(s: &AwsWorld) {
     let events = events(s).await;
-    let load = s.load();
+    let load = s.load().await;
     let two = s.w.push("two");
     s.w.live(&two).await;
-    s.w.until("it is a load", async || load.answered() > 100).await;
+    s.w.until("the load meets the new version", async || load.answered() > 100 && load.met("two")).await;
     let report = load.stop().await;
     assert_none_failed(s, &report);
     assert_eq!(report.answers.keys().collect::<Vec<_>>(), ["one", "two"]);
@@ -73,7 +73,7 @@ async fn events(s: &AwsWorld) -> Vec<(String, usize)> {
 }
 
 async fn a_commit_that_exits_fails_and_the_old_version_serves_on(s: &AwsWorld) {
-    let load = s.load();
+    let load = s.load().await;
     let pushed = Instant::now();
     let three = s.w.push("three exit");
     let comment = s.w.comment_says(&format!("failed · `{}`", three.short())).await;

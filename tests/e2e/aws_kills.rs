@@ -21,7 +21,7 @@ async fn killed_in_the_middle_of_each_step_on_aws() {
     assert_eq!(s.ask().await, (200, "one".into()));
     s.stands_once().await;
 
-    let load = s.load();
+    let load = s.load().await;
     let two = s.w.push("two");
     killed_in_each(&mut s, 2, &["build:", "migrate:", "start:", "check:", "retire:"]).await;
     s.w.live(&two).await;

@@ -128,8 +128,8 @@ impl AwsWorld {
         format!("http://pr-{}.{ZONE}", self.w.pull)
     }
 
-    pub(crate) fn load(&self) -> Load {
-        Load::start(self.edge.address, &format!("pr-{}.{ZONE}", self.w.pull), 2)
+    pub(crate) async fn load(&self) -> Load {
+        Load::start(self.edge.address, &format!("pr-{}.{ZONE}", self.w.pull), 2).await
     }
 
     /// What stands on AWS because of stages.

@@ -28,10 +28,10 @@ async fn a_pull_request_of_containers_from_its_first_commit_to_its_end() {
     assert_eq!(w.ask("/").await, (200, "one".into()));
     assert_eq!(containers(&w.repo).len(), 1);
 
-    let load = w.load();
+    let load = w.load().await;
     let two = w.push("two");
     w.live(&two).await;
-    w.until("it is a load", async || load.answered() > 300).await;
+    w.until("the load meets the new version", async || load.answered() > 300 && load.met("two")).await;
     let report = load.stop().await;
     assert_eq!(report.failures, Vec::<String>::new());
     assert_eq!(report.answers.keys().collect::<Vec<_>>(), ["one", "two"]);

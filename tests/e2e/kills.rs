@@ -75,7 +75,7 @@ async fn killed_while_it_switches_under_load() {
     let mut w = World::of_processes().await;
     let one = w.open("one");
     w.live(&one).await;
-    let load = w.load();
+    let load = w.load().await;
     let two = w.push("two");
     w.step_began(2, "shift:").await;
     w.kill_server().await;
@@ -84,7 +84,7 @@ async fn killed_while_it_switches_under_load() {
     w.start_server().await;
     w.until("the stage answers again", async || w.ask("/").await.0 == 200).await;
 
-    let load = w.load();
+    let load = w.load().await;
     w.live(&two).await;
     let report = load.stop().await;
     assert_eq!(report.failures, Vec::<String>::new(), "from its first answer on it fails no request");

@@ -31,6 +31,8 @@ mod estate;
 #[path = "../support/hang.rs"]
 mod hang;
 mod kills;
+#[path = "../support/load.rs"]
+mod load;
 #[cfg(feature = "aws")]
 #[path = "../support/ministack.rs"]
 mod ministack;

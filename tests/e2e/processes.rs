@@ -17,11 +17,11 @@ async fn a_pull_request_of_processes_from_its_first_commit_to_its_end() {
     let comment = w.comment().expect("a comment");
     assert!(comment.contains(&format!("http://{}", w.host())), "{comment}");
 
-    let load = w.load();
+    let load = w.load().await;
     let two = w.push("two");
     w.live(&two).await;
     assert_eq!(w.ask("/").await, (200, "two".into()));
-    w.until("it is a load", async || load.answered() > 300).await;
+    w.until("the load meets the new version", async || load.answered() > 300 && load.met("two")).await;
     let report = load.stop().await;
     assert_eq!(report.failures, Vec::<String>::new());
     assert_eq!(report.answers.keys().collect::<Vec<_>>(), ["one", "two"]);
@@ -69,7 +69,7 @@ async fn a_canary_is_cancelled_by_a_comment_and_no_request_fails() {
     w.github.set_permission(&w.repo, "adam", Permission::Admin);
     let one = w.open("one");
     w.live(&one).await;
-    let load = w.load();
+    let load = w.load().await;
     let two = w.push_all([("app", "two"), (".github/greenroom.yml", &w.with_canary("10m"))]);
     w.until("the new version answers too", async || w.ask("/").await == (200, "two".into())).await;
     w.until("and so does the old one", async || w.ask("/").await == (200, "one".into())).await;

@@ -167,8 +167,8 @@ impl World {
         clients::get(self.proxy(), &self.host(), path).await.unwrap_or_else(|error| (0, error))
     }
 
-    pub(crate) fn load(&self) -> Load {
-        Load::start(self.proxy(), &self.host(), 4)
+    pub(crate) async fn load(&self) -> Load {
+        Load::start(self.proxy(), &self.host(), 4).await
     }
 
     /// The comment, once there is one; two are a mistake.

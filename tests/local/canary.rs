@@ -29,7 +29,7 @@ async fn until_both_answer(machine: &Machine, canary: &Step) {
 async fn a_canary_has_its_share_for_its_time_and_then_the_rest_follows() {
     let machine = Machine::new().await;
     machine.go_live(&machine.web("one")).await;
-    let load = machine.load(4);
+    let load = machine.load(2).await;
     let two = machine.web("two").canary(3);
     until("it has its share", async || {
         let progress = machine.ensure(Phase::Canary, &two).await.expect("it is healthy");

@@ -1,6 +1,5 @@
 //! Those who ask the machine's proxy.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -9,53 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-
-/// What a load of requests came to.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) answers: BTreeMap<String, u64>,
-    pub(crate) failures: Vec<String>,
-}
-
-pub(crate) struct Load {
-    stop: CancellationToken,
-    tasks: Vec<tokio::task::JoinHandle<Report>>,
-}
-
-impl Load {
-    /// So many clients that ask without a pause.
-    pub(crate) fn start(address: SocketAddr, host: &str, clients: usize) -> Self {
-        let stop = CancellationToken::new();
-        let tasks = (0..clients).map(|_| tokio::spawn(client(address, host.to_owned(), stop.clone()))).collect();
-        Self { stop, tasks }
-    }
-
-    pub(crate) async fn stop(self) -> Report {
-        self.stop.cancel();
-        let mut whole = Report::default();
-        for task in self.tasks {
-            let part = task.await.expect("a client ends well");
-            whole.failures.extend(part.failures);
-            for (name, count) in part.answers {
-                *whole.answers.entry(name).or_default() += count;
-            }
-        }
-        whole
-    }
-}
-
-async fn client(address: SocketAddr, host: String, stop: CancellationToken) -> Report {
-    let mut report = Report::default();
-    while !stop.is_cancelled() {
-        match get(address, &host, "/").await {
-            Ok((200, name)) => *report.answers.entry(name).or_default() += 1,
-            other => report.failures.push(format!("{other:?}")),
-        }
-    }
-    report
-}
 
 pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<(u16, String), String> {
     send(address, host, path, Method::GET, "").await

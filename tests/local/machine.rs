@@ -14,8 +14,9 @@ use greenroom::model::{
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 use tempfile::TempDir;
 
-use crate::clients::{Load, get};
+use crate::clients::get;
 use crate::hang;
+use crate::load::Load;
 use crate::program;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -281,8 +282,8 @@ impl Machine {
     }
 
     /// Clients that ask without a pause until told to stop.
-    pub(crate) fn load(&self, clients: usize) -> Load {
-        Load::start(self.listen, &self.host(), clients)
+    pub(crate) async fn load(&self, clients: usize) -> Load {
+        Load::start(self.listen, &self.host(), clients).await
     }
 }
 

@@ -102,6 +102,7 @@ services:
 impl World {
     /// A shop on an AWS on which nothing stands.
     pub(crate) async fn on(aws: &MiniStack) -> Self {
+        hang::watch();
         aws.reset().await;
         let clock = Arc::new(FastClock { begun: Instant::now(), turned: AtomicI64::new(0) });
         let folder = tempfile::tempdir().expect("a folder");

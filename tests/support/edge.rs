@@ -28,10 +28,10 @@ use tokio::task::JoinHandle;
 
 /// How old an answer of the API may be.
 const FRESH: Duration = Duration::from_millis(150);
-const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
+const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
 /// AWS ends the old target when the new one is healthy; MiniStack does so when the new one runs, and
 /// leaves nobody for as long as that one takes to be healthy.
-const HAND_OVER: Duration = Duration::from_secs(5);
+const HAND_OVER: Duration = Duration::from_secs(30);
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where requests go.

@@ -1,36 +1,51 @@
-//! A test that hangs says what it waits for, before the test runner ends it
-//! (`slow-timeout` in `.config/nextest.toml`).
+//! A test that hangs says what it waits for, and ends. Of a matrix, each world has the time of a test.
 
 use std::io::Write as _;
-use std::sync::{Mutex, Once, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
 
-/// A little less than what the runner grants.
+/// A little less than what the runner grants a test (`slow-timeout` in `.config/nextest.toml`).
 const LONG: Duration = Duration::from_secs(280);
 
 static WATCH: Once = Once::new();
+/// When the newest world of this process began.
+static BEGUN: Mutex<Option<Instant>> = Mutex::new(None);
 static AWAITED: Mutex<String> = Mutex::new(String::new());
 
-/// Begins to watch this process, once. Every world of a test does.
+/// Watches this process, from now on anew. Every world of a test calls it when it begins.
 pub(crate) fn watch() {
-    WATCH.call_once(|| {
-        std::thread::spawn(|| {
-            std::thread::sleep(LONG);
-            let awaited = AWAITED.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let awaited = if awaited.is_empty() { "nothing that it has a word for" } else { &awaited };
-            let programs = descendants();
-            // Whoever reads it is about to end this process; there is nobody to tell of a failure.
-            let _ = writeln!(
-                std::io::stderr(),
-                "this test hangs: after {LONG:?} it waits until {awaited}; programs that it started: {programs:#?}"
-            );
-        });
-    });
+    *locked(&BEGUN) = Some(Instant::now());
+    WATCH.call_once(|| drop(std::thread::spawn(end_what_hangs)));
+}
+
+fn end_what_hangs() {
+    while let Some(left) = time_left() {
+        std::thread::sleep(left + Duration::from_millis(1));
+    }
+    let awaited = locked(&AWAITED).clone();
+    let awaited = if awaited.is_empty() { "nothing that it has a word for" } else { &awaited };
+    let programs = descendants();
+    // This process is about to end; there is nobody to tell of a failure.
+    let _ = writeln!(
+        std::io::stderr(),
+        "this test hangs: after {LONG:?} it waits until {awaited}; programs that it started: {programs:#?}"
+    );
+    std::process::abort();
+}
+
+/// `None` where the newest world has had its time.
+fn time_left() -> Option<Duration> {
+    let begun = *locked(&BEGUN);
+    LONG.checked_sub(begun?.elapsed())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Notes what is waited for from now on.
 pub(crate) fn note(what: &str) {
-    what.clone_into(&mut AWAITED.lock().unwrap_or_else(PoisonError::into_inner));
+    what.clone_into(&mut locked(&AWAITED));
 }
 
 /// The command lines of everything that this process started, and of what that started.

@@ -7,6 +7,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::types::TargetHealthStateEnum;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 pub(super) const HOST: &str = "pr-1.shop.test";
 
@@ -41,7 +42,9 @@ async fn pass_on(mut stream: TcpStream, elb: Client, group: String, mut turn: us
         let targets: Vec<_> = healthy.filter_map(|target| target.target()).collect();
         let Some(target) = targets.get(turn % targets.len().max(1)) else { break };
         let (host, port) = (target.id().unwrap_or_default(), target.port().unwrap_or_default());
-        if let Ok(body) = fetch(&format!("{host}:{port}"), path).await {
+        // A load balancer lets a target finish before ECS ends it; MiniStack ends it at once, and of a
+        // container that is gone nothing is heard any more, not even that.
+        if let Ok(Ok(body)) = timeout(Duration::from_secs(3), fetch(&format!("{host}:{port}"), path)).await {
             answer = body;
             break;
         }
@@ -52,7 +55,7 @@ async fn pass_on(mut stream: TcpStream, elb: Client, group: String, mut turn: us
 }
 
 async fn fetch(address: &str, path: &str) -> std::io::Result<Vec<u8>> {
-    let mut stream = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await??;
+    let mut stream = timeout(Duration::from_millis(300), TcpStream::connect(address)).await??;
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;
