@@ -9,7 +9,7 @@
 //! | 5 | `app` |
 //! | 4 | `server` |
 //! | 3 | `engine`, `store`, `github`, `aws`, `build`, `local`, `sandbox` |
-//! | 2 | `port` |
+//! | 2 | `port`, `crowd` |
 //! | 1 | `wire`, `config`, `decide`, `view` |
 //! | 0 | `model` |
 //!
@@ -21,6 +21,7 @@ pub mod aws;
 pub mod build;
 pub mod cli;
 pub mod config;
+pub mod crowd;
 pub mod decide;
 pub mod engine;
 pub mod github;

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use greenroom::local::{Allowed, DockerSettings, LocalCloud, LocalSettings};
+use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
 use greenroom::model::{
     Artifact, FailureKind, Generation, Health, ImageSpec, Migrate, Observed, Output, Place, Runtime, Scale, Seconds,
     SecretRef, ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
@@ -67,9 +67,9 @@ fn docker(arguments: &[&str]) -> String {
 fn settings(data: &TempDir, docker: DockerSettings) -> LocalSettings {
     LocalSettings {
         data_dir: data.path().to_path_buf(),
+        connections: 100,
         proxy_listen: "127.0.0.1:0".parse().expect("an address"),
         proxy_port_shown: None,
-        allow: vec![Allowed::Every],
         clock: Arc::new(StillClock),
         path: "/usr/bin:/bin".into(),
         server_env: Arc::new(|_| Some("hunter2".into())),
@@ -370,7 +370,7 @@ async fn no_value_of_the_environment_is_on_a_command_line() {
     );
     world.go_live(&step).await;
     let asked = std::fs::read_to_string(&asked).expect("the command line was used");
-    assert!(asked.contains("--env TOKEN"), "the start was written down: {asked}");
+    assert!(asked.contains("--env-file /dev/stdin"), "the start was written down: {asked}");
     assert!(!asked.contains("hunter2"), "{asked}");
     assert_eq!(world.name().await, "hunter2", "the program got its secret");
     world.tear_down().await;

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use greenroom::model::{
-    CommitSha, DeployId, Generation, PullNumber, RepoName, StageId, StageName, StageStatus, Timestamp, UserId,
+    CommitSha, DeployId, Generation, PullNumber, RepoId, RepoName, RepoSeen, StageId, StageName, StageStatus,
+    Timestamp, UserId,
 };
 use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::Migrator;
@@ -80,6 +81,15 @@ async fn read_it_all(url: &str) {
     assert_eq!(store.history(&stage("pr-42"), 1).await.expect("read").surfaces.len(), 2);
     assert_eq!(store.releases(&stage("pr-42"), 9).await.expect("read").len(), 1);
     assert_eq!(store.audit(None, None, 9).await.expect("read").len(), 2);
+    // A repository of before keeps the name of its rows, and is known by its number from then on.
+    let seen = |id, name| RepoSeen { id: RepoId(id), owner: UserId(7), name: RepoName::new(name).expect("a name") };
+    let known = async |seen: RepoSeen| store.identify(&seen).await.expect("identified").key.to_string();
+    assert_eq!(known(seen(1, "acme/shop")).await, "acme/shop");
+    assert_eq!(known(seen(1, "acme/store")).await, "acme/shop");
+    assert_eq!(known(seen(2, "acme/shop")).await, "acme.2/shop");
+    assert_eq!(known(seen(775, "acme/docs")).await, "acme.775/docs");
+    let docs = store.host_owner("docs.example.com").await.expect("read").map(|stage| stage.to_string());
+    assert_eq!(docs.as_deref(), Some("acme/docs/prod"));
     let shop = stage("dev").repo;
     let older = store.verify_audit(&shop).await.expect("read");
     assert_eq!((older.entries, older.before_chain, older.first_bad), (1, 1, None));

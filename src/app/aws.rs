@@ -1,13 +1,16 @@
 //! Settings become the AWS adapter.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::settings::{NatGatewayCount, PreviewCapacityName};
 use super::{AwsArgs, ServerSettings, SystemClock, docker_env, proxy, variable};
-use crate::aws::{AwsCloud, AwsSettings, Finding, NatGateways, OutboundProxy, PreviewCapacity, Question, is_ecr};
+use crate::aws::{
+    AwsCloud, AwsSettings, Finding, NatGateways, OutboundProxy, PreviewCapacity, Question, is_ecr, metadata,
+};
 use crate::build::OciRegistry;
 use crate::port::{Clock, PortError, PortResult, Registry, Slots};
 
@@ -37,11 +40,14 @@ fn endpoint() -> Option<String> {
     variable("AWS_ENDPOINT_URL").filter(|url| !url.is_empty())
 }
 
-/// Looks at everything on AWS that deploys rest on; changes nothing.
-pub async fn doctor(args: &AwsArgs, question: &Question) -> Vec<Finding> {
+/// Looks at everything on AWS that deploys rest on, and at what this machine's metadata service tells
+/// whoever asks; changes nothing.
+pub async fn doctor(args: &AwsArgs, question: &Question, metadata_at: SocketAddr) -> Vec<Finding> {
     let settings = aws_settings(args, None, Arc::new(SystemClock), Arc::new(NoSlots));
     let aws = AwsCloud::new(settings).await;
-    Box::pin(aws.diagnose(question)).await
+    let mut found = Box::pin(aws.diagnose(question)).await;
+    found.push(metadata(metadata_at).await);
+    found
 }
 
 fn aws_settings(args: &AwsArgs, registry: Option<String>, clock: Arc<dyn Clock>, slots: Arc<dyn Slots>) -> AwsSettings {

@@ -7,9 +7,12 @@
 mod aws;
 #[cfg(feature = "aws")]
 mod calls;
+mod descriptors;
 pub mod foundation;
+mod key;
 mod log;
 mod planner;
+mod private;
 mod settings;
 mod target;
 
@@ -28,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 use crate::build::{BuildSettings, DockerBuilder, UnpackLimits};
 use crate::engine::{Engine, EngineSettings, Ports};
 use crate::github::{GitHub, GitHubSettings, ProxySettings};
-use crate::local::{Allowed, DockerSettings, LocalSettings, ServerEnv};
-use crate::model::Timestamp;
+use crate::local::{DockerSettings, LocalSettings, ServerEnv};
+use crate::model::{Timestamp, Wall};
 use crate::port::{Clock, Store};
 use crate::server::{self, DoorMetrics, DoorState, Limits};
 use crate::store;
@@ -43,7 +46,7 @@ use target::Running;
 
 pub use settings::{
     AwsArgs, LogFormat, NatGatewayCount, PreviewCapacityName, SECRETS, SecretVariable, ServerSecrets, ServerSettings,
-    StoreSettings, TargetName, private_key,
+    StoreSettings, TargetName, WallArgs, private_key,
 };
 
 /// The machine's clock.
@@ -61,7 +64,9 @@ impl Clock for SystemClock {
 pub struct App {
     engine: Arc<Engine>,
     target: Running,
+    builder: Arc<DockerBuilder>,
     listener: TcpListener,
+    ops: TcpListener,
     door: DoorState,
 }
 
@@ -71,6 +76,8 @@ impl App {
         let webhook = Secrets::new(secrets.webhook, secrets.webhook_previous)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let forge = connect(settings, secrets.private_key, clock.clone())?;
+        private::folder(&settings.data)
+            .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
         let mut target = Running::open(settings, clock.clone()).await?;
         let store = target.store.clone();
         let builder = DockerBuilder::new(BuildSettings {
@@ -82,19 +89,24 @@ impl App {
             limits: UnpackLimits::default(),
             concurrency: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         })
-        .context("cannot set up the builder")?;
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}: set GREENROOM_LISTEN to a free address", settings.listen))?;
+        .context("cannot set up the builder")?
+        .with_key(&key::image_key(&settings.data)?);
+        let builder = Arc::new(builder);
+        let listener = listen(settings.listen, "GREENROOM_LISTEN").await?;
+        let ops = listen(settings.ops_listen, "GREENROOM_OPS_LISTEN").await?;
         let bell = Arc::new(Notify::new());
         let ports = Ports {
             store: store.clone(),
             forge: Arc::new(forge),
             cloud: target.cloud.clone(),
-            builder: Arc::new(builder),
+            builder: builder.clone(),
             clock: clock.clone(),
         };
-        let engine = Arc::new(Engine::new(ports, engine_settings(settings.github_app_id), bell.clone()));
+        let wall = settings.wall.wall()?;
+        if wall.allow.is_empty() {
+            tracing::warn!("{}", WallArgs::EMPTY);
+        }
+        let engine = Arc::new(Engine::new(ports, engine_settings(settings, wall), bell.clone()));
         let metrics = DoorMetrics::new(engine.metrics().registry().clone()).context("cannot register the metrics")?;
         target.count_in(engine.metrics().registry()).context("cannot register the target's metrics")?;
         let door = DoorState {
@@ -103,14 +115,19 @@ impl App {
             secrets: Arc::new(webhook),
             bell,
             metrics: Arc::new(metrics),
-            limits: Limits::default(),
+            limits: Limits { connections: descriptors::raise().door, ..Limits::default() },
         };
-        Ok(Self { engine, target, listener, door })
+        Ok(Self { engine, target, builder, listener, ops, door })
     }
 
     /// Where webhooks are received.
     pub fn address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where metrics and readiness are asked for.
+    pub fn ops_address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.ops.local_addr()?)
     }
 
     /// Where the stages of this machine answer; `None` where they run elsewhere.
@@ -125,15 +142,28 @@ impl App {
 
     /// Serves until `stop`. Stages go on running after it.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { engine, target, listener, door } = self;
+        let Self { engine, target, builder, listener, ops, door } = self;
+        engine.carry_over_hosts().await.context("the database does not tell which hosts are whose")?;
         engine.ring_chores().await.context("the database does not take the first ring")?;
         let work = tokio::spawn(engine.run(stop.clone()));
+        let told = stop.clone();
+        tokio::spawn(async move {
+            told.cancelled().await;
+            builder.halt();
+        });
+        let asked = tokio::spawn(server::serve_ops(ops, door.clone(), stop.clone().cancelled_owned()));
         let served = server::serve(listener, door, stop.clone().cancelled_owned()).await;
         stop.cancel();
         work.await.context("the engine panicked")?;
         target.shutdown().await;
+        asked.await.context("the operators' listener panicked")?.context("the operators' listener failed")?;
         served.context("the door failed")
     }
+}
+
+async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address}: set {variable} to a free address"))
 }
 
 fn connect(settings: &ServerSettings, private_key: SecretString, clock: Arc<dyn Clock>) -> anyhow::Result<GitHub> {
@@ -142,13 +172,18 @@ fn connect(settings: &ServerSettings, private_key: SecretString, clock: Arc<dyn 
     GitHub::new(&GitHubSettings { proxy: proxy(), ..github }).context("cannot set up the connection to GitHub")
 }
 
-/// The standard variables of a network that is left by a proxy, in either spelling.
 /// Every command is understood; the comment names those that are wanted most often.
-fn engine_settings(app_id: u64) -> EngineSettings {
-    let commands = ["keep 3d", "logs <service>", "destroy", "help"].map(str::to_owned).to_vec();
-    EngineSettings { commands, app_id, ..EngineSettings::default() }
+fn engine_settings(settings: &ServerSettings, wall: Wall) -> EngineSettings {
+    EngineSettings {
+        commands: ["keep 3d", "logs <service>", "destroy", "help"].map(str::to_owned).to_vec(),
+        app_id: settings.github_app_id,
+        build_deadline: settings.build_deadline,
+        wall,
+        ..EngineSettings::default()
+    }
 }
 
+/// The standard variables of a network that is left by a proxy, in either spelling.
 fn proxy() -> Option<ProxySettings> {
     let either =
         |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase())).filter(|text| !text.is_empty());
@@ -160,17 +195,17 @@ fn proxy() -> Option<ProxySettings> {
     is_set.then_some(ProxySettings { http, https, no })
 }
 
-fn local_settings(settings: &ServerSettings, clock: Arc<dyn Clock>) -> anyhow::Result<LocalSettings> {
-    Ok(LocalSettings {
+fn local_settings(settings: &ServerSettings, clock: Arc<dyn Clock>) -> LocalSettings {
+    LocalSettings {
         data_dir: settings.data.join("local"),
         proxy_listen: settings.proxy_listen,
+        connections: descriptors::raise().proxy,
         proxy_port_shown: None,
-        allow: allowed(&settings.local_allow)?,
         clock,
         path: variable("PATH").unwrap_or_default(),
         server_env: server_env(),
         docker: DockerSettings { program: "docker".into(), env: docker_env().into_iter().collect() },
-    })
+    }
 }
 
 /// Opens the database of a server; one that is not there is not made.
@@ -241,15 +276,6 @@ pub fn chance_seed() -> u64 {
     rand::rng().next_u64()
 }
 
-fn allowed(list: &[String]) -> anyhow::Result<Vec<Allowed>> {
-    list.iter()
-        .map(|entry| match entry.as_str() {
-            "*" => Ok(Allowed::Every),
-            repo => Ok(Allowed::Repo(repo.parse().context("GREENROOM_LOCAL_ALLOW takes owner/name, or * for all")?)),
-        })
-        .collect()
-}
-
 /// One variable of the environment; the caller knows what its absence means.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn variable(name: &str) -> Option<String> {
@@ -275,8 +301,8 @@ fn docker_env() -> Vec<(String, String)> {
     .collect()
 }
 
-/// Secrets for stages that are written `env:NAME`: only variables under this prefix, so that no
-/// configuration reaches the server's own.
+/// Secrets for stages that are written `env:NAME`, asked for as `<number of the repository>_NAME`:
+/// only variables under this prefix, so that no configuration reaches the server's own.
 fn server_env() -> ServerEnv {
     Arc::new(|name| variable(&format!("GREENROOM_SECRET_{name}")).map(SecretString::from))
 }

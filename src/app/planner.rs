@@ -22,7 +22,8 @@ pub async fn planner(settings: &ServerSettings, private_key: SecretString) -> an
         builder: Arc::new(NoBuilder),
         clock,
     };
-    Ok(Engine::new(ports, EngineSettings::default(), Arc::new(Notify::new())))
+    let settings = EngineSettings { wall: settings.wall.wall()?, ..EngineSettings::default() };
+    Ok(Engine::new(ports, settings, Arc::new(Notify::new())))
 }
 
 /// Builds nothing.

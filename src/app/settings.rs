@@ -2,6 +2,7 @@
 //! alone, because a flag can be read in the list of processes.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -9,6 +10,7 @@ use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 use super::variable;
+use crate::model::{RepoList, Seconds, Wall, ZoneList};
 
 /// Where the database is.
 #[derive(Debug, Clone, Args)]
@@ -94,6 +96,42 @@ fn aws_name(text: &str) -> Result<String, String> {
     Err("up to 20 lower-case letters, digits and hyphens, a letter first".into())
 }
 
+/// What keeps the repositories of one server apart.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WallArgs {
+    /// Repositories that are served: owner/name or owner/*; without it, none.
+    #[arg(long, alias = "local-allow", env = "GREENROOM_ALLOW", value_name = "REPOSITORIES")]
+    pub allow: Option<RepoList>,
+    /// Zones that only these repositories may use: zone=owner/name,...
+    #[arg(long, env = "GREENROOM_ZONES", value_name = "ZONES")]
+    pub zones: Option<ZoneList>,
+}
+
+impl WallArgs {
+    /// What is said of it to the operator where nobody is served.
+    pub const EMPTY: &'static str =
+        "no repository is served: name those whose writers you trust in GREENROOM_ALLOW, as owner/name or owner/*";
+
+    /// The wall as the engine wants it. The variable that only this machine had is not read any more.
+    pub fn wall(&self) -> anyhow::Result<Wall> {
+        if self.allow.is_none() && variable("GREENROOM_LOCAL_ALLOW").is_some() {
+            bail!("GREENROOM_LOCAL_ALLOW is now GREENROOM_ALLOW, and counts for every target: set that instead");
+        }
+        Ok(Wall { allow: self.allow.clone().unwrap_or_default(), zones: self.zones.clone().unwrap_or_default() })
+    }
+}
+
+/// No build takes less, and a builder that is held for longer is held for good.
+const BUILD_DEADLINES: RangeInclusive<Seconds> = Seconds(60)..=Seconds(24 * 60 * 60);
+
+fn build_deadline(text: &str) -> Result<Seconds, String> {
+    let span: Seconds = text.parse()?;
+    if BUILD_DEADLINES.contains(&span) {
+        return Ok(span);
+    }
+    Err(format!("from {} to {}", BUILD_DEADLINES.start(), BUILD_DEADLINES.end()))
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -106,9 +144,12 @@ pub enum LogFormat {
 /// What `greenroom serve` can be told.
 #[derive(Debug, Clone, Args)]
 pub struct ServerSettings {
-    /// Where webhooks, health and metrics are served.
+    /// Where webhooks are received; `/healthz` is beside them.
     #[arg(long, env = "GREENROOM_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+    /// Where operators ask for `/metrics` and `/readyz`; nobody else should reach it.
+    #[arg(long, env = "GREENROOM_OPS_LISTEN", default_value = "127.0.0.1:3001", value_name = "ADDRESS")]
+    pub ops_listen: SocketAddr,
     #[command(flatten)]
     pub store: StoreSettings,
     /// A folder of the server's own, for sources and stages on this machine.
@@ -131,9 +172,11 @@ pub struct ServerSettings {
     /// Where stages on this machine answer.
     #[arg(long, env = "GREENROOM_PROXY_LISTEN", default_value = "127.0.0.1:8088", value_name = "ADDRESS")]
     pub proxy_listen: SocketAddr,
-    /// Repositories whose code may run on this machine: owner/name, or * for all.
-    #[arg(long, env = "GREENROOM_LOCAL_ALLOW", value_delimiter = ',', value_name = "REPOSITORY")]
-    pub local_allow: Vec<String>,
+    #[command(flatten)]
+    pub wall: WallArgs,
+    /// How long one build may take before it is given up.
+    #[arg(long, env = "GREENROOM_BUILD_DEADLINE", default_value = "1h", value_name = "TIME", value_parser = build_deadline)]
+    pub build_deadline: Seconds,
     /// What is logged: error, warn, info, debug, or filters such as greenroom=debug.
     #[arg(long, env = "GREENROOM_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
@@ -178,9 +221,9 @@ pub const SECRETS: [SecretVariable; 4] = [
         meaning: "The secret before it, still accepted while a new one is rolled out",
     },
     SecretVariable {
-        variable: "GREENROOM_SECRET_<NAME>",
+        variable: "GREENROOM_SECRET_<ID>_<NAME>",
         required: false,
-        meaning: "What a stage on this machine gets for a secret written `env:<NAME>`",
+        meaning: "What a stage on this machine gets for a secret written `env:<NAME>` in the repository with this number",
     },
 ];
 

@@ -32,7 +32,7 @@ impl Running {
     pub(super) async fn open(settings: &ServerSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         match settings.target {
             TargetName::Local => {
-                let local = LocalCloud::start(local_settings(settings, clock)?).await;
+                let local = LocalCloud::start(local_settings(settings, clock)).await;
                 let local = local.context("cannot set up the local target")?;
                 let store = open_store(settings).await?;
                 Ok(Self {
@@ -92,7 +92,7 @@ pub(super) async fn observer(
     match settings.target {
         TargetName::Local => {
             drop(store);
-            Ok(Arc::new(LocalObserver::new(local_settings(settings, clock)?)))
+            Ok(Arc::new(LocalObserver::new(local_settings(settings, clock))))
         }
         #[cfg(feature = "aws")]
         TargetName::Aws => Ok(Arc::new(super::aws::cloud(settings, clock, store).await?)),

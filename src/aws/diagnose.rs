@@ -13,7 +13,9 @@ use super::finding::{Finding, Health};
 use super::policy::Policy;
 use super::policy_calls::of_server;
 use super::policy_world::{Keys, World};
-use super::{AwsCloud, Shared, diagnose_doors, diagnose_permissions, diagnose_quotas, fault, foundation};
+use super::{
+    AwsCloud, Shared, diagnose_doors, diagnose_permissions, diagnose_quotas, diagnose_secrets, fault, foundation,
+};
 use crate::model::{Domain, Place, RepoName, StageId, StageKind, StageName};
 use crate::port::{PortError, PortResult, Site};
 
@@ -79,6 +81,8 @@ async fn diagnose(shared: &Shared, question: &Question) -> Vec<Finding> {
         if places.insert((clients.account.clone(), clients.region.clone())) {
             found.extend(told("service-linked role of ECS", async || service_role(clients).await).await);
             found.extend(diagnose_quotas::ask(clients).await);
+            let secrets = async || diagnose_secrets::ask(clients, question.repo.as_ref()).await;
+            found.extend(told("secrets of programs", secrets).await);
             if let Some(domain) = &question.domain {
                 found.extend(diagnose_doors::ask(clients, domain, &question.bases, question.resolver).await);
             }

@@ -6,6 +6,7 @@
 //! extends it, from whichever repository, keeps what the others need.
 
 mod desk;
+mod remembered;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -13,165 +14,18 @@ mod world;
 pub(super) use desk::{deploy, destroy, missing, plan};
 pub(super) use world::world;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use remembered::{Remembered, Zone};
 
 use super::clients::Clients;
-use super::names::{TAG_ACCESS, TAG_OWNER};
-use super::settings::NatGateways;
+use super::names::TAG_OWNER;
 use super::stack::{self, AfterFailure, Driver, Match, Pace, Protection, Snapshot, Step, Wish};
 use super::{Shared, prepare, template};
-use crate::model::{Dns, FailureKind, Place, StageKind};
+use crate::model::{Dns, FailureKind, StageKind};
 use crate::port::{PortError, PortResult, Progress, Site};
 
 /// Rules and target groups of one load balancer that stages may take. AWS allows 100 of each, not
 /// adjustable for target groups. Source: quotas of Application Load Balancers.
 pub(super) const PLACES_PER_DOOR: u32 = 95;
-
-/// What a foundation was made from, as it stands in its output `Remembered`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Remembered {
-    /// Whose secrets its programs may read: `previews`, or the stage's name.
-    access: String,
-    nat: u8,
-    boundary: Option<String>,
-    /// Where its roles lie, apart from those that are made by hand. An older foundation's lie among
-    /// them and stay there: a role that is moved is another role, and what runs has this one.
-    #[serde(default)]
-    role_path: Option<String>,
-    protect: bool,
-    /// Whether the base itself leads here, not only the names below it.
-    root: bool,
-    pub(super) doors: u32,
-    /// The first one's certificate is the listener's own, so the order stays.
-    zones: Vec<Zone>,
-}
-
-/// Names under which stages answer.
-#[expect(clippy::struct_field_names, reason = "as the configuration and Route 53 call them")]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Zone {
-    base: String,
-    zone: String,
-    dns: Dns,
-    /// Given by the user; else one is made where the DNS is known.
-    certificate: Option<String>,
-    /// Route 53's id of the zone.
-    hosted_zone: Option<String>,
-}
-
-impl Zone {
-    fn is_certified(&self) -> bool {
-        self.certificate.is_some() || self.dns != Dns::None
-    }
-
-    /// Whether what is there does for what is wanted. A zone that needs no certificate is served by
-    /// one that has one, so that two repositories do not undo each other's.
-    fn does_for(&self, wanted: &Self) -> bool {
-        let same = self.dns == wanted.dns && self.certificate == wanted.certificate;
-        self.base == wanted.base && (same || !wanted.is_certified())
-    }
-}
-
-impl Remembered {
-    fn new(shared: &Shared, site: Site<'_>, doors: u32) -> Self {
-        let settings = &shared.settings;
-        let is_permanent = site.place.kind != StageKind::Ephemeral;
-        Self {
-            access: if is_permanent { site.stage.name.to_string() } else { "previews".to_owned() },
-            nat: match settings.nat_gateways {
-                NatGateways::None => 0,
-                NatGateways::One => 1,
-                NatGateways::Two => 2,
-            },
-            boundary: settings.permissions_boundary.clone(),
-            role_path: Some(shared.names.role_path(site.stage, site.place)),
-            protect: site.place.kind == StageKind::Production,
-            root: is_permanent,
-            doors,
-            zones: zone_of(site.place).into_iter().collect(),
-        }
-    }
-
-    fn of(stack: &Snapshot) -> Option<Self> {
-        stack.outputs.get("Remembered").and_then(|text| serde_json::from_str(text).ok())
-    }
-
-    fn does_for(&self, wanted: &Self) -> bool {
-        let has = |wanted: &Zone| self.zones.iter().any(|zone| zone.does_for(wanted));
-        self.doors >= wanted.doors && wanted.zones.iter().all(has)
-    }
-
-    /// Both, with the settings of `self`.
-    fn with(mut self, wanted: &Self) -> Self {
-        self.doors = self.doors.max(wanted.doors);
-        for wanted in &wanted.zones {
-            match self.zones.iter_mut().find(|zone| zone.base == wanted.base) {
-                Some(zone) if zone.does_for(wanted) => {}
-                Some(zone) => zone.clone_from(wanted),
-                None => self.zones.push(wanted.clone()),
-            }
-        }
-        self
-    }
-
-    /// Itself as it is wanted now, with the zones and load balancers that it has already, and its
-    /// roles where they are.
-    fn renewed(self, wanted: Self) -> Self {
-        let live = self.with(&wanted);
-        Self { doors: live.doors, zones: live.zones, role_path: live.role_path, ..wanted }
-    }
-
-    fn render(&self, owner: &str) -> PortResult<String> {
-        let zones: Vec<_> = self.zones.iter().map(|zone| self.zone_context(zone)).collect();
-        let certificates: Vec<_> = self.zones.iter().filter(|zone| zone.is_certified()).map(certificate).collect();
-        template::foundation(&json!({
-            "owner": owner,
-            "access": self.access,
-            "access_tag": TAG_ACCESS,
-            "nat": self.nat,
-            "boundary": self.boundary,
-            "role_path": self.role_path,
-            "protect": self.protect.to_string(),
-            "doors": (1..=self.doors).collect::<Vec<_>>(),
-            "zones": zones,
-            "certified": !certificates.is_empty(),
-            "certificates": certificates,
-            "template": template::foundation_version(),
-            "remembered": serde_json::to_string(self).map_err(|error| PortError::bug("cannot write a foundation's memory", error))?,
-        }))
-    }
-
-    fn zone_context(&self, zone: &Zone) -> serde_json::Value {
-        let wildcard = format!("*.{}", zone.base);
-        let root = Some(zone.base.clone()).filter(|_| self.root);
-        json!({
-            "id": template::short_hash(&zone.base),
-            "base": zone.base,
-            "makes_certificate": zone.certificate.is_none() && zone.is_certified(),
-            "hosted_zone": zone.hosted_zone,
-            "records": root.into_iter().chain([wildcard]).collect::<Vec<_>>(),
-        })
-    }
-}
-
-/// As the listeners name it.
-fn certificate(zone: &Zone) -> serde_json::Value {
-    let id = template::short_hash(&zone.base);
-    let made = format!("!Ref Certificate{id}");
-    json!({ "id": id, "reference": zone.certificate.clone().unwrap_or(made) })
-}
-
-fn zone_of(place: &Place) -> Option<Zone> {
-    let (domain, base) = place.domain.as_ref().zip(place.base.as_ref())?;
-    Some(Zone {
-        base: base.clone(),
-        zone: domain.zone.clone(),
-        dns: domain.dns,
-        certificate: domain.certificate.clone(),
-        hosted_zone: None,
-    })
-}
 
 /// What a stage takes from its foundation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,16 +56,24 @@ pub(super) struct Door {
 }
 
 impl Foundation {
-    fn read(stack: &Snapshot, place: &Place) -> PortResult<Self> {
+    fn read(stack: &Snapshot, Site { stage, place }: Site<'_>) -> PortResult<Self> {
         let get = |key: &str| stack.output(key).map(str::to_owned);
         let remembered = Remembered::of(stack).ok_or_else(|| not_ours(stack))?;
         let zone = place.base.as_ref().and_then(|base| remembered.zones.iter().find(|zone| zone.base == *base));
+        let (execution_role, task_role) = match place.kind {
+            StageKind::Ephemeral => {
+                let roles = get(&format!("Roles{}", template::long_hash(stage.repo.as_str())))?;
+                let (execution, task) = roles.split_once(',').unwrap_or((roles.as_str(), ""));
+                (execution.to_owned(), task.to_owned())
+            }
+            StageKind::Permanent | StageKind::Production => (get("ExecutionRole")?, get("TaskRole")?),
+        };
         let doors = (1..=remembered.doors).map(|number| door(stack.output(&format!("Door{number}"))?));
         Ok(Self {
             vpc: get("Vpc")?,
             cluster: get("Cluster")?,
-            execution_role: get("ExecutionRole")?,
-            task_role: get("TaskRole")?,
+            execution_role,
+            task_role,
             subnets: get("Subnets")?,
             security_group: get("SecurityGroup")?,
             public_address: get("PublicAddress")?,
@@ -243,6 +105,17 @@ fn not_ours(stack: &Snapshot) -> PortError {
     )
 }
 
+fn contested(zone: &Zone) -> PortError {
+    PortError::failed(
+        FailureKind::Environment,
+        format!(
+            "the zone {} stands here already with another certificate or `dns`, set up by somebody else",
+            zone.base
+        ),
+        "Say the same under `domain`, or use another zone; who runs Greenroom changes it by `greenroom foundation deploy`.",
+    )
+}
+
 /// Makes the foundation, or adds to it what this stage needs: its zone, and so many load balancers.
 pub(super) async fn ensure(driver: &Driver<'_>, site: Site<'_>, doors: u32) -> PortResult<Progress<Foundation>> {
     let name = driver.shared.names.foundation_stack(site.stage, site.place);
@@ -258,13 +131,16 @@ pub(super) async fn ensure(driver: &Driver<'_>, site: Site<'_>, doors: u32) -> P
         }
         Step::Update(stack) => {
             let live = Remembered::of(&stack).ok_or_else(|| not_ours(&stack))?;
+            if let Some(zone) = live.contested(&wanted) {
+                return Err(contested(zone));
+            }
             let wish = extended(driver, site, &stack, live, &wanted).await?;
             driver.update(&wish, stack).await?
         }
         step => step,
     };
     match step {
-        Step::Done(stack) => Ok(Progress::Done(Foundation::read(&stack, site.place)?)),
+        Step::Done(stack) => Ok(Progress::Done(Foundation::read(&stack, site)?)),
         Step::Pending { again_millis, note } => Ok(pending(again_millis, &note)),
         Step::Create | Step::Update(_) => Ok(pending(1_000, "CloudFormation begins")),
     }

@@ -30,8 +30,10 @@ mod credentials;
 mod delegation;
 mod diagnose;
 mod diagnose_doors;
+mod diagnose_metadata;
 mod diagnose_permissions;
 mod diagnose_quotas;
+mod diagnose_secrets;
 mod ecr;
 mod ecr_images;
 mod families;
@@ -71,6 +73,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use diagnose::Question;
+pub use diagnose_metadata::metadata;
 pub use ecr::{Ecr, is_ecr};
 pub use finding::{Finding, Health};
 pub use policy::{Policy, Sessions as PolicySessions, Terms as PolicyTerms, policy};
@@ -153,10 +156,6 @@ impl Cloud for AwsCloud {
             port: None,
             local_commands: LocalCommands::Ignore,
         }
-    }
-
-    async fn admits(&self, _site: Site<'_>) -> PortResult<()> {
-        Ok(())
     }
 
     fn objections(&self, spec: &StageSpec) -> Vec<String> {

@@ -20,7 +20,8 @@ pub(super) const TAG_KIND: &str = "greenroom:kind";
 pub(super) const TAG_BASE: &str = "greenroom:base";
 /// On everything: the name of the Greenroom that made it.
 pub(super) const TAG_OWNER: &str = "greenroom:owner";
-/// On the user's own secrets: which foundation's programs may read them, `previews` or a stage's name.
+/// On the user's own secrets: whose programs may read them, `owner/name` for the repository's previews or
+/// `owner/name/stage` for a permanent stage. No repository's name is the beginning of another's.
 pub(super) const TAG_ACCESS: &str = "greenroom:access";
 
 /// On a foundation: `true` where it is to outlive its stage, because data lies there.
@@ -128,6 +129,15 @@ impl Names {
     /// that are made by hand. Source: `CreateRole`, up to 512 characters.
     pub(super) fn role_path(&self, stage: &StageId, place: &Place) -> String {
         format!("/{}/{}/", self.prefix, self.foundation_stack(stage, place))
+    }
+
+    /// Where the roles of a stage's programs lie: for previews apart for each repository, so that a
+    /// session passes those of its own alone.
+    pub(super) fn program_role_path(&self, stage: &StageId, place: &Place) -> String {
+        match place.kind {
+            StageKind::Ephemeral => format!("{}repo/{}/", self.role_path(stage, place), stage.repo),
+            StageKind::Permanent | StageKind::Production => self.role_path(stage, place),
+        }
     }
 
     /// `greenroom/acme/shop/web/cache`: one level deeper than any service's images.

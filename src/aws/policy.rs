@@ -112,6 +112,8 @@ pub(super) enum When {
     Untagging,
     /// The role has the boundary, or is given it.
     Bounded,
+    /// Where the call names a repository, it is the session's.
+    Own,
     /// In the cluster of the foundation.
     Cluster,
     /// An external id is given.
@@ -122,7 +124,7 @@ pub(super) enum When {
     FoundationRecords,
     /// The names of the foundation's certificates.
     Certificates,
-    /// A secret of the foundation that the role itself belongs to.
+    /// A secret of the repository that the role itself belongs to, or of its stage.
     SecretsOf(Ground),
     /// The key has one of these values.
     Is(&'static str, &'static [&'static str]),
@@ -161,7 +163,9 @@ pub(super) fn groups(which: Policy) -> (&'static [Group], Ground) {
 }
 
 fn statement(group: &Group, ground: Ground, terms: &Terms<'_>) -> Value {
-    let resources: Vec<String> = group.resources.iter().map(|pattern| terms.fill(pattern, ground)).collect();
+    let mut resources: Vec<String> = group.resources.iter().map(|pattern| terms.fill(pattern, ground)).collect();
+    // What previews keep apart may be one and the same for a permanent stage.
+    resources.dedup();
     let mut statement = json!({
         "Sid": group.sid,
         "Effect": "Allow",
@@ -196,6 +200,10 @@ fn conditions_of(when: When, ground: Ground, terms: &Terms<'_>) -> Vec<Condition
         When::Untagging => one("ForAllValues:StringNotEquals", "aws:TagKeys", &[TAG_OWNER, TAG_REPO, TAG_STAGE]),
         When::Making(key) => one("Null", key, &["false"]),
         When::Unowned => one("Null", &at(Side::Resource, TAG_OWNER), &["true"]),
+        When::Own if ground == Ground::Previews && terms.sessions == Sessions::Tagged => {
+            one("StringEqualsIfExists", &at(Side::Request, TAG_REPO), &["{repo}"])
+        }
+        When::Own => Vec::new(),
         When::Bounded => one("ArnLike", "iam:PermissionsBoundary", &["{boundary}"]),
         When::Cluster => one("ArnLike", "ecs:cluster", &["arn:aws:ecs:*:*:cluster/{foundation}-*"]),
         When::ForRepository => one("StringLike", "sts:ExternalId", &["*/*"]),
@@ -216,11 +224,12 @@ fn conditions_of(when: When, ground: Ground, terms: &Terms<'_>) -> Vec<Condition
         }
         When::Certificates => one("ForAllValues:StringLike", "acm:DomainNames", &["{base}", "${*}.{base}"]),
         When::SecretsOf(Ground::Previews) => vec![
-            ("StringEquals", at(Side::Resource, TAG_ACCESS), vec!["previews"]),
+            ("StringEquals", at(Side::Resource, TAG_ACCESS), vec!["${aws:PrincipalTag/greenroom:repo}"]),
             ("Null", format!("aws:PrincipalTag/{TAG_STAGE}"), vec!["true"]),
         ],
         When::SecretsOf(Ground::Permanent) => {
-            one("StringEquals", &at(Side::Resource, TAG_ACCESS), &["${aws:PrincipalTag/greenroom:stage}"])
+            let own = "${aws:PrincipalTag/greenroom:repo}/${aws:PrincipalTag/greenroom:stage}";
+            one("StringEquals", &at(Side::Resource, TAG_ACCESS), &[own])
         }
         When::Is(key, values) => one("StringEquals", key, values),
     }
@@ -265,7 +274,8 @@ fn of_foundation(
 
 impl Terms<'_> {
     /// Fills in what differs: `{name}` begins every name; `{stack}` is the stage's stack and begins
-    /// its names, `{foundation}` the stack of what it stands on; `{repo}`, `{stage}` and `{base}`
+    /// its names, `{foundation}` the stack of what it stands on, `{roles}` are its
+    /// repository's roles there, `{shared}` those of all; `{repo}`, `{stage}` and `{base}`
     /// are its tags; `{images}` begins the repositories of its images; `{boundary}` bounds roles.
     fn fill(&self, text: &str, ground: Ground) -> String {
         let tag = |tag: &str| format!("${{aws:PrincipalTag/{tag}}}");
@@ -277,9 +287,19 @@ impl Terms<'_> {
             Ground::Previews => format!("{}-previews-foundation", self.name),
             Ground::Permanent => format!("{stack}-foundation"),
         };
+        // Apart from the roles that previews shared once, whose names begin with their stack's.
+        let (roles, shared) = match ground {
+            Ground::Previews => (
+                format!("{}/{foundation}/repo/{repo}/*", self.name),
+                format!("{}/{foundation}/{foundation}-*", self.name),
+            ),
+            Ground::Permanent => (format!("{}/{foundation}/*", self.name), format!("{}/{foundation}/*", self.name)),
+        };
         let boundary =
             self.boundary.map_or_else(|| format!("arn:aws:iam::*:policy/{}-boundary", self.name), str::to_owned);
-        text.replace("{name}", self.name)
+        text.replace("{roles}", &roles)
+            .replace("{shared}", &shared)
+            .replace("{name}", self.name)
             .replace("{stack}", &stack)
             .replace("{foundation}", &foundation)
             .replace("{images}", &images)

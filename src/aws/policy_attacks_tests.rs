@@ -181,6 +181,24 @@ pub(super) fn attacks_on_a_repository(them: &World) -> Vec<Attack> {
     ]
 }
 
+/// The roles of another repository's programs, where they lie beside one's own.
+pub(super) fn attacks_on_roles(me: &World, them: &World) -> Vec<Attack> {
+    let own = || global(&me.roles[0]).tagged(HAS, &me.role_tags(&me.roles[0]));
+    let bound = |thing: Thing| thing.key("iam:PermissionsBoundary", BOUNDARY_ARN);
+    let role = || bound(global(&them.roles[0]).tagged(HAS, &them.role_tags(&them.roles[0])));
+    let theirs = them.role_tags(&them.roles[0]);
+    vec![
+        ("its role to a task", "iam:PassRole", role().key("iam:PassedToService", "ecs-tasks.amazonaws.com")),
+        ("its role's policy", "iam:PutRolePolicy", role()),
+        ("its role's trust", "iam:UpdateAssumeRolePolicy", role()),
+        ("its role gone", "iam:DeleteRole", role()),
+        ("its role's tags", "iam:TagRole", role().tagged(GIVEN, &me.role_tags(&me.roles[0]))),
+        ("a role in its name", "iam:CreateRole", bound(global(&them.roles[0])).tagged(GIVEN, &theirs)),
+        ("a role of mine that reads its secrets", "iam:CreateRole", bound(global(&me.roles[0])).tagged(GIVEN, &theirs)),
+        ("my role as its own", "iam:TagRole", own().tagged(GIVEN, &theirs)),
+    ]
+}
+
 /// What another ground is made of.
 pub(super) fn attacks_on_a_foundation(me: &World, them: &World) -> Vec<Attack> {
     let theirs = them.foundation_tags();

@@ -186,13 +186,13 @@ fn cluster(world: &World) -> Vec<Call> {
 }
 
 fn roles(world: &World) -> Vec<Call> {
-    let tags = world.foundation_tags();
     let bound = |thing: Thing| match &world.boundary {
         Some(boundary) => thing.key("iam:PermissionsBoundary", boundary),
         None => thing,
     };
     let mut all = Vec::new();
     for role in &world.roles {
+        let tags = world.role_tags(role);
         let role = Thing { arn: role.clone(), keys: Vec::new() };
         let ours = role.clone().tagged(HAS, &tags);
         let is_by_path = role.arn.contains(&format!("role/{}/", world.owner));

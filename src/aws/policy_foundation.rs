@@ -7,9 +7,10 @@ use super::policy::Ground;
 use super::policy::{Group, Side, When};
 use super::policy_table::{EVERYTHING, group};
 
-/// New roles by their path, which a role that somebody made beside us never has; those of older
-/// foundations by their names.
-const ROLES: &[&str] = &["arn:aws:iam::*:role/{name}/{foundation}/*", "arn:aws:iam::*:role/{foundation}-*"];
+/// New roles by their path, which a role that somebody made beside us never has, nor one of another
+/// repository's previews; those of older foundations by their names.
+const ROLES: &[&str] =
+    &["arn:aws:iam::*:role/{roles}", "arn:aws:iam::*:role/{shared}", "arn:aws:iam::*:role/{foundation}-*"];
 
 pub(super) const FOUNDATION: &[Group] = &[
     group(
@@ -80,11 +81,11 @@ pub(super) const FOUNDATION: &[Group] = &[
     ),
     group(
         "MakeRoles",
-        &[When::Bounded, When::Owner(Side::Request), When::Foundation(Side::Request)],
-        &["arn:aws:iam::*:role/{name}/{foundation}/*"],
+        &[When::Bounded, When::Own, When::Owner(Side::Request), When::Foundation(Side::Request)],
+        &["arn:aws:iam::*:role/{roles}", "arn:aws:iam::*:role/{shared}"],
         &["iam:CreateRole"],
     ),
-    group("TagRoles", &[When::Retagging], ROLES, &["iam:TagRole"]),
+    group("TagRoles", &[When::Retagging, When::Own], ROLES, &["iam:TagRole"]),
     group("UntagRoles", &[When::Untagging], ROLES, &["iam:UntagRole"]),
     group(
         "GrantToRoles",
@@ -104,7 +105,13 @@ pub(super) const FOUNDATION: &[Group] = &[
             "iam:UpdateRoleDescription",
         ],
     ),
-    group("LookAtRoles", &[], ROLES, &["iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"]),
+    // Those of every repository: what they may is no secret, and the policy has to fit IAM.
+    group(
+        "LookAtRoles",
+        &[],
+        &["arn:aws:iam::*:role/{name}/{foundation}/*", "arn:aws:iam::*:role/{foundation}-*"],
+        &["iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"],
+    ),
     group(
         "RolesOfServices",
         &[When::Is("iam:AWSServiceName", &["ecs.amazonaws.com", "elasticloadbalancing.amazonaws.com"])],

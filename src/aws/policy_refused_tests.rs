@@ -3,7 +3,7 @@
 use super::allowed::{may, policies_of, request};
 use super::attacks::{
     ADMIN, Attack, DEPLOYER, attacks_on_a_foundation, attacks_on_a_repository, attacks_on_a_stage, attacks_on_names,
-    attacks_on_the_account, escalations, iam,
+    attacks_on_roles, attacks_on_the_account, escalations, iam,
 };
 use super::iam::{Decision, judge_bounded};
 use super::reference::Action;
@@ -59,6 +59,7 @@ fn no_session_reaches_another_stage_or_repository() {
             all_refused(&who, &policies, &attacks_on_a_stage(&me, &them), &me.session);
             if them.stage.repo != me.stage.repo {
                 all_refused(&who, &policies, &attacks_on_a_repository(&them), &me.session);
+                all_refused(&who, &policies, &attacks_on_roles(&me, &them), &me.session);
             }
             if them.foundation != me.foundation {
                 all_refused(&who, &policies, &attacks_on_a_foundation(&me, &them), &me.session);

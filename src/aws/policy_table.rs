@@ -132,8 +132,8 @@ pub(super) const STAGE: &[Group] = &[
     group(
         "RolesForTasks",
         &[When::Is("iam:PassedToService", &["ecs-tasks.amazonaws.com"])],
-        // By their path; older ones by their names alone.
-        &["arn:aws:iam::*:role/{name}/{foundation}/*", "arn:aws:iam::*:role/{foundation}-*"],
+        // The repository's own by their path; those of older foundations, which read no secret any more.
+        &["arn:aws:iam::*:role/{roles}", "arn:aws:iam::*:role/{shared}", "arn:aws:iam::*:role/{foundation}-*"],
         &["iam:PassRole"],
     ),
     group(

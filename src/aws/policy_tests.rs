@@ -59,6 +59,10 @@ fn world(stage: &str, kind: StageKind) -> World {
     world
 }
 
+fn program_path(world: &World) -> String {
+    Names::new("greenroom").program_role_path(&world.stage, &Place { kind: world.kind, ..Place::default() })
+}
+
 /// A stage of each kind, and again on foundations whose roles lie where older releases made them.
 fn worlds() -> Vec<World> {
     let new = [
@@ -67,11 +71,16 @@ fn worlds() -> Vec<World> {
         world("acme/shop/dev", StageKind::Permanent),
         world("acme/shop/prod", StageKind::Production),
     ];
-    let old = new.clone().map(|world| {
+    let at = |world: World, path: &str| {
+        let own = format!("role{}", program_path(&world));
+        World { roles: world.roles.iter().map(|role| role.replace(&own, path)).collect(), ..world }
+    };
+    let shared = new.clone().map(|world| {
         let path = format!("role/greenroom/{}/", world.foundation);
-        World { roles: world.roles.iter().map(|role| role.replace(&path, "role/")).collect(), ..world }
+        at(world, &path)
     });
-    new.into_iter().chain(old).collect()
+    let old = new.clone().map(|world| at(world, "role/"));
+    new.into_iter().chain(shared).chain(old).collect()
 }
 
 /// Every call of every kind of stage.
@@ -224,7 +233,7 @@ fn what_is_needed_besides_has_a_reason_and_is_listed() {
 
 #[test]
 fn what_roles_are_granted_by_the_templates_is_within_the_boundary() {
-    let text = read("templates/cloudformation", |name| name.starts_with("programs"));
+    let text = read("templates/cloudformation", |name| name.starts_with("roles"));
     let action = Regex::new(r"\b(ecr|logs|secretsmanager|ssm|iam|ecs|s3):[A-Z][A-Za-z]+").unwrap();
     let granted: BTreeSet<&str> = action.find_iter(&text[0].1).map(|found| found.as_str()).collect();
     let world = world("acme/shop/pr-42", StageKind::Ephemeral);

@@ -92,7 +92,7 @@ impl World {
     pub(super) fn unmade(names: &Names, stage: &StageId, place: &Place, region: &str, account: &str) -> Self {
         let foundation = names.foundation_stack(stage, place);
         let door = "app/door/0123456789abcdef";
-        let path = names.role_path(stage, place);
+        let path = names.program_role_path(stage, place);
         let elb = format!("arn:aws:elasticloadbalancing:{region}:{account}");
         let role = |which: &str| format!("arn:aws:iam::{account}:role{path}{foundation}-{which}-1");
         let session = RoleSession::new(names, String::new(), Site { stage, place });
@@ -149,6 +149,15 @@ impl World {
             Ground::Previews => vec![(TAG_OWNER, self.owner.clone())],
             Ground::Permanent => self.stage_tags(),
         }
+    }
+
+    /// The tags of a role of its foundation: where that is shared, of the repository's own.
+    pub(super) fn role_tags(&self, role: &str) -> Vec<(&'static str, String)> {
+        let mut tags = self.foundation_tags();
+        if self.ground() == Ground::Previews && role.contains("/repo/") {
+            tags.push((TAG_REPO, self.stage.repo.to_string()));
+        }
+        tags
     }
 
     /// The calls by which its foundation is made, besides.

@@ -17,10 +17,12 @@ use crate::port::{PortError, PortResult};
 const FOUNDATION: &str = "foundation";
 const STAGE: &str = "stage";
 
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 8] = [
     (FOUNDATION, include_str!("../../templates/cloudformation/foundation.yaml.j2")),
     ("network", include_str!("../../templates/cloudformation/network.yaml.j2")),
     ("programs", include_str!("../../templates/cloudformation/programs.yaml.j2")),
+    ("roles", include_str!("../../templates/cloudformation/roles.yaml.j2")),
+    ("repositories", include_str!("../../templates/cloudformation/repositories.yaml.j2")),
     ("doors", include_str!("../../templates/cloudformation/doors.yaml.j2")),
     (STAGE, include_str!("../../templates/cloudformation/stage.yaml.j2")),
     ("service", include_str!("../../templates/cloudformation/service.yaml.j2")),
@@ -81,6 +83,11 @@ pub(super) fn logical(name: &str) -> String {
 /// Eight hexadecimal digits that stand for a text, in capitals: logical ids begin words so.
 pub(super) fn short_hash(text: &str) -> String {
     hex::encode_upper(&Sha256::digest(text.as_bytes())[..4])
+}
+
+/// The same in so many digits that nobody finds another text for them: what it names is a wall.
+pub(super) fn long_hash(text: &str) -> String {
+    hex::encode_upper(&Sha256::digest(text.as_bytes())[..16])
 }
 
 /// The resources of a rendered template: logical id and type, in the order of the text.

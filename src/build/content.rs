@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::demand::Demand;
+
 /// A hash over a list of fields, each with its length, so that no two lists read the same.
 #[derive(Default)]
 pub(super) struct Fields(Sha256);
@@ -28,11 +30,12 @@ impl Fields {
     }
 }
 
-/// The hash of everything below `root`, in hexadecimal.
-pub(super) fn tree_hash(root: &Path) -> io::Result<String> {
+/// The hash of everything below `root`, in hexadecimal; an error once nobody waits for it.
+pub(super) fn tree_hash(root: &Path, demand: &Demand) -> io::Result<String> {
     let mut entries = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
+        demand.check()?;
         for entry in fs::read_dir(root.join(&folder))? {
             let entry = entry?;
             let path = folder.join(entry.file_name());
@@ -48,29 +51,30 @@ pub(super) fn tree_hash(root: &Path) -> io::Result<String> {
     let mut fields = Fields::default();
     for path in &entries {
         fields.add(path.as_bytes());
-        add_entry(&mut fields, &root.join(path))?;
+        add_entry(&mut fields, &root.join(path), demand)?;
     }
     Ok(fields.finish())
 }
 
-fn add_entry(fields: &mut Fields, path: &Path) -> io::Result<()> {
+fn add_entry(fields: &mut Fields, path: &Path, demand: &Demand) -> io::Result<()> {
     let meta = fs::symlink_metadata(path)?;
     if meta.is_symlink() {
         fields.add(b"link");
         fields.add(fs::read_link(path)?.as_os_str().as_bytes());
     } else {
         fields.add(if meta.permissions().mode() & 0o100 == 0 { b"file" } else { b"executable" });
-        fields.add(&file_hash(path)?);
+        fields.add(&file_hash(path, demand)?);
     }
     Ok(())
 }
 
 /// SHA-256 of a file's bytes.
-fn file_hash(path: &Path) -> io::Result<[u8; 32]> {
+fn file_hash(path: &Path, demand: &Demand) -> io::Result<[u8; 32]> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
+        demand.check()?;
         match file.read(&mut buffer)? {
             0 => return Ok(hash.finalize().into()),
             count => hash.update(&buffer[..count]),
@@ -95,7 +99,13 @@ mod tests {
     }
 
     fn hash(root: &Path) -> String {
-        tree_hash(root).expect("a readable tree")
+        tree_hash(root, &Demand::lasting()).expect("a readable tree")
+    }
+
+    #[test]
+    fn a_hash_that_nobody_waits_for_is_not_computed() {
+        let ended = tree_hash(tree().path(), &Demand::over());
+        assert_eq!(ended.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionAborted));
     }
 
     #[test]

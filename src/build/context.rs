@@ -16,7 +16,7 @@ mod archive;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::demand::Demand;
 use super::docker::Tools;
 use super::ignore::{self, Ignore};
 use super::source::disk_error;
@@ -114,12 +115,12 @@ impl From<Trouble> for PortError {
 impl Context {
     /// Decides what belongs to the context in `root`, whose links are followed, and hashes it. Blocks
     /// while it reads.
-    pub(super) fn read(root: &Path, dockerfile: Dockerfile<'_>, tools: Tools) -> PortResult<Self> {
-        let entries = collect(root, dockerfile, tools)?;
+    pub(super) fn read(root: &Path, dockerfile: Dockerfile<'_>, tools: Tools, demand: &Demand) -> PortResult<Self> {
+        let entries = collect(root, dockerfile, tools, demand)?;
         let mut context = Self { entries, dockerfile: String::new(), time: 0, digest: String::new() };
         context.dockerfile = context.add_dockerfile(root, dockerfile.real, tools)?;
         context.add_folders();
-        let measure = |context: &Self| context.pack(io::sink()).map_err(Trouble::Disk);
+        let measure = |context: &Self| context.pack(io::sink(), demand).map_err(Trouble::Disk);
         context.time = time_of(measure(&context)?);
         context.digest = hex::encode(measure(&context)?);
         Ok(context)
@@ -130,16 +131,27 @@ impl Context {
         &self.dockerfile
     }
 
+    /// The Dockerfile as it is sent, up to one byte more than that many. Blocks while it reads.
+    pub(super) fn dockerfile_text(&self, most_bytes: usize) -> PortResult<Vec<u8>> {
+        let Some(Entry::File { at, .. }) = self.entries.get(Path::new(&self.dockerfile)) else {
+            return Err(PortError::retry("the Dockerfile went while it was read"));
+        };
+        let mut text = Vec::new();
+        let read = File::open(at).and_then(|file| file.take(most_bytes as u64 + 1).read_to_end(&mut text));
+        read.map_err(Trouble::Disk)?;
+        Ok(text)
+    }
+
     /// SHA-256 of the archive, hexadecimal.
     pub(super) fn digest(&self) -> &str {
         &self.digest
     }
 
     /// The archive as a file without a name, to be read from its beginning. Blocks while it is written.
-    pub(super) fn spool(&self, folder: &Path) -> PortResult<File> {
+    pub(super) fn spool(&self, folder: &Path, demand: &Demand) -> PortResult<File> {
         let spooled = || -> io::Result<_> {
             let mut file = tempfile::tempfile_in(folder)?;
-            let digest = self.pack(&mut file)?;
+            let digest = self.pack(&mut file, demand)?;
             file.rewind()?;
             Ok((file, hex::encode(digest)))
         };
@@ -151,8 +163,8 @@ impl Context {
     }
 
     /// Writes the archive, and answers its hash.
-    fn pack(&self, into: impl Write) -> io::Result<[u8; 32]> {
-        let hashing = Hashing { inner: io::BufWriter::with_capacity(64 << 10, into), hash: Sha256::new() };
+    fn pack(&self, into: impl Write, demand: &Demand) -> io::Result<[u8; 32]> {
+        let hashing = Hashing { inner: io::BufWriter::with_capacity(64 << 10, into), hash: Sha256::new(), demand };
         let mut archive = archive::Archive::begin(hashing, self.time)?;
         for (path, entry) in &self.entries {
             match entry {
@@ -207,16 +219,26 @@ impl Context {
 
     /// A folder that is left out is there all the same for what is readmitted below it.
     fn add_folders(&mut self) {
-        let folders: Vec<PathBuf> =
-            self.entries.keys().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned).collect();
-        for folder in folders.into_iter().filter(|folder| *folder != Path::new("")) {
-            self.entries.entry(folder).or_insert(Entry::Folder);
+        let mut missing = BTreeSet::new();
+        for path in self.entries.keys() {
+            // Above a folder that is known, all are known.
+            let above = path.ancestors().skip(1).take_while(|folder| {
+                *folder != Path::new("") && !self.entries.contains_key(*folder) && !missing.contains(*folder)
+            });
+            let above: Vec<PathBuf> = above.map(Path::to_owned).collect();
+            missing.extend(above);
         }
+        self.entries.extend(missing.into_iter().map(|folder| (folder, Entry::Folder)));
     }
 }
 
 /// Everything below `root` that the ignore file does not leave out.
-fn collect(root: &Path, dockerfile: Dockerfile<'_>, tools: Tools) -> Result<BTreeMap<PathBuf, Entry>, Trouble> {
+fn collect(
+    root: &Path,
+    dockerfile: Dockerfile<'_>,
+    tools: Tools,
+    demand: &Demand,
+) -> Result<BTreeMap<PathBuf, Entry>, Trouble> {
     let (file, text) = ignore_file(root, dockerfile, tools)?;
     let refuse = |reason| Trouble::Ignore(file.clone(), reason);
     let ignore = Ignore::parse(&text).map_err(refuse)?;
@@ -224,13 +246,14 @@ fn collect(root: &Path, dockerfile: Dockerfile<'_>, tools: Tools) -> Result<BTre
     let mut folders = vec![(PathBuf::new(), Vec::new())];
     while let Some((folder, outer)) = folders.pop() {
         for entry in fs::read_dir(root.join(&folder))? {
+            demand.check()?;
             let path = folder.join(entry?.file_name());
             let Some(entry) = Entry::of(root.join(&path))? else { continue };
             let verdict = ignore.judge(&path, &outer).map_err(refuse)?;
             if entry == Entry::Folder {
                 let is_open = match tools {
                     Tools::Legacy => ignore.readmits_below(&path),
-                    Tools::Buildx(_) => ignore.readmits(),
+                    Tools::Buildx => ignore.readmits(),
                 };
                 if is_open || !verdict.is_excluded {
                     folders.push((path.clone(), verdict.matches));
@@ -257,7 +280,7 @@ fn ignore_file(root: &Path, dockerfile: Dockerfile<'_>, tools: Tools) -> Result<
     own.push(IGNORE_FILE);
     let own = match tools {
         Tools::Legacy => None,
-        Tools::Buildx(_) => read_ignore(root, Path::new(&own))?.map(|text| (own.display().to_string(), text)),
+        Tools::Buildx => read_ignore(root, Path::new(&own))?.map(|text| (own.display().to_string(), text)),
     };
     match own {
         Some(own) => Ok(own),
@@ -298,14 +321,16 @@ fn time_of(digest: [u8; 32]) -> u64 {
     START_OF_1985 + u64::from(u32::from_be_bytes([a, b, c, d]) >> 2)
 }
 
-/// Hashes what goes through.
-struct Hashing<W> {
+/// Hashes what goes through, as long as somebody waits for it.
+struct Hashing<'d, W> {
     inner: W,
     hash: Sha256,
+    demand: &'d Demand,
 }
 
-impl<W: Write> Write for Hashing<W> {
+impl<W: Write> Write for Hashing<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.demand.check()?;
         let count = self.inner.write(bytes)?;
         self.hash.update(&bytes[..count]);
         Ok(count)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use super::bases::Held;
 use crate::model::FailureKind;
 use crate::port::{PortError, PortResult};
 
@@ -21,24 +22,17 @@ const HOW_TO_GET_ONE: &str = "Start a Docker engine on the server and give the s
 /// Which builder the command line has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tools {
-    /// `BuildKit`. `docker`, the driver inside the engine, cannot write a cache to a registry:
-    /// <https://docs.docker.com/build/cache/backends/>.
-    Buildx(CacheExport),
+    /// `BuildKit`, in a container of its own: see `builder`.
+    Buildx,
     /// The engine's first builder.
     Legacy,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CacheExport {
-    Possible,
-    Impossible,
-}
-
 /// What a short command came to.
-struct Answer {
-    success: bool,
-    stdout: String,
-    stderr: String,
+pub(super) struct Answer {
+    pub(super) success: bool,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
 }
 
 /// The command line with its environment.
@@ -75,6 +69,21 @@ impl Docker {
         if answer.stderr.to_lowercase().contains("no such image") { Ok(None) } else { Err(fault(&answer.stderr)) }
     }
 
+    /// An image as the engine has it, by name, number or the beginning of a number.
+    pub(super) async fn held(&self, reference: &str) -> PortResult<Option<Held>> {
+        let answer = self.ask(&["image", "inspect", "--format", "{{json .}}", reference]).await?;
+        if answer.success {
+            let held = serde_json::from_str(&answer.stdout);
+            return held.map(Some).map_err(|error| PortError::bug("reading what Docker says of an image", error));
+        }
+        let said = answer.stderr.to_lowercase();
+        if said.contains("no such image") || said.contains("invalid reference format") {
+            return Ok(None);
+        }
+        // The beginning of several numbers: whatever it is, no registry has it under that name.
+        if said.contains("multiple ids") { Ok(Some(Held::default())) } else { Err(fault(&answer.stderr)) }
+    }
+
     /// Takes a name from an image, and the image with its last name. Absent is success.
     pub(super) async fn remove_image(&self, reference: &str) -> PortResult<()> {
         let answer = self.ask(&["image", "rm", reference]).await?;
@@ -107,19 +116,15 @@ impl Docker {
     }
 
     async fn find_tools(&self) -> PortResult<Tools> {
-        if !self.ask(&["buildx", "version"]).await?.success {
-            return Ok(Tools::Legacy);
-        }
-        let builder = self.ask(&["buildx", "inspect"]).await?;
-        let driver = builder.stdout.lines().find_map(|line| line.strip_prefix("Driver:")).map(str::trim);
-        match driver {
-            Some("docker") => Ok(Tools::Buildx(CacheExport::Impossible)),
-            Some(_) => Ok(Tools::Buildx(CacheExport::Possible)),
-            None => Err(fault(&builder.stderr)),
-        }
+        Ok(if self.ask(&["buildx", "version"]).await?.success { Tools::Buildx } else { Tools::Legacy })
     }
 
-    async fn ask(&self, args: &[&str]) -> PortResult<Answer> {
+    /// Which builder there is, where that was asked before.
+    pub(super) fn known_tools(&self) -> Option<Tools> {
+        self.tools.get().copied()
+    }
+
+    pub(super) async fn ask(&self, args: &[&str]) -> PortResult<Answer> {
         let mut command = self.command();
         command.args(args).stdin(Stdio::null()).kill_on_drop(true);
         match tokio::time::timeout(PATIENCE, command.output()).await {
@@ -166,7 +171,7 @@ pub(super) fn engine_missing(text: &str) -> PortError {
     PortError::failed(FailureKind::Environment, format!("No Docker engine answers the server: {line}"), HOW_TO_GET_ONE)
 }
 
-fn fault(stderr: &str) -> PortError {
+pub(super) fn fault(stderr: &str) -> PortError {
     if is_engine_missing(stderr) {
         return engine_missing(stderr);
     }

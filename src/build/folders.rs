@@ -17,6 +17,13 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{CommitSha, ServiceName, StageId};
 
+/// What is left of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remains {
+    OtherStages,
+    Nothing,
+}
+
 /// The data folder.
 #[derive(Debug, Clone)]
 pub(super) struct Folders {
@@ -73,11 +80,12 @@ impl Folders {
     }
 
     /// Removes everything of a stage, and the folders of its repository that this leaves empty.
-    pub(super) fn remove_stage(&self, stage: &StageId) -> io::Result<()> {
+    pub(super) fn remove_stage(&self, stage: &StageId) -> io::Result<Remains> {
         let folder = self.stage(stage);
         remove_folder(&folder)?;
         self.remove_if_empty(&folder);
-        Ok(())
+        let has_others = folder.parent().is_some_and(Path::exists);
+        Ok(if has_others { Remains::OtherStages } else { Remains::Nothing })
     }
 
     /// Removes a stage's folder, its repository's and its owner's where nothing is in them.

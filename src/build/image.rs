@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::builder::{self, BUILD_NETWORK};
+use super::cache_names;
 use super::credentials::PrivateConfig;
-use super::docker::{CacheExport, Docker, Tools, engine_missing, is_engine_missing};
+use super::docker::{Docker, Tools, engine_missing, is_engine_missing};
 use super::jobs::{Job, Jobs};
 use super::log::BuildLog;
 use super::manifest::DEFAULT_PLATFORM;
+use super::names::Names;
 use super::process::{self, Ended};
-use super::recipe::{self, Purpose, Recipe};
+use super::recipe::{self, Purpose, Recipe, Sources};
 use super::source::{blocking, disk_error};
 use crate::model::{Artifact, Failure, FailureKind, ImageSpec, Output, Place, Platform, ServiceName, StageId, Trust};
 use crate::port::{PortError, PortResult, Registry};
@@ -52,9 +55,19 @@ impl CacheFormat {
     }
 }
 
+/// How one run of the builder ended.
+enum Attempt {
+    Done,
+    Failed(Option<i32>),
+    /// The engine has no network for builds yet, or the commit says so.
+    NoNetwork(Option<i32>),
+    Cancelled,
+}
+
 /// Everything that the work in the background takes along.
 pub(super) struct ImageWork {
     pub(super) docker: Docker,
+    pub(super) names: Names,
     /// Where the target pulls from; `None` where it uses this engine's own images.
     pub(super) registry: Option<Arc<dyn Registry>>,
     /// The host and path prefix of a registry for the cache, where `registry` has no say.
@@ -77,8 +90,12 @@ impl ImageWork {
     pub(super) async fn run(self, job: Arc<Job>, jobs: Arc<Jobs>) -> PortResult<Output> {
         let tools = self.docker.tools().await?;
         let work = Arc::new(self);
-        let reading = Arc::clone(&work);
-        let recipe = blocking(move || recipe::read(&reading.for_whom(), &reading.spec, &reading.source, tools)).await?;
+        let (reading, demand) = (Arc::clone(&work), job.demand());
+        let recipe = blocking(move || {
+            let sources = Sources { root: &reading.source, tools, names: &reading.names, demand: &demand };
+            recipe::read(&reading.for_whom(), &reading.spec, &sources)
+        });
+        let recipe = recipe.await?;
         match &work.registry {
             Some(registry) => work.share(registry.as_ref(), recipe, tools, &job, &jobs).await,
             None => work.keep(recipe, tools, &job, &jobs).await,
@@ -113,27 +130,55 @@ impl ImageWork {
     }
 
     async fn find(&self, recipe: &Recipe) -> PortResult<Option<Artifact>> {
-        let id = self.docker.image_id(&recipe.reference).await?;
-        Ok(id.map(|digest| Artifact { reference: recipe.reference.clone(), digest }))
+        for reference in [Some(&recipe.reference), recipe.earlier.as_ref()].into_iter().flatten() {
+            if let Some(digest) = self.docker.image_id(reference).await? {
+                return Ok(Some(Artifact { reference: reference.clone(), digest }));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) async fn build(&self, recipe: &Recipe, tools: Tools, job: &Job, layers: Layers<'_>) -> PortResult<()> {
+        let mut log = BuildLog::begin(&self.log).map_err(|error| disk_error("the build log", &error))?;
+        self.judge(recipe, tools, job, &mut log).await?;
+        if tools == Tools::Buildx {
+            self.docker.make_builder(&self.stage.repo, self.trust).await?;
+        }
+        tracing::info!(stage = %self.stage, service = %self.service, image = recipe.reference, "building");
+        let mut ended = self.attempt(recipe, tools, job, layers, &mut log).await?;
+        if let Attempt::NoNetwork(_) = ended {
+            self.docker.make_network().await?;
+            ended = self.attempt(recipe, tools, job, layers, &mut log).await?;
+        }
+        match ended {
+            Attempt::Done => Ok(()),
+            Attempt::Failed(code) | Attempt::NoNetwork(code) => Err(self.explain(code, log.into_tail())),
+            Attempt::Cancelled => Err(cancelled()),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        recipe: &Recipe,
+        tools: Tools,
+        job: &Job,
+        layers: Layers<'_>,
+        log: &mut BuildLog,
+    ) -> PortResult<Attempt> {
         let mut command = self.docker.command();
         if let Layers::Reused(Some(Cache { config: Some(config), .. })) = layers {
             command.arg("--config").arg(config.path());
         }
         command.args(self.arguments(recipe, tools, layers));
-        // On the command line stand their names alone.
-        command.envs(&self.spec.args);
         if tools == Tools::Legacy {
             command.env("DOCKER_BUILDKIT", "0");
         }
-        let (context, folder) = (Arc::clone(&recipe.context), self.records.clone());
-        let archive = blocking(move || context.spool(&folder)).await?;
-        let mut log = BuildLog::begin(&self.log).map_err(|error| disk_error("the build log", &error))?;
-        tracing::info!(stage = %self.stage, service = %self.service, image = recipe.reference, "building");
+        let (context, folder, demand) = (Arc::clone(&recipe.context), self.records.clone(), job.demand());
+        let archive = blocking(move || context.spool(&folder, &demand)).await?;
+        let mut lacks_network = false;
         let on_line = |line: &str| {
             log.line(line);
+            lacks_network |= builder::is_network_missing(line);
             if let Some(step) = step_of(line) {
                 job.at_step(step);
             }
@@ -141,22 +186,27 @@ impl ImageWork {
         let ended = process::run(command, archive.into(), &self.records, &job.cancel, on_line)
             .await
             .map_err(|error| self.docker.not_started(&error))?;
-        match ended {
-            Ended::Exited(status) if status.success() => Ok(()),
-            Ended::Exited(status) => Err(self.explain(status.code(), log.into_tail())),
-            Ended::Cancelled => Err(cancelled()),
-        }
+        Ok(match ended {
+            Ended::Exited(status) if status.success() => Attempt::Done,
+            Ended::Exited(status) if lacks_network => Attempt::NoNetwork(status.code()),
+            Ended::Exited(status) => Attempt::Failed(status.code()),
+            Ended::Cancelled => Attempt::Cancelled,
+        })
     }
 
     fn arguments(&self, recipe: &Recipe, tools: Tools, layers: Layers<'_>) -> Vec<String> {
         let mut args: Vec<String> = match tools {
-            Tools::Buildx(_) => ["buildx", "build", "--progress=plain", "--provenance=false", "--load"].as_slice(),
+            Tools::Buildx => ["buildx", "build", "--progress=plain", "--provenance=false", "--load"].as_slice(),
             // Containers of failed steps would stay otherwise.
             Tools::Legacy => ["build", "--force-rm"].as_slice(),
         }
         .iter()
         .map(ToString::to_string)
         .collect();
+        args.push(match tools {
+            Tools::Buildx => format!("--builder={}", builder::name(&self.stage.repo, self.trust)),
+            Tools::Legacy => format!("--network={BUILD_NETWORK}"),
+        });
         args.push(format!("--tag={}", recipe.reference));
         args.push(format!("--file={}", recipe.context.dockerfile()));
         args.push(format!("--label=greenroom.repo={}", self.stage.repo));
@@ -169,24 +219,25 @@ impl ImageWork {
         }
         args.extend(self.spec.target.iter().map(|target| format!("--target={target}")));
         args.extend(self.platform().iter().map(|platform| format!("--platform={}", platform.as_str())));
-        args.extend(self.spec.args.keys().map(|name| format!("--build-arg={name}")));
+        // They are no secrets: Docker shows them in the image's history. In the environment of the command
+        // line they would be settings of it.
+        args.extend(self.spec.args.iter().map(|(name, value)| format!("--build-arg={name}={value}")));
         // What a build keeps for the next one in `RUN --mount=type=cache`.
-        if matches!(tools, Tools::Buildx(_)) {
-            args.push(format!("--build-arg=BUILDKIT_CACHE_MOUNT_NS={}/{}", self.stage.repo, self.for_whom().shelf()));
+        if tools == Tools::Buildx {
+            let mounts = cache_names::mounts(&self.stage, &self.for_whom().shelf());
+            args.push(format!("--build-arg=BUILDKIT_CACHE_MOUNT_NS={mounts}"));
         }
         let layers = self.trusted(layers, tools);
         if matches!(layers, Layers::Fresh) {
             args.push("--no-cache".to_owned());
         }
-        if let (Layers::Reused(Some(cache)), Tools::Buildx(export)) = (layers, tools) {
+        if let (Layers::Reused(Some(cache)), Tools::Buildx) = (layers, tools) {
             // One cache for each stage and trust: what a pull request writes is never read by another.
-            let tag = format!("{}.{}.{}", self.trust, self.stage.name, self.service);
+            let tag = cache_names::tag(&self.stage, self.trust, &self.service);
             let place = format!("type=registry,ref={}:{tag}", cache.address);
             args.push(format!("--cache-from={place}"));
-            if export == CacheExport::Possible {
-                let format = cache.format.options();
-                args.push(format!("--cache-to={place},mode=max{format},ignore-error=true"));
-            }
+            let format = cache.format.options();
+            args.push(format!("--cache-to={place},mode=max{format},ignore-error=true"));
         }
         // The archive comes on standard input.
         args.push("-".to_owned());
@@ -204,7 +255,7 @@ impl ImageWork {
     }
 
     /// What the image has to be for; without a registry, what this engine runs.
-    fn platform(&self) -> Option<Platform> {
+    pub(super) fn platform(&self) -> Option<Platform> {
         self.spec.platform.or(self.registry.is_some().then_some(DEFAULT_PLATFORM))
     }
 

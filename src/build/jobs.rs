@@ -1,16 +1,18 @@
-//! Work in the background: one job for each key, a waiting line in front of the engine.
+//! Work in the background: one job for each key, and a [`Line`] in front of the engine.
 //!
 //! A job's result is handed out once; asking again starts it again, which costs little when its
 //! artifact is there. Cancelling forgets a job at once; its work ends as soon as it can.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::demand::Demand;
+use super::line::{Line, Turn};
 use crate::model::{CommitSha, Output, Runtime, ServiceName, StageId, Trust};
 use crate::port::{PortError, PortResult, Progress};
 
@@ -32,7 +34,7 @@ pub(super) struct JobKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Reading,
-    /// With the number drawn in the waiting line.
+    /// With the number drawn in the line.
     Waiting(u64),
     /// With what the build last said, as `3/7`.
     Building(Option<String>),
@@ -41,6 +43,7 @@ enum Phase {
 
 /// A job as its own work sees it.
 pub(super) struct Job {
+    stage: StageId,
     /// What it builds: a job for something else takes its place.
     runtime: Runtime,
     pub(super) cancel: CancellationToken,
@@ -51,6 +54,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// For the parts of its work that block a thread.
+    pub(super) fn demand(&self) -> Demand {
+        Demand::until(self.cancel.clone())
+    }
+
     /// Notes which step of how many the build is at.
     pub(super) fn at_step(&self, step: &str) {
         *locked(&self.phase) = Phase::Building(Some(step.to_owned()));
@@ -65,13 +73,14 @@ impl Job {
 /// All jobs of this process.
 pub(super) struct Jobs {
     jobs: Mutex<HashMap<JobKey, Arc<Job>>>,
-    line: Line,
+    line: Arc<Line>,
 }
 
 impl Jobs {
+    /// `concurrency`: how many may be at the engine at once of one repository; there is a place more for
+    /// another one.
     pub(super) fn new(concurrency: usize) -> Self {
-        let line = Line { permits: Semaphore::new(concurrency), waiting: Mutex::default() };
-        Self { jobs: Mutex::default(), line }
+        Self { jobs: Mutex::default(), line: Line::new(concurrency) }
     }
 
     /// Starts the work unless it runs, and answers how far it is.
@@ -106,6 +115,7 @@ impl Jobs {
             job.cancel.cancel();
         }
         let job = Arc::new(Job {
+            stage: key.stage.clone(),
             runtime: runtime.clone(),
             cancel: CancellationToken::new(),
             phase: Mutex::new(Phase::Reading),
@@ -129,9 +139,8 @@ impl Jobs {
         let note = match &*locked(&job.phase) {
             Phase::Reading => "reading the source".to_owned(),
             Phase::Waiting(number) => {
-                let waiting = locked(&self.line.waiting);
-                let place = waiting.0.range(..=*number).count().max(1);
-                format!("waiting for a free builder, place {place} of {}", waiting.0.len().max(1))
+                let (place, all) = self.line.place(*number);
+                format!("waiting for a free builder, place {place} of {all}")
             }
             Phase::Building(None) => "building".to_owned(),
             Phase::Building(Some(step)) => format!("building, step {step}"),
@@ -143,16 +152,15 @@ impl Jobs {
     }
 
     /// Waits for a place at the engine; `None` when cancelled meanwhile.
-    pub(super) async fn turn(&self, job: &Job) -> Option<SemaphorePermit<'_>> {
-        let place = Place::take(&self.line.waiting);
-        *locked(&job.phase) = Phase::Waiting(place.number);
-        let permit = tokio::select! {
+    pub(super) async fn turn(&self, job: &Job) -> Option<Turn> {
+        let mut ticket = self.line.enter(&job.stage.repo);
+        *locked(&job.phase) = Phase::Waiting(ticket.number);
+        let turn = tokio::select! {
             () = job.cancel.cancelled() => None,
-            // Nobody closes the semaphore.
-            permit = self.line.permits.acquire() => permit.ok(),
+            turn = ticket.turn() => turn,
         };
         *locked(&job.phase) = Phase::Building(None);
-        permit
+        turn
     }
 
     /// Cancels every job and waits for none.
@@ -180,40 +188,8 @@ impl Jobs {
     }
 }
 
-/// Served in the order of arrival.
-struct Line {
-    permits: Semaphore,
-    waiting: Mutex<Waiting>,
-}
-
-/// The numbers that wait, and the next one to draw.
-#[derive(Default)]
-struct Waiting(BTreeSet<u64>, u64);
-
-/// A place in the line, given up when dropped.
-struct Place<'a> {
-    waiting: &'a Mutex<Waiting>,
-    number: u64,
-}
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a Mutex<Waiting>) -> Self {
-        let mut held = locked(waiting);
-        let number = held.1;
-        held.1 += 1;
-        held.0.insert(number);
-        Self { waiting, number }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        locked(self.waiting).0.remove(&self.number);
-    }
-}
-
 /// A value that is whole even after a panic elsewhere: each use replaces or removes it in one go.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -277,7 +253,7 @@ mod tests {
         second.send(()).expect("the second job listens");
         assert_eq!(result(&jobs, &key("pr-2", "web")).await.ok(), Some(Progress::Done(Output::Nothing)));
         assert!(locked(&jobs.jobs).is_empty(), "nothing is kept");
-        assert!(locked(&jobs.line.waiting).0.is_empty(), "nobody waits");
+        assert_eq!(jobs.line.len(), 0, "nobody waits");
     }
 
     #[tokio::test(start_paused = true)]

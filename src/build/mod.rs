@@ -5,28 +5,38 @@
 //! - A source is there completely or not at all, and its archive cannot write elsewhere
 //!   ([`UnpackLimits`] caps it).
 //! - Every call is short: building happens in the background, one job for each stage, service and
-//!   commit, and a limited number of them at once.
+//!   commit, and a limited number of them at once, in which repositories take turns.
 //! - An image is named by its content: the same context, Dockerfile and arguments are built once. What
 //!   is hashed for it is what the builder gets, byte for byte.
 //! - With a registry, an image is there once for its content, for all stages of its repository, and
 //!   what is handed on names it by the digest that the registry has.
 //! - What was built for a commit of one [`Trust`] is never found by a build of another.
+//! - What a commit's author can make long, such as reading its tree, ends with the stage or the server.
 //! - A cancelled or forgotten build leaves no process: the whole process group ends, also that of a
 //!   server that was killed, at the next start.
 //! - Nothing secret is on a command line, and nothing of a commit runs on this host itself: only
-//!   the Docker command line does, with an environment made of the settings.
+//!   the Docker command line does, with an environment made of the settings and of nothing else.
+//! - A build reads no image that is not a registry's, and fetches nothing in this host's own network
+//!   (`bases`, `dockerfile`, `builder`).
 
+mod bases;
+mod builder;
+mod cache_names;
 mod challenge;
 mod content;
 mod context;
 mod credentials;
+mod demand;
 mod docker;
+mod dockerfile;
 mod folders;
 mod ignore;
 mod image;
 mod jobs;
+mod line;
 mod log;
 mod manifest;
+mod names;
 mod process;
 mod push;
 mod recipe;
@@ -35,6 +45,8 @@ mod remote;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told_tests;
 mod unpack;
 
 use std::num::NonZeroUsize;
@@ -42,16 +54,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
 
 #[cfg(doc)]
 use crate::model::Trust;
 use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceName, ServiceSpec, StageId};
 use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, Site, TarballStream};
 
+use demand::Demand;
 use docker::Docker;
-use folders::Folders;
+use folders::{Folders, Remains};
 use image::ImageWork;
 use jobs::{JobKey, Jobs};
+use names::Names;
 pub use registry::OciRegistry;
 use source::{blocking, disk_error};
 pub use unpack::UnpackLimits;
@@ -72,7 +88,8 @@ pub struct BuildSettings {
     /// scheme.
     pub cache: Option<String>,
     pub limits: UnpackLimits,
-    /// How many images are built at once; the number of processors is a good value.
+    /// How many images of one repository are built at once, and one more of others; the number of
+    /// processors is a good value.
     pub concurrency: NonZeroUsize,
 }
 
@@ -80,10 +97,13 @@ pub struct BuildSettings {
 pub struct DockerBuilder {
     folders: Folders,
     docker: Docker,
+    names: Names,
     registry: Option<Arc<dyn Registry>>,
     cache: Option<String>,
     limits: UnpackLimits,
     jobs: Arc<Jobs>,
+    /// Ends what is unpacked.
+    halt: CancellationToken,
 }
 
 impl DockerBuilder {
@@ -95,13 +115,28 @@ impl DockerBuilder {
         let folders = Folders::open(&data_dir).map_err(disk)?;
         process::end_orphans(&folders.running()).map_err(disk)?;
         let docker = Docker::new(docker, docker_env);
-        Ok(Self { folders, docker, registry, cache, limits, jobs: Arc::new(Jobs::new(concurrency.get())) })
+        let (names, jobs) = (Names::default(), Arc::new(Jobs::new(concurrency.get())));
+        Ok(Self { folders, docker, names, registry, cache, limits, jobs, halt: CancellationToken::new() })
+    }
+
+    /// Names images so that nobody without this key can tell what one is called. Images that were named
+    /// without it are still found.
+    #[must_use]
+    pub fn with_key(mut self, key: &SecretString) -> Self {
+        self.names = Names::with_key(key);
+        self
+    }
+
+    /// Ends everything that is under way: the server stops. What is asked for afterwards is put off.
+    pub fn halt(&self) {
+        self.halt.cancel();
+        self.jobs.cancel_all();
     }
 }
 
 impl Drop for DockerBuilder {
     fn drop(&mut self) {
-        self.jobs.cancel_all();
+        self.halt();
     }
 }
 
@@ -119,10 +154,13 @@ impl Builder for DockerBuilder {
         if let Some(there) = self.source(stage, sha).await? {
             return Ok(there);
         }
-        text(&source::arrive(&self.folders, self.limits, stage, sha, tarball).await?)
+        text(&source::arrive(&self.folders, self.limits, stage, sha, tarball, &self.halt).await?)
     }
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
+        if self.halt.is_cancelled() {
+            return Err(PortError::retry("the server stops"));
+        }
         let source = PathBuf::from(job.source);
         if !source.is_dir() {
             return Err(PortError::NotFound { what: format!("the unpacked source of {}", job.sha.short()) });
@@ -137,15 +175,19 @@ impl Builder for DockerBuilder {
         match runtime {
             Runtime::Process { .. } => {
                 let reference = job.source.to_owned();
-                let work = blocking(move || {
-                    let digest = source::digest_of(&source).map_err(|error| disk_error("the source", &error))?;
-                    Ok(Output::Built(Artifact { reference, digest }))
-                });
-                self.jobs.ensure(key, runtime, |_| work).await
+                let work = move |demand: Demand| {
+                    blocking(move || {
+                        let digest = source::digest_of(&source, &demand);
+                        let digest = digest.map_err(|error| disk_error("the source", &error))?;
+                        Ok(Output::Built(Artifact { reference, digest }))
+                    })
+                };
+                self.jobs.ensure(key, runtime, |job| work(job.demand())).await
             }
             Runtime::Image(spec) => {
                 let work = ImageWork {
                     docker: self.docker.clone(),
+                    names: self.names.clone(),
                     registry: self.registry.clone(),
                     cache: self.cache.clone(),
                     records: self.folders.running(),
@@ -182,8 +224,12 @@ impl Builder for DockerBuilder {
 
     async fn forget(&self, stage: &StageId) -> PortResult<()> {
         self.cancel(stage).await?;
-        let (folders, stage) = (self.folders.clone(), stage.clone());
-        blocking(move || folders.remove_stage(&stage).map_err(|error| disk_error("the stage's folder", &error))).await
+        let (folders, gone) = (self.folders.clone(), stage.clone());
+        let remove = move || folders.remove_stage(&gone).map_err(|error| disk_error("the stage's folder", &error));
+        if blocking(remove).await? == Remains::Nothing {
+            self.docker.remove_builders(&stage.repo).await?;
+        }
+        Ok(())
     }
 
     async fn log(&self, stage: &StageId, service: &ServiceSpec, lines: usize) -> PortResult<Vec<String>> {

@@ -11,7 +11,7 @@
 use std::process::Stdio;
 
 use super::credentials::{HostConfig, PrivateConfig};
-use super::docker::{CacheExport, Docker, Tools};
+use super::docker::{Docker, Tools};
 use super::image::{Cache, CacheFormat, ImageWork, Layers, OTHER_PLATFORM, cancelled, is_passing};
 use super::jobs::{Job, Jobs};
 use super::log::BuildLog;
@@ -84,7 +84,7 @@ impl ImageWork {
             return Ok(Output::Reused(found));
         }
         let local = recipe::shared_repository(&self.stage, &self.service);
-        recipe.reference = format!("{local}:{}", &recipe.content[..16]);
+        recipe.reference = format!("{local}:{}", self.names.tag(&[&recipe.content]));
         // A server that was killed may have built it and not pushed it.
         if self.docker.image_id(&recipe.reference).await?.is_none() {
             let cache = self.cache_in(registry, site, &shelf, tools).await?;
@@ -175,7 +175,7 @@ impl ImageWork {
         tools: Tools,
     ) -> PortResult<Option<Cache>> {
         // What cannot be written is not there to be read.
-        if tools != Tools::Buildx(CacheExport::Possible) {
+        if tools != Tools::Buildx {
             return Ok(None);
         }
         let Some(address) = registry.cache(site, &self.service).await? else { return Ok(None) };
@@ -246,8 +246,10 @@ impl ImageWork {
 
     /// The newest image stays as what the next build begins from; the one before goes.
     async fn keep_as_cache(&self, built: &str, local: &str) {
-        let newest = format!("{local}:newest");
+        let newest = format!("{local}:newest-{}", self.names.tag(&[local]));
         let before = self.docker.image_id(&newest).await.ok().flatten();
+        // What earlier servers called it can be guessed.
+        self.forget_name(&format!("{local}:newest")).await;
         if let Err(error) = self.docker.tag(built, &newest).await {
             tracing::debug!(image = newest, %error, "the build's layers may not be found by the next one");
         }

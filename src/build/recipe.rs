@@ -6,14 +6,16 @@
 //! - Two recipes have the same name only if engine and user would get the same image from them:
 //!   the name ends in a hash over the very bytes that are sent to the builder (see [`Context`]), the
 //!   arguments, target, platform, the place that it is for, and how far its commit is trusted.
-//! - A build argument never becomes a setting of the Docker command line itself.
+//! - A build argument is never a setting of the builder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::content::Fields;
 use super::context::{Context, Dockerfile};
+use super::demand::Demand;
 use super::docker::Tools;
+use super::names::Names;
 use super::source::disk_error;
 use crate::model::{FailureKind, ImageSpec, ServiceName, StageId, StageKind, Trust};
 use crate::port::{CONTENT_DIGITS, PortError, PortResult};
@@ -21,8 +23,10 @@ use crate::port::{CONTENT_DIGITS, PortError, PortResult};
 /// A checked recipe.
 #[derive(Debug)]
 pub(super) struct Recipe {
-    /// `greenroom/<owner>-<name>/<stage>-<service>:<16 digits>`
+    /// `greenroom/<owner>-<name>/<stage>-<service>:<32 digits>`
     pub(super) reference: String,
+    /// What servers without a key called it: it is found under that name too.
+    pub(super) earlier: Option<String>,
     /// 40 digits over everything that makes the image: the same for every stage of the repository that
     /// trusts it as far.
     pub(super) content: String,
@@ -49,9 +53,20 @@ impl Purpose<'_> {
     }
 }
 
+/// What an image is made from, by whom, and for how long somebody waits for it.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    /// The unpacked source of the commit.
+    pub(super) root: &'a Path,
+    pub(super) tools: Tools,
+    pub(super) names: &'a Names,
+    pub(super) demand: &'a Demand,
+}
+
 /// Checks, reads and names what an image is built from. Blocks while it reads the context.
-pub(super) fn read(purpose: &Purpose<'_>, spec: &ImageSpec, source: &Path, tools: Tools) -> PortResult<Recipe> {
+pub(super) fn read(purpose: &Purpose<'_>, spec: &ImageSpec, sources: &Sources<'_>) -> PortResult<Recipe> {
     let Purpose { stage, service, .. } = *purpose;
+    let Sources { root: source, tools, names, demand } = *sources;
     for name in spec.args.keys() {
         check_argument(name)?;
     }
@@ -65,7 +80,7 @@ pub(super) fn read(purpose: &Purpose<'_>, spec: &ImageSpec, source: &Path, tools
         return Err(unusable(format!("`{}` is not a file", spec.dockerfile), "build.dockerfile"));
     }
     let named = Dockerfile { named: Path::new(&spec.dockerfile), real: &dockerfile };
-    let context = Context::read(&context, named, tools)?;
+    let context = Context::read(&context, named, tools, demand)?;
     let mut fields = Fields::default();
     for field in [stage.repo.as_str(), &purpose.shelf(), service.as_str(), context.digest(), context.dockerfile()] {
         fields.add(field.as_bytes());
@@ -77,11 +92,11 @@ pub(super) fn read(purpose: &Purpose<'_>, spec: &ImageSpec, source: &Path, tools
         fields.add(value.as_bytes());
     }
     let content = fields.finish()[..CONTENT_DIGITS].to_owned();
-    let mut fields = Fields::default();
-    fields.add(content.as_bytes());
-    fields.add(stage.name.as_str().as_bytes());
-    let reference = format!("{}:{}", repository(stage, service), &fields.finish()[..16]);
-    Ok(Recipe { reference, content, context: Arc::new(context) })
+    let parts = [content.as_str(), stage.name.as_str()];
+    let repository = repository(stage, service);
+    let reference = format!("{repository}:{}", names.tag(&parts));
+    let earlier = names.earlier_tag(&parts).map(|tag| format!("{repository}:{tag}"));
+    Ok(Recipe { reference, earlier, content, context: Arc::new(context) })
 }
 
 /// `greenroom/<owner>-<name>/<stage>-<service>`
@@ -89,10 +104,13 @@ fn repository(stage: &StageId, service: &ServiceName) -> String {
     format!("{}/{}-{service}", repo_prefix(stage), stage.name)
 }
 
-/// `greenroom/<owner>-<name>/shared/<service>`: what this engine keeps of images that live in a
+/// `greenroom/<owner>-<name>-<8 digits>/shared/<service>`: what this engine keeps of images that live in a
 /// registry, for all stages.
 pub(super) fn shared_repository(stage: &StageId, service: &ServiceName) -> String {
-    format!("{}/shared/{service}", repo_prefix(stage))
+    // Its tag says nothing of the repository, and the prefix is not of one alone.
+    let mut fields = Fields::default();
+    fields.add(stage.repo.as_str().as_bytes());
+    format!("{}-{}/shared/{service}", repo_prefix(stage), &fields.finish()[..8])
 }
 
 /// `greenroom/<owner>-<name>`, with every run of separators as one `-`, because Docker refuses most
@@ -128,21 +146,17 @@ fn unusable(summary: String, key: &str) -> PortError {
     )
 }
 
-/// Refuses names that would mean something to the Docker command line, in whose environment the
-/// values travel: one of them could send the build to another engine or load other code.
+/// Refuses names that would be settings of the builder. Settings of the command line they are not:
+/// nothing of a commit is in its environment.
 fn check_argument(name: &str) -> PortResult<()> {
-    const EXACT: [&str; 9] =
-        ["PATH", "HOME", "TMPDIR", "SHELL", "GODEBUG", "GOTRACEBACK", "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"];
-    const PREFIXES: [&str; 10] =
-        ["DOCKER", "BUILDX_", "BUILDKIT_", "COMPOSE_", "LD_", "DYLD_", "SSL_", "SSH_", "XDG_", "OTEL_"];
     let upper = name.to_ascii_uppercase();
     let shaped = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
     let (summary, advice) = if !shaped {
         (format!("`{name}` is not a name for a build argument"), "Use letters, digits and `_`.")
-    } else if EXACT.contains(&upper.as_str()) || upper == "NO_PROXY" || PREFIXES.iter().any(|p| upper.starts_with(p)) {
+    } else if ["BUILDX_", "BUILDKIT_"].iter().any(|prefix| upper.starts_with(prefix)) {
         (
-            format!("The build argument `{name}` would be a setting of the Docker command line on the server"),
+            format!("The build argument `{name}` would be a setting of the builder on the server"),
             "Choose another name in `build.args` and in the Dockerfile.",
         )
     } else {

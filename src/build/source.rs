@@ -3,39 +3,41 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::content::tree_hash;
+use super::demand::Demand;
 use super::folders::{Arrival, Folders, digest_beside};
 use super::unpack::{UnpackError, UnpackLimits, unpack};
 use crate::model::{CommitSha, FailureKind, StageId};
 use crate::port::{PortError, PortResult, TarballStream};
 
-/// Unpacks, hashes and publishes a source; stops early once the caller has gone.
+/// Unpacks, hashes and publishes a source; stops early once the caller has gone or `halt` is cancelled.
 pub(super) async fn arrive(
     folders: &Folders,
     limits: UnpackLimits,
     stage: &StageId,
     sha: &CommitSha,
     tarball: TarballStream,
+    halt: &CancellationToken,
 ) -> PortResult<PathBuf> {
-    let gone = Arc::new(AtomicBool::new(false));
-    let _leaving = SetOnDrop(Arc::clone(&gone));
+    let gone = halt.child_token();
+    let _leaving = gone.clone().drop_guard();
+    let demand = Demand::until(gone);
     let (folders, stage, sha) = (folders.clone(), stage.clone(), sha.clone());
-    let reader = BlockingReader { inner: tarball, handle: Handle::current(), gone };
+    let reader = BlockingReader { inner: tarball, handle: Handle::current(), demand: demand.clone() };
     blocking(move || {
         let disk = |error: io::Error| disk_error("the source", &error);
         let Some(arrival) = Arrival::begin(&folders, &stage, &sha).map_err(disk)? else {
             return Err(PortError::retry("another process is fetching the same source"));
         };
         let tree = arrival.tree();
-        let unpacked = unpack(io::BufReader::with_capacity(64 << 10, reader), &tree, &limits)
+        let unpacked = unpack(io::BufReader::with_capacity(64 << 10, reader), &tree, &limits, &demand)
             .map_err(|error| explain(error, &sha))
-            .and_then(|()| tree_hash(&tree).map_err(disk));
+            .and_then(|()| tree_hash(&tree, &demand).map_err(disk));
         match unpacked {
             Ok(digest) => arrival.complete(&format!("sha256:{digest}")).map_err(disk),
             Err(error) => {
@@ -50,10 +52,10 @@ pub(super) async fn arrive(
 }
 
 /// The content hash of a source as it arrived, whatever a running program wrote into it since.
-pub(super) fn digest_of(tree: &Path) -> io::Result<String> {
+pub(super) fn digest_of(tree: &Path, demand: &Demand) -> io::Result<String> {
     match fs::read_to_string(digest_beside(tree)) {
         Ok(digest) if digest.starts_with("sha256:") => Ok(digest),
-        _ => Ok(format!("sha256:{}", tree_hash(tree)?)),
+        _ => Ok(format!("sha256:{}", tree_hash(tree, demand)?)),
     }
 }
 
@@ -99,26 +101,15 @@ fn explain(error: UnpackError, sha: &CommitSha) -> PortError {
     }
 }
 
-struct SetOnDrop(Arc<AtomicBool>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// An asynchronous stream for code that blocks. Only for threads outside the runtime's own.
 struct BlockingReader {
     inner: TarballStream,
     handle: Handle,
-    gone: Arc<AtomicBool>,
+    demand: Demand,
 }
 
 impl Read for BlockingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.gone.load(Ordering::Relaxed) {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "nobody waits for it any more"));
-        }
-        self.handle.block_on(self.inner.read(buffer))
+        self.handle.block_on(self.demand.or_gone(self.inner.read(buffer)))
     }
 }

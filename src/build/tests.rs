@@ -46,7 +46,7 @@ fn stream(bytes: Vec<u8>) -> TarballStream {
     Box::pin(std::io::Cursor::new(bytes))
 }
 
-fn service(runtime: &Runtime) -> ServiceSpec {
+pub(super) fn service(runtime: &Runtime) -> ServiceSpec {
     let spec = serde_json::json!({
         "name": "web", "runtime": runtime, "port": 8080, "host": null, "url": null,
         "size": { "cpu": 256, "memory": 512 },

@@ -6,11 +6,14 @@
 //!   part by part, every file is newly made, and no link exists while files are written.
 //! - A symbolic link that leads out of the folder, followed to its end through the other links of
 //!   the archive, is refused; so are hard links, devices, pipes, sparse files and double names.
-//! - Bytes, entries and the length of names are capped before they are believed.
+//! - Bytes, entries, what is made of them, and the length and depth of names are capped before they are
+//!   believed; what is done grows with them and no faster.
+//! - It ends soon after nobody waits for it any more.
 //! - Of a file's permissions only "executable" is kept.
 //!
 //! Extended headers are read here instead of in the `tar` crate, which has no cap for them.
 
+mod allowance;
 mod links;
 #[cfg(test)]
 mod tests;
@@ -27,23 +30,29 @@ use std::rc::Rc;
 use flate2::read::GzDecoder;
 use tar::{Archive, EntryType, PaxExtensions};
 
-use links::Links;
+use super::demand::Demand;
+use allowance::Allowance;
+use links::{Links, Overlap};
 
 /// The most that an archive may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnpackLimits {
     /// Unpacked bytes, headers included.
     pub total_bytes: u64,
-    /// Entries of any kind.
+    /// Entries of any kind; and as many files, folders and links that are made of them.
     pub entries: u64,
     /// Bytes of one name or link target.
     pub path_bytes: usize,
+    /// Bytes of all names and link targets together.
+    pub name_bytes: u64,
+    /// Folders in each other. Who walks a tree may keep each of them open.
+    pub depth: usize,
 }
 
 impl Default for UnpackLimits {
-    /// 4 GiB in 250,000 entries with names of up to 1,024 bytes.
+    /// 4 GiB in 250,000 entries with names of up to 1,024 bytes, 32 MiB of names, 128 folders deep.
     fn default() -> Self {
-        Self { total_bytes: 4 << 30, entries: 250_000, path_bytes: 1024 }
+        Self { total_bytes: 4 << 30, entries: 250_000, path_bytes: 1024, name_bytes: 32 << 20, depth: 128 }
     }
 }
 
@@ -73,23 +82,22 @@ fn refused<T>(reason: impl Into<String>) -> Result<T> {
 
 /// Extended headers hold names and a few numbers; git writes well under a kilobyte.
 const EXTENDED_HEADER_BYTES: u64 = 1 << 20;
+/// The longest name of one file. Source: Linux, `NAME_MAX`.
+const PART_BYTES: usize = 255;
 
 /// Unpacks a `.tar.gz` whose entries lie under one top folder into `folder`, which must be empty,
-/// without that top folder.
-pub(super) fn unpack(archive: impl Read, folder: &Path, limits: &UnpackLimits) -> Result<()> {
+/// without that top folder. Ends early, as broken, once nobody waits for it.
+pub(super) fn unpack(archive: impl Read, folder: &Path, limits: &UnpackLimits, demand: &Demand) -> Result<()> {
     let left = Rc::new(Cell::new(limits.total_bytes));
-    let reader = Capped { inner: GzDecoder::new(archive), left: Rc::clone(&left) };
+    let reader = Capped { inner: GzDecoder::new(archive), left: Rc::clone(&left), demand };
     let fault = |error: io::Error| classify(error, &left, limits);
     let mut archive = Archive::new(reader);
-    let mut unpacking = Unpacking { folder, limits, top: None, links: Links::default() };
+    let allowance = Allowance::new(limits);
+    let mut unpacking = Unpacking { folder, allowance, top: None, links: Links::default() };
     let mut extended = Extended::default();
-    let mut entries = 0_u64;
     for entry in archive.entries().map_err(fault)?.raw(true) {
         let mut entry = entry.map_err(fault)?;
-        entries += 1;
-        if entries > limits.entries {
-            return refused(format!("holds more than {} entries", limits.entries));
-        }
+        unpacking.allowance.entry()?;
         match entry.header().entry_type() {
             EntryType::XGlobalHeader => {}
             EntryType::XHeader => extended.read_pax(&small_body(&mut entry, fault)?)?,
@@ -107,7 +115,7 @@ pub(super) fn unpack(archive: impl Read, folder: &Path, limits: &UnpackLimits) -
     }
     // The checksum of the whole stands at its very end.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(fault)?;
-    unpacking.finish()
+    unpacking.finish(demand)
 }
 
 /// Tells the archive's faults from the way's.
@@ -183,7 +191,7 @@ impl Mode {
 /// One archive on its way into one folder.
 struct Unpacking<'a> {
     folder: &'a Path,
-    limits: &'a UnpackLimits,
+    allowance: Allowance<'a>,
     /// The one folder that everything lies under.
     top: Option<Vec<u8>>,
     /// Made last, so that nothing can be written through them.
@@ -213,7 +221,8 @@ impl Unpacking<'_> {
             return refused(format!("holds {what}: `{shown}`"));
         }
         let Some(path) = self.inside(name, &shown)? else { return Ok(()) };
-        if let Some(through) = path.ancestors().find(|ancestor| self.links.contains(ancestor)) {
+        self.allowance.name(path.as_os_str().len())?;
+        if let Some(through) = self.links.on_the_way(&path) {
             return refused(format!("names `{shown}`, which goes through its symbolic link `{}`", through.display()));
         }
         match kind {
@@ -225,8 +234,9 @@ impl Unpacking<'_> {
 
     /// The entry's place below the top folder; `None` for the top folder itself.
     fn inside(&mut self, name: &[u8], shown: &str) -> Result<Option<PathBuf>> {
-        if name.len() > self.limits.path_bytes {
-            return refused(format!("holds a name of more than {} bytes: `{shown}`", self.limits.path_bytes));
+        let limits = self.allowance.limits;
+        if name.len() > limits.path_bytes {
+            return refused(format!("holds a name of more than {} bytes: `{shown}`", limits.path_bytes));
         }
         if name.contains(&0) {
             return refused(format!("holds a name with a zero byte: `{shown}`"));
@@ -246,22 +256,40 @@ impl Unpacking<'_> {
         if parts.is_empty() {
             return Ok(None);
         }
+        if parts.len() > limits.depth {
+            return refused(format!("is more than {} folders deep: `{shown}`", limits.depth));
+        }
+        if parts.iter().any(|part| part.len() > PART_BYTES) {
+            return refused(format!("holds a file's name of more than {PART_BYTES} bytes: `{shown}`"));
+        }
         Ok(Some(parts.into_iter().map(OsStr::from_bytes).collect()))
     }
 
-    fn make_folder(&self, path: &Path) -> Result<()> {
-        let full = self.folder.join(path);
-        match fs::create_dir_all(&full) {
-            Ok(()) => Ok(()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory) => {
-                refused(format!("names `{}` as a file and as a folder", path.display()))
+    /// Makes a folder, and those above it that are not there.
+    fn make_folder(&mut self, path: &Path) -> Result<()> {
+        let mut missing = vec![path];
+        while let Some(here) = missing.last().copied() {
+            let full = self.folder.join(here);
+            match fs::create_dir(&full) {
+                Ok(()) => self.allowance.made(1)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && here != Path::new("") => {
+                    missing.extend(here.parent());
+                    continue;
+                }
+                // Not by way of a link: there is none yet, or it was there first.
+                Err(_) if full.symlink_metadata().is_ok_and(|meta| meta.is_dir()) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory) => {
+                    return refused(format!("names `{}` as a file and as a folder", here.display()));
+                }
+                Err(source) => return Err(unwritten(full, source)),
             }
-            Err(source) => Err(UnpackError::Write { path: full, source }),
+            missing.pop();
         }
+        Ok(())
     }
 
     fn write_file(
-        &self,
+        &mut self,
         path: &Path,
         mode: Mode,
         body: &mut impl Read,
@@ -271,7 +299,8 @@ impl Unpacking<'_> {
             self.make_folder(parent)?;
         }
         let full = self.folder.join(path);
-        let write = |source| UnpackError::Write { path: full.clone(), source };
+        self.allowance.made(1)?;
+        let write = |source| unwritten(full.clone(), source);
         let mut file = match OpenOptions::new().write(true).create_new(true).mode(mode.bits()).open(&full) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -290,22 +319,27 @@ impl Unpacking<'_> {
     }
 
     fn note_link(&mut self, path: PathBuf, target: &[u8], shown: &str) -> Result<()> {
-        if target.is_empty() || target.len() > self.limits.path_bytes || target.contains(&0) {
+        if target.is_empty() || target.len() > self.allowance.limits.path_bytes || target.contains(&0) {
             return refused(format!("holds a symbolic link without a usable target: `{shown}`"));
         }
-        self.links.add(path, PathBuf::from(OsStr::from_bytes(target)));
-        Ok(())
+        self.allowance.name(target.len())?;
+        match self.links.add(path, PathBuf::from(OsStr::from_bytes(target))) {
+            Ok(new) => self.allowance.made(new),
+            Err(Overlap) => refused(format!("names more below its symbolic link `{shown}`")),
+        }
     }
 
     /// Checks all links against each other, and only then makes them.
-    fn finish(self) -> Result<()> {
+    fn finish(mut self, demand: &Demand) -> Result<()> {
         if self.top.is_none() {
             return refused("is empty");
         }
         if let Some(link) = self.links.first_that_leads_out() {
             return refused(format!("holds a symbolic link that leads out of it: `{}`", link.display()));
         }
-        for (path, target) in self.links.iter() {
+        let links = std::mem::take(&mut self.links);
+        for (path, target) in links.iter() {
+            demand.check().map_err(UnpackError::Broken)?;
             if let Some(parent) = path.parent() {
                 self.make_folder(parent)?;
             }
@@ -315,21 +349,32 @@ impl Unpacking<'_> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return refused(format!("names `{}` twice", path.display()));
                 }
-                Err(source) => return Err(UnpackError::Write { path: full, source }),
+                Err(source) => return Err(unwritten(full, source)),
             }
         }
         Ok(())
     }
 }
 
-/// Gives so many bytes and then an error.
-struct Capped<R> {
-    inner: R,
-    left: Rc<Cell<u64>>,
+/// What this machine's disk could not take; a name that it never takes is the archive's fault.
+fn unwritten(path: PathBuf, source: io::Error) -> UnpackError {
+    if source.kind() == io::ErrorKind::InvalidFilename {
+        let name = path.file_name().unwrap_or_default().display().to_string();
+        return UnpackError::Refused(format!("holds a name that the server's disk does not take: `{name}`"));
+    }
+    UnpackError::Write { path, source }
 }
 
-impl<R: Read> Read for Capped<R> {
+/// Gives so many bytes, as long as somebody wants them, and then an error.
+struct Capped<'d, R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+    demand: &'d Demand,
+}
+
+impl<R: Read> Read for Capped<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.demand.check()?;
         let count = self.inner.read(buffer)?;
         let left = self.left.get().saturating_sub(count as u64);
         self.left.set(left);

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{ExitStatus, Printer};
 use crate::app::{self, StoreSettings};
-use crate::model::{AuditLine, AuditVerdict, RepoName, StageName, Tampering, Timestamp};
+use crate::model::{AuditLine, AuditLink, AuditVerdict, RepoName, StageName, Tampering, Timestamp};
+use crate::port::Store;
 
 /// Show who asked for what, newest first.
 #[derive(Debug, Args)]
@@ -46,13 +47,18 @@ enum What {
 
 /// See whether an entry was changed, removed, added or moved by hand.
 ///
-/// Each entry's hash covers the one before it. The last hash, noted elsewhere, shows later that the
-/// record was not made anew as a whole. The exit code is 1 when something is wrong.
+/// Each entry's hash covers the one before it. The last one is noted with every answer to a command, and
+/// told by the server when it starts and stops: given here, it shows that the record was neither cut
+/// nor made anew as a whole. The exit code is 1 when something is wrong.
 #[derive(Debug, Args)]
 struct Verify {
     /// Only that of this repository.
     #[arg(long, value_name = "OWNER/NAME")]
     repo: Option<RepoName>,
+    /// A hash that was noted elsewhere, of which the record has to hold the entry; several if given
+    /// several times.
+    #[arg(long, value_name = "HASH")]
+    head: Vec<String>,
     #[command(flatten)]
     store: StoreSettings,
 }
@@ -115,9 +121,33 @@ impl Verify {
             verdicts.push(verdict.with_context(|| format!("cannot read the audit of {repo}"))?);
         }
         printer.result(&verdicts, |verdicts| findings(verdicts))?;
-        let is_whole = verdicts.iter().all(|verdict| verdict.first_bad.is_none());
+        let mut is_whole = verdicts.iter().all(|verdict| verdict.first_bad.is_none());
+        for head in &self.head {
+            let place = store.audit_place(&head.to_lowercase()).await.context("cannot read the audit")?;
+            if !place.is_some_and(|(repo, number)| holds(&verdicts, &repo, number)) {
+                printer
+                    .note(&format!("no entry has the hash {head}: what it was noted of was cut off or made anew"))?;
+                is_whole = false;
+            }
+        }
         Ok(if is_whole { ExitStatus::Ok } else { ExitStatus::Failed })
     }
+}
+
+/// Whether the entry stands in a part of its chain that is whole.
+fn holds(verdicts: &[AuditVerdict], repo: &RepoName, number: i64) -> bool {
+    let verdict = verdicts.iter().find(|verdict| verdict.repo == *repo);
+    verdict.is_some_and(|verdict| verdict.first_bad.is_none_or(|bad| number < bad.number))
+}
+
+/// Where the record of each repository ends, to be kept elsewhere: `audit of acme/shop: 12 entries, <hash>`.
+pub(super) async fn ends(store: &dyn Store) -> anyhow::Result<Vec<String>> {
+    let mut ends = Vec::new();
+    for repo in store.audited().await.context("cannot read the audit")? {
+        let end = store.audit_head(&repo).await.context("cannot read the audit")?;
+        ends.extend(end.map(|AuditLink { number, hash }| format!("audit of {repo}: {number} entries, {hash}")));
+    }
+    Ok(ends)
 }
 
 fn table(shown: &[Shown]) -> String {

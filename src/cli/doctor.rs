@@ -9,26 +9,32 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::{ExitStatus, Printer};
-use crate::app::{self, AwsArgs};
+use crate::app::{self, AwsArgs, WallArgs};
 use crate::aws::{Finding, Health, Policy, PolicySessions, PolicyTerms, Question, policy};
 use crate::config;
-use crate::decide::resolve;
+use crate::decide::{self, resolve};
 use crate::model::{
-    Addressing, Branch, CommitSha, LocalCommands, Place, Project, PullNumber, RepoName, Scheme, StageId, StagePattern,
-    StageRule,
+    Addressing, Branch, CommitSha, Domain, KnownRepo, LocalCommands, Place, Project, PullNumber, RepoId, RepoName,
+    RepoOwner, Scheme, StageId, StagePattern, StageRule, Wall,
 };
 
 /// One that answers everybody. Asked only about zones that a configuration names.
 const PUBLIC_RESOLVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1)), 53);
+
+/// Source: Amazon EC2 User Guide, "Access instance metadata for an EC2 instance".
+const METADATA: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)), 80);
 
 /// See whether AWS is ready, and what to mend.
 #[derive(Debug, Args)]
 #[command(
     mut_arg("aws_nat_gateways", |arg| arg.hide(true)),
     mut_arg("aws_preview_capacity", |arg| arg.hide(true)),
+    mut_arg("allow", |arg| arg.hide(true)),
+    mut_arg("zones", |arg| arg.hide(true)),
     after_help = "\
-Looks at credentials, roles, permissions, quotas, DNS and certificates, and changes nothing. It uses
-the standard AWS_* variables. The exit code is 1 if anything fails.
+Looks at credentials, roles, permissions, quotas, DNS, certificates and the metadata service of
+this machine, and changes nothing. It uses the standard AWS_* variables. The exit code is 1 if
+anything fails.
 
 Examples:
   greenroom doctor
@@ -47,12 +53,17 @@ pub(super) struct Doctor {
     /// A DNS resolver that sees what the world sees.
     #[arg(long, default_value_t = PUBLIC_RESOLVER, value_name = "ADDRESS")]
     resolver: SocketAddr,
+    /// Where this machine's metadata service is asked.
+    #[arg(long, default_value_t = METADATA, value_name = "ADDRESS", hide = true)]
+    metadata: SocketAddr,
     /// Print the least that must be allowed, as a policy for IAM, and look at nothing.
     #[arg(long, value_name = "WHOSE")]
     policy: Option<PolicyName>,
     /// Print it for the server's own identity, or a person's, where no role is taken on.
     #[arg(long, requires = "policy")]
     without_role: bool,
+    #[command(flatten)]
+    wall: WallArgs,
     #[command(flatten)]
     aws: AwsArgs,
 }
@@ -120,7 +131,8 @@ impl Doctor {
         if let Some(project) = &project {
             look_up(project, &mut question);
         }
-        let findings = app::doctor(&self.aws, &question).await;
+        let mut findings = vec![served(&self.wall.wall()?, question.repo.as_ref(), question.domain.as_ref())];
+        findings.extend(app::doctor(&self.aws, &question, self.metadata).await);
         printer.result(&findings, |findings| human(findings))?;
         let has_failed = findings.iter().any(|finding| finding.health == Health::Fail);
         Ok(if has_failed { ExitStatus::Failed } else { ExitStatus::Ok })
@@ -134,6 +146,26 @@ impl Doctor {
         };
         let name = file.display().to_string();
         config::check(&name, &bytes).map(Some).map_err(|problems| ExitStatus::Usage.error(problems.to_string()))
+    }
+}
+
+/// Whether the server would do anything for the repository, and in this zone. It goes by the name
+/// under which the server first saw it.
+fn served(wall: &Wall, repo: Option<&RepoName>, domain: Option<&Domain>) -> Finding {
+    let check = "repositories that are served".to_owned();
+    let warn = |seen: String, fix: String| Finding { check: check.clone(), health: Health::Warn, seen, fix: Some(fix) };
+    if wall.allow.is_empty() {
+        return warn("GREENROOM_ALLOW names none".into(), WallArgs::EMPTY.into());
+    }
+    let ok = |seen: String| Finding { check: check.clone(), health: Health::Ok, seen, fix: None };
+    let Some(key) = repo else { return ok(wall.allow.to_string()) };
+    let known = KnownRepo { id: RepoId(0), key: key.clone(), name: None, owner: RepoOwner::AsNamed };
+    if !wall.allow.covers(&known) {
+        return warn(format!("{key} is not among {}", wall.allow), format!("add {key} to GREENROOM_ALLOW"));
+    }
+    match domain.and_then(|domain| decide::wall::not_yours(wall, &known, &domain.zone)) {
+        Some(why) => warn(why, "change `domain.zone`, or GREENROOM_ZONES".into()),
+        None => ok(format!("{key} is among them")),
     }
 }
 

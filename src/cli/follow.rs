@@ -265,8 +265,8 @@ impl Follower {
     fn nothing_to_do(&self) -> String {
         format!(
             "the server knows nothing to do for {}: does a rule under `stages` on the default branch name it, \
-             and does its branch exist?",
-            self.stage
+             does its branch exist, and is {} among those that the server serves (GREENROOM_ALLOW)?",
+            self.stage, self.stage.repo
         )
     }
 }

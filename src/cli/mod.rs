@@ -24,6 +24,8 @@ mod stage;
 mod status;
 mod sweep;
 
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 
 pub use exit::ExitStatus;
@@ -110,7 +112,11 @@ fn run_async<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result
     // One processor is left to the database's thread: with more workers than processors they take
     // turns, and everybody who waits for a commit waits for a turn as well.
     let workers = std::thread::available_parallelism().map_or(1, |all| all.get().saturating_sub(1).max(1));
-    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let done = runtime.block_on(work);
+    // What blocks a thread without an end in sight is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 #[cfg(test)]

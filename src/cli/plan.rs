@@ -19,7 +19,9 @@ use crate::model::{
 #[derive(Debug, Args)]
 #[command(
     mut_arg("listen", |arg| arg.hide(true)),
+    mut_arg("ops_listen", |arg| arg.hide(true)),
     mut_arg("registry", |arg| arg.hide(true)),
+    mut_arg("build_deadline", |arg| arg.hide(true)),
     mut_arg("log", |arg| arg.hide(true)),
     mut_arg("log_format", |arg| arg.hide(true)),
     after_help = "\

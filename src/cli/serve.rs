@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::{ExitStatus, Printer};
+use super::{ExitStatus, Printer, audit};
 use crate::app::{self, App, ServerSecrets, ServerSettings};
+use crate::port::Store;
 
 /// Receive webhooks and keep stages true.
 #[derive(Debug, Args)]
@@ -14,8 +15,8 @@ Secrets come by the environment alone:
   GREENROOM_GITHUB_PRIVATE_KEY       the App's private key as PEM, or the path of its file
 
 Examples:
-  greenroom serve --github-app-id 12345
-  greenroom serve --github-app-id 12345 --target local --local-allow acme/shop
+  greenroom serve --github-app-id 12345 --allow acme/shop,acme/web
+  greenroom serve --github-app-id 12345 --allow acme/shop --target local
   GREENROOM_DATABASE_URL=postgres://greenroom@db/greenroom greenroom serve --github-app-id 12345")]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -29,8 +30,20 @@ impl Serve {
         let app = App::open(&self.settings, ServerSecrets::from_environment()?).await?;
         let (door, proxy) = (app.address()?, app.proxy_address());
         let stages = proxy.map(|proxy| format!(", stages at http://<stage>.localhost:{}", proxy.port()));
+        printer.note(&format!("metrics at http://{}/metrics", app.ops_address()?))?;
         printer.note(&format!("webhooks at http://{door}/webhook{}", stages.unwrap_or_default()))?;
+        let store = app.store();
+        tell_ends(&*store, printer).await?;
         app.run(stop).await?;
+        tell_ends(&*store, printer).await?;
         Ok(ExitStatus::Ok)
     }
+}
+
+/// Where the audit ends, in words that are kept outside of the database.
+async fn tell_ends(store: &dyn Store, printer: &mut Printer) -> anyhow::Result<()> {
+    for end in audit::ends(store).await? {
+        printer.note(&end)?;
+    }
+    Ok(())
 }

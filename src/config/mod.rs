@@ -6,6 +6,7 @@
 
 mod complain;
 mod init;
+mod limits;
 mod narrow;
 mod overlap;
 mod policy;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Problems, Project};
 
 pub use init::{first_file, is_telling};
+pub use limits::over_limits;
 pub use narrow::narrow;
 pub use reference::reference_table;
 pub use schema::schema;
@@ -58,6 +60,7 @@ fn examine(bytes: &[u8], report: &mut Report) -> Option<Project> {
     let commands = policy::commands(&mut sheet);
     let stages = stages::rules(&mut sheet);
     let services = services::services(&mut sheet, &stages);
+    limits::check_own(&mut sheet, &stages, &services);
     let app = AppName::new(sheet.read::<String>("/app")?).map_err(|error| sheet.value("/app", error.to_string()));
     Some(Project {
         app: app.ok()?,

@@ -3,7 +3,7 @@
 //! Guarantees: no file of a pull request can widen what the default branch allows. It says what is
 //! built; of the policy it may only make its own stage shorter-lived, fewer or stricter.
 
-use crate::model::{DraftPolicy, ForkPolicy, Project, StageRule, Trigger};
+use crate::model::{DraftPolicy, ForkPolicy, Limits, Project, StageRule, Trigger};
 
 /// The app, account, domain and stages of `policy`, the services of `goal`.
 pub fn narrow(policy: &Project, goal: Project) -> Project {
@@ -32,6 +32,15 @@ fn narrow_rule(rule: &StageRule, wish: &StageRule) -> StageRule {
     narrowed.protect |= wish.protect;
     narrowed.expires = fewer(rule.expires, wish.expires);
     narrowed.max = fewer(rule.max, wish.max);
+    let (own, asked) = (rule.limits, wish.limits);
+    // Where the default branch says nothing there is a limit all the same, and it is not the wish's to set.
+    let lower = |limit: Option<u32>, wish: Option<u32>| limit.map(|limit| limit.min(wish.unwrap_or(limit)));
+    narrowed.limits = Limits {
+        cpu: lower(own.cpu, asked.cpu),
+        memory: lower(own.memory, asked.memory),
+        copies: lower(own.copies, asked.copies),
+        services: lower(own.services, asked.services),
+    };
     if let (Trigger::PullRequest { drafts, forks, .. }, Trigger::PullRequest { drafts: wanted, forks: allowed, .. }) =
         (&mut narrowed.trigger, &wish.trigger)
     {

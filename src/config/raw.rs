@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::model::{Dns, DraftPolicy, ForkPolicy, Platform, ServiceKind};
 
+use super::limits::Ceilings;
 use super::policy::{Allow, Commands};
 
 /// Configuration of Greenroom: `.github/greenroom.yml`.
@@ -32,7 +33,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) commands: Commands,
     /// The stages by name. `{number}` in a name makes one for each pull request, `{branch}` one for each branch.
-    #[serde(default = "default_stages")]
+    #[serde(default = "super::stages::default_stages")]
     #[schemars(extend("minProperties" = 1, "maxProperties" = 50))]
     pub(super) stages: BTreeMap<String, Stage>,
     /// The services by name.
@@ -111,6 +112,9 @@ pub(super) struct Stage {
     /// How many stages of this rule may exist at once; without it, any number.
     #[schemars(range(min = 1, max = 1000))]
     pub(super) max: Option<u32>,
+    /// What a stage of this rule may ask for; always that of the default branch.
+    #[serde(default)]
+    pub(super) limits: Ceilings,
     /// Origins of other sites that browsers may call the stage from.
     pub(super) cors: Option<Cors>,
     /// Who may command what here, by command; `*` is every command that is not named. Always that of the default branch.
@@ -327,22 +331,6 @@ pub(super) struct Local {
 #[schemars(extend("minLength" = 1))]
 pub(super) struct Word(pub(super) String);
 
-/// What a file without `stages` gets: previews of pull requests and nothing else.
-pub(super) fn default_stages() -> BTreeMap<String, Stage> {
-    let pull_request = PullRequest { drafts: default_drafts(), forks: default_forks(), label: None };
-    let stage = Stage {
-        on: On { push: None, pull_request: Some(pull_request), manual: None },
-        apex: false,
-        protect: false,
-        retain: false,
-        expires: Some(span("7d")),
-        max: Some(20),
-        cors: None,
-        allow: BTreeMap::new(),
-    };
-    BTreeMap::from([("pr-{number}".to_owned(), stage)])
-}
-
 impl Default for Size {
     fn default() -> Self {
         Self { cpu: default_cpu(), memory: default_memory() }
@@ -369,12 +357,12 @@ impl Default for Health {
     }
 }
 
-fn span(text: &str) -> Span {
+pub(super) fn span(text: &str) -> Span {
     Span(text.to_owned())
 }
 
 macro_rules! defaults {
-    ($($name:ident: $type:ty = $value:expr;)*) => { $(fn $name() -> $type { $value })* };
+    ($($name:ident: $type:ty = $value:expr;)*) => { $(pub(super) fn $name() -> $type { $value })* };
 }
 
 defaults! {

@@ -1,8 +1,11 @@
 //! The rules of stages: what makes them, how they are named, and that no two of them can ever
 //! claim the same event or the same name.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Branch, BranchPattern, Cors, Seconds, StageName, StagePattern, StageRule, Trigger};
 
+use super::limits::Ceilings;
 use super::overlap::{Token, can_be_equal};
 use super::policy::stage_policy;
 use super::raw::{self, On, Stage};
@@ -24,7 +27,7 @@ const BRANCH_ROOM: usize = 10;
 pub(super) fn rules(sheet: &mut Sheet<'_>) -> Vec<StageRule> {
     let mut rules = Vec::new();
     if !sheet.document.has("/stages") {
-        for (name, stage) in raw::default_stages() {
+        for (name, stage) in default_stages() {
             rules.extend(rule(sheet, "/stages", &name, &stage));
         }
         return rules;
@@ -51,12 +54,29 @@ pub(super) fn rules(sheet: &mut Sheet<'_>) -> Vec<StageRule> {
     rules
 }
 
+/// What a file without `stages` gets: previews of pull requests and nothing else.
+pub(super) fn default_stages() -> BTreeMap<String, Stage> {
+    let pull_request = raw::PullRequest { drafts: raw::default_drafts(), forks: raw::default_forks(), label: None };
+    let stage = Stage {
+        on: On { push: None, pull_request: Some(pull_request), manual: None },
+        apex: false,
+        protect: false,
+        retain: false,
+        expires: Some(raw::span("7d")),
+        max: Some(20),
+        limits: Ceilings::default(),
+        cors: None,
+        allow: BTreeMap::new(),
+    };
+    BTreeMap::from([("pr-{number}".to_owned(), stage)])
+}
+
 /// The names of all rules as they are written.
 pub(super) fn names(sheet: &Sheet<'_>) -> Vec<String> {
     if sheet.document.has("/stages") {
         sheet.document.keys("/stages").to_vec()
     } else {
-        raw::default_stages().into_keys().collect()
+        default_stages().into_keys().collect()
     }
 }
 
@@ -95,7 +115,8 @@ fn rule(sheet: &mut Sheet<'_>, pointer: &str, name: &str, stage: &Stage) -> Opti
     let expires =
         stage.expires.as_ref().map(|span| sheet.positive_span(&below(pointer, "expires"), span, LONGEST_LIFE));
     if !pattern.is_ephemeral() {
-        for (key, is_set) in [("expires", expires.is_some()), ("max", stage.max.is_some())] {
+        let is_limited = sheet.document.has(&below(pointer, "limits"));
+        for (key, is_set) in [("expires", expires.is_some()), ("max", stage.max.is_some()), ("limits", is_limited)] {
             if is_set {
                 sheet.key(
                     &below(pointer, key),
@@ -113,9 +134,10 @@ fn rule(sheet: &mut Sheet<'_>, pointer: &str, name: &str, stage: &Stage) -> Opti
         origins: cors.origins.iter().map(|origin| origin.0.clone()).collect(),
         max_age: sheet.span(&below(&below(pointer, "cors"), "max_age"), &cors.max_age, LONGEST_CORS),
     });
+    let limits = stage.limits.into();
     let allow = stage_policy(sheet, pointer, &stage.allow);
     let (apex, protect, retain, max) = (stage.apex, stage.protect, stage.retain, stage.max);
-    Some(StageRule { pattern, trigger, apex, protect, retain, expires, max, cors, allow })
+    Some(StageRule { pattern, trigger, apex, protect, retain, expires, max, limits, cors, allow })
 }
 
 fn trigger(sheet: &mut Sheet<'_>, pointer: &str, on: &On) -> Option<Trigger> {

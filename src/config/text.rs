@@ -7,6 +7,11 @@ use crate::model::SecretRef;
 use super::complain::{code, listed};
 use super::tree::shown;
 
+/// The longest glob, in bytes, and how many braces may stand in each other in it: who compiles it goes as
+/// deep as they do.
+const MOST_GLOB: usize = 500;
+const MOST_BRACES: usize = 5;
+
 /// What a text may refer to.
 pub(super) struct Scope<'a> {
     /// The services that have a public address.
@@ -109,7 +114,27 @@ pub(super) fn glob(text: &str) -> Option<String> {
     if text.starts_with('/') || text.split('/').any(|part| part == "..") {
         return Some(format!("{} matches nothing: write it from the top of the repository, without `..`", shown(text)));
     }
+    if text.len() > MOST_GLOB || braces(text) > MOST_BRACES {
+        return Some(format!(
+            "{} is no glob that is followed: at most {MOST_GLOB} bytes, and {MOST_BRACES} braces in each other",
+            shown(text)
+        ));
+    }
     globset::Glob::new(text).err().map(|error| format!("{} is not a glob: {}", shown(text), error.kind()))
+}
+
+/// How many braces stand in each other at most; those that stand for themselves count as well.
+fn braces(glob: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in glob.bytes() {
+        match byte {
+            b'{' => open += 1,
+            b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
 }
 
 /// Where a secret lies.
@@ -172,4 +197,22 @@ pub(super) fn fargate(cpu: u32, memory: u32) -> Option<String> {
         return None;
     }
     Some(format!("Fargate has no {cpu} CPU units with {memory} MiB: memory may be {min} to {max} in steps of {step}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_is_neither_deep_nor_long() {
+        assert_eq!(glob("packages/{web,{api,core}}/**"), None);
+        // Compiled, or even dropped, each of these ends the process: the stack is not that deep.
+        let deep = 100_000;
+        for glob_text in
+            [format!("{}a{}", "{".repeat(deep), "}".repeat(deep)), "{a,".repeat(deep), "{{{{{{a}}}}}}".into()]
+        {
+            assert!(glob(&glob_text).is_some_and(|said| said.contains("5 braces") && said.len() < 1000));
+        }
+        assert!(glob(&"?".repeat(501)).is_some());
+    }
 }

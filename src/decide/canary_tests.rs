@@ -19,7 +19,13 @@ fn watched(services: &[&str]) -> StageSpec {
 }
 
 fn planned(spec: StageSpec, observed: &Observed) -> Plan {
-    let present = Present { observed, release: None, changed: &Changed::Everything, blueprint: None };
+    let present = Present {
+        observed,
+        release: None,
+        changed: &Changed::Everything,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
     plan(&stage("pr-7"), &Place::default(), Generation(9), &Wanted::Live(Box::new(spec)), &present)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{
     Actor, ActorKind, Addressing, AppName, Artifact, AwsRoles, Branch, BranchPattern, CommandRules, CommitSha,
-    DeployId, Dns, Domain, DraftPolicy, ForkPolicy, Generation, HeadRef, Health, HostLabel, LocalCommand,
+    DeployId, Dns, Domain, DraftPolicy, ForkPolicy, Generation, HeadRef, Health, HostLabel, Limits, LocalCommand,
     LocalCommands, Migrate, Observed, ObservedService, Project, PullNumber, PullRequest, PullRequestState, Release,
     RepoName, Resource, Scale, Scheme, Seconds, Service, ServiceKind, ServiceName, Size, StageId, StageName,
     StagePattern, StagePolicy, StageRecord, StageRule, StageSpec, StageStatus, Subject, Target, Timestamp, Trigger,
@@ -71,6 +71,7 @@ pub(super) fn rule(pattern: StagePattern, trigger: Trigger) -> StageRule {
         retain: false,
         expires: None,
         max: None,
+        limits: Limits::default(),
         cors: None,
         allow: StagePolicy::default(),
     }

@@ -15,6 +15,8 @@
 //! - [`hold`]: which lock holds a goal back.
 //! - [`origin_of`]: where a commit came from first.
 //! - [`roll_back`]: which release to go back to.
+//! - [`wall`]: what one repository of a server may have.
+//! - [`subnets`]: addresses for a network of containers.
 //! - [`backoff`]: how long to wait after a passing fault.
 
 mod admit;
@@ -29,9 +31,11 @@ mod origin;
 mod plan;
 mod resolve;
 mod route;
+mod subnet;
 mod sweep;
 mod trust;
 mod version;
+pub mod wall;
 mod witness;
 
 #[cfg(test)]
@@ -56,9 +60,10 @@ pub use history::roll_back;
 pub use hold::{hold, is_live};
 pub use next::{Next, Standing, finish_uninterruptible, next};
 pub use origin::{first_brought, origin_of};
-pub use plan::{Present, is_release_of, is_settled, plan};
+pub use plan::{BUILD_DEADLINE, Present, is_release_of, is_settled, plan};
 pub use resolve::resolve;
 pub use route::{Intent, Sighting, route};
+pub use subnet::subnets;
 pub use sweep::{Finding, sweep};
 pub use trust::trust;
 pub use version::version_key;

@@ -31,7 +31,8 @@ fn pinned(from: &str) -> StageSpec {
 }
 
 fn steps(spec: &StageSpec, observed: &Observed, release: Option<&crate::model::Release>) -> Vec<String> {
-    let present = Present { observed, release, changed: &Changed::Everything, blueprint: None };
+    let present =
+        Present { observed, release, changed: &Changed::Everything, blueprint: None, build_deadline: BUILD_DEADLINE };
     let plan = plan(&stage("pr-7"), &Place::default(), Generation(9), &Wanted::Live(Box::new(spec.clone())), &present);
     plan.steps.iter().map(|step| step.key.to_string()).collect()
 }
@@ -83,7 +84,13 @@ fn some_services_alone() {
     let mut spec = spec('b');
     spec.only = vec![name("worker")];
     let observed = all_serving();
-    let present = Present { observed: &observed, release: None, changed: &Changed::Everything, blueprint: None };
+    let present = Present {
+        observed: &observed,
+        release: None,
+        changed: &Changed::Everything,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
     let plan = plan(&stage("pr-7"), &Place::default(), Generation(9), &Wanted::Live(Box::new(spec.clone())), &present);
     assert_eq!(plan.skipped.iter().map(|skipped| skipped.why).collect::<Vec<_>>(), [SkipReason::NotAsked; 2]);
     assert!(plan.steps.iter().any(|step| step.key.0 == "start:worker"));

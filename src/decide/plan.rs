@@ -18,12 +18,13 @@ const PREPARE_DEADLINE: Seconds = Seconds(45 * 60);
 /// Longer than most outages of GitHub, and than the hour after which a rate limit is lifted.
 const FETCH_DEADLINE: Seconds = Seconds(2 * 60 * 60);
 const SHORT_DEADLINE: Seconds = Seconds(5 * 60);
-const BUILD_DEADLINE: Seconds = Seconds(60 * 60);
+/// How long one build may take where the operator says nothing.
+pub const BUILD_DEADLINE: Seconds = Seconds(60 * 60);
 const SHIFT_DEADLINE: Seconds = Seconds(30 * 60);
 const CHECK_DEADLINE: Seconds = Seconds(2 * 60);
 const REMOVE_DEADLINE: Seconds = Seconds(30 * 60);
 
-/// What is there before the plan.
+/// What is there before the plan, and what the operator set.
 #[derive(Debug, Clone, Copy)]
 pub struct Present<'a> {
     pub observed: &'a Observed,
@@ -33,6 +34,8 @@ pub struct Present<'a> {
     pub changed: &'a Changed,
     /// What the target would have to prepare for the goal.
     pub blueprint: Option<&'a str>,
+    /// How long one build may take.
+    pub build_deadline: Seconds,
 }
 
 /// Makes the plan.
@@ -138,19 +141,20 @@ fn skip_reason(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) -
 fn is_untouched(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) -> bool {
     let Changed::Files(files) = present.changed else { return false };
     let same = present.release.is_some_and(|release| release.digest == spec.digest);
-    same && !service.paths.is_empty() && !files.iter().any(|file| concerns(&service.paths, file))
+    same && !service.paths.is_empty() && !concern(&service.paths, files)
 }
 
-fn concerns(globs: &[String], file: &str) -> bool {
+/// Whether the globs match one of the files. They are compiled once, however many files there are.
+fn concern(globs: &[String], files: &[String]) -> bool {
     let mut set = GlobSetBuilder::new();
     for glob in globs {
         match Glob::new(glob) {
             Ok(glob) => set.add(glob),
             // Refused by the configuration's check; should one come through, deploy rather than miss a change.
-            Err(_) => return true,
+            Err(_) => return !files.is_empty(),
         };
     }
-    set.build().map_or(true, |set| set.is_match(file))
+    set.build().map_or(!files.is_empty(), |set| files.iter().any(|file| set.is_match(file)))
 }
 
 fn steps_of(
@@ -165,7 +169,7 @@ fn steps_of(
     let mut before_start = prepared.to_vec();
     if pinned_version(spec, service).is_none() {
         let action = Action::Build { service: name.clone() };
-        steps.push(step(&key("build", name).0, &[key_of("fetch")], action, BUILD_DEADLINE));
+        steps.push(step(&key("build", name).0, &[key_of("fetch")], action, present.build_deadline));
         before_start.push(key("build", name));
     } else {
         let action = Action::Adopt { service: name.clone() };

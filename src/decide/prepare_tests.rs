@@ -16,7 +16,13 @@ fn a_stage_is_prepared_beside_its_builds_when_its_blueprint_differs() {
     let needs_of = |step: &str, had: Option<&str>, wants: Option<&str>| {
         let observed = observed(had);
         let changed = Changed::Everything;
-        let present = Present { observed: &observed, release: Some(&release), changed: &changed, blueprint: wants };
+        let present = Present {
+            observed: &observed,
+            release: Some(&release),
+            changed: &changed,
+            blueprint: wants,
+            build_deadline: BUILD_DEADLINE,
+        };
         let plan = planned(&wanted, &present);
         plan.steps.into_iter().find(|found| found.key.0 == step).map(|found| (found.needs, found.interruption))
     };
@@ -38,7 +44,13 @@ fn a_stage_is_prepared_beside_its_builds_when_its_blueprint_differs() {
 fn what_is_live_is_not_settled_while_its_blueprint_differs() {
     let (observed, live) = (Observed { blueprint: Some("old".into()), ..all_serving() }, spec('a'));
     let (release, none) = (release(&live), Changed::Files(Vec::new()));
-    let present = |blueprint| Present { observed: &observed, release: Some(&release), changed: &none, blueprint };
+    let present = |blueprint| Present {
+        observed: &observed,
+        release: Some(&release),
+        changed: &none,
+        blueprint,
+        build_deadline: BUILD_DEADLINE,
+    };
     let wanted = Wanted::Live(Box::new(live.clone()));
     assert_eq!(planned(&wanted, &present(Some("old"))).steps, []);
     assert_eq!(planned(&wanted, &present(Some("new"))).steps[0].action, Action::Prepare);

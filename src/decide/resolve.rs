@@ -92,7 +92,7 @@ fn services_at(
     addressing: &Addressing,
 ) -> Vec<ServiceSpec> {
     let zone = project.domain.as_ref().map_or(addressing.zone.as_str(), |domain| domain.zone.as_str());
-    let chosen: Vec<&Service> = project.services.iter().map(|service| for_stage(service, rule)).collect();
+    let chosen: Vec<&Service> = project.services.iter().map(|service| service.at(&rule.pattern)).collect();
     let hosts: BTreeMap<ServiceName, String> = chosen
         .iter()
         .filter_map(|service| Some((service.name.clone(), host_name(service.host.as_ref()?, rule, stage, zone))))
@@ -102,10 +102,6 @@ fn services_at(
     let url = urls.values().min_by_key(|url| url.len()).map(String::as_str);
     let values = Values { stage, sha, pull, urls: &urls, url, local_commands: addressing.local_commands };
     in_order_of_need(&chosen).into_iter().map(|service| concrete(service, &hosts, &values)).collect()
-}
-
-fn for_stage<'a>(service: &'a Service, rule: &StageRule) -> &'a Service {
-    service.overrides.iter().find(|(pattern, _)| *pattern == rule.pattern).map_or(service, |(_, other)| other)
 }
 
 /// The host rule: permanent stages at `h.stage.z` and `stage.z`, the apex at `h.z` and `z`; stages

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::fixture::{addressing, all_serving, name, pull, pull_record, pull_rule, release, sha, shop, spec, stage};
 use super::*;
 use crate::model::{
-    Changed, CommitSha, DraftPolicy, Failure, FailureKind, Fence, ForkPolicy, Generation, GoneReason, Interruption,
-    Observed, Output, Place, Plan, PullRequest, PullRequestState, RepoName, Runs, StageRecord, StageRule, StageStatus,
-    StepEvent, StepEventKind, StepKey, StepLog, Timestamp, Trigger, Wanted,
+    Action, Changed, CommitSha, DraftPolicy, Failure, FailureKind, Fence, ForkPolicy, Generation, GoneReason,
+    Interruption, Observed, Output, Place, Plan, PullRequest, PullRequestState, RepoName, Resource, Runs, StageRecord,
+    StageRule, StageStatus, StepEvent, StepEventKind, StepKey, StepLog, Timestamp, Trigger, Wanted,
 };
 
 fn written(plan: &Plan) -> String {
@@ -33,8 +33,13 @@ fn planned(wanted: &Wanted, present: &Present<'_>) -> Plan {
 
 #[test]
 fn a_first_deploy_builds_together_starts_in_order_of_need_and_shifts_last() {
-    let present =
-        Present { observed: &Observed::default(), release: None, changed: &Changed::Everything, blueprint: None };
+    let present = Present {
+        observed: &Observed::default(),
+        release: None,
+        changed: &Changed::Everything,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
     insta::assert_snapshot!(written(&planned(&Wanted::Live(Box::new(spec('a'))), &present)), @r"
     fetch <- 
     build:api <- fetch
@@ -63,7 +68,13 @@ fn what_is_live_and_complete_needs_no_step() {
     let live = spec('a');
     let release = release(&live);
     let none = Changed::Files(Vec::new());
-    let present = Present { observed: &observed, release: Some(&release), changed: &none, blueprint: None };
+    let present = Present {
+        observed: &observed,
+        release: Some(&release),
+        changed: &none,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
     assert_eq!(planned(&Wanted::Live(Box::new(live.clone())), &present).steps, []);
     assert_ne!(planned(&Wanted::Live(Box::new(spec('b'))), &present).steps, [], "another commit");
     let mut lost = all_serving();
@@ -78,20 +89,37 @@ fn a_service_none_of_whose_files_changed_is_left_alone() {
     let release = release(&spec('a'));
     for (file, expected) in [("api/main.rs", true), ("web/index.html", false)] {
         let changed = Changed::Files(vec![file.into()]);
-        let present = Present { observed: &observed, release: Some(&release), changed: &changed, blueprint: None };
+        let present = Present {
+            observed: &observed,
+            release: Some(&release),
+            changed: &changed,
+            blueprint: None,
+            build_deadline: BUILD_DEADLINE,
+        };
         let plan = planned(&Wanted::Live(Box::new(spec('b'))), &present);
         assert_eq!(plan.skipped.iter().any(|skipped| skipped.service == name("web")), expected, "{file}");
         assert_eq!(plan.steps.iter().any(|step| step.key.0 == "build:web"), !expected, "{file}");
     }
-    let unknown =
-        Present { observed: &observed, release: Some(&release), changed: &Changed::Everything, blueprint: None };
+    let unknown = Present {
+        observed: &observed,
+        release: Some(&release),
+        changed: &Changed::Everything,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
     assert_eq!(planned(&Wanted::Live(Box::new(spec('b'))), &unknown).skipped, []);
 }
 
 #[test]
 fn a_stage_that_goes_is_removed_in_the_targets_order_and_proven_gone() {
     let observed = all_serving();
-    let present = Present { observed: &observed, release: None, changed: &Changed::Everything, blueprint: None };
+    let present = Present {
+        observed: &observed,
+        release: None,
+        changed: &Changed::Everything,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
     insta::assert_snapshot!(written(&planned(&Wanted::Gone(GoneReason::Closed), &present)), @r"
     remove:1 ! <- 
     remove:2 ! <- remove:1
@@ -99,6 +127,30 @@ fn a_stage_that_goes_is_removed_in_the_targets_order_and_proven_gone() {
     tidy <- remove:3
     prove <- tidy
     ");
+}
+
+/// What is needed by others goes after them, which the target alone knows.
+#[test]
+fn what_goes_goes_in_the_order_that_the_target_gave() {
+    let observed = all_serving();
+    let present = Present {
+        observed: &observed,
+        release: None,
+        changed: &Changed::Everything,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
+    let plan = planned(&Wanted::Gone(GoneReason::Closed), &present);
+    let removals = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Remove { resource } => Some((resource, &step.needs)),
+        _ => None,
+    });
+    let (removed, needs): (Vec<&Resource>, Vec<_>) = removals.unzip();
+    assert!(removed.len() > 2 && removed.into_iter().eq(&observed.resources));
+    let keys: Vec<&StepKey> = plan.steps.iter().map(|step| &step.key).collect();
+    for (index, needs) in needs.into_iter().enumerate() {
+        assert!(needs.iter().eq(keys[..index].last().copied()), "one after the other: {needs:?}");
+    }
 }
 
 fn log(lines: &[(&str, StepEventKind)]) -> StepLog {
@@ -119,8 +171,13 @@ fn failed() -> StepEventKind {
 }
 
 fn first_plan() -> Plan {
-    let present =
-        Present { observed: &Observed::default(), release: None, changed: &Changed::Everything, blueprint: None };
+    let present = Present {
+        observed: &Observed::default(),
+        release: None,
+        changed: &Changed::Everything,
+        blueprint: None,
+        build_deadline: BUILD_DEADLINE,
+    };
     planned(&Wanted::Live(Box::new(spec('a'))), &present)
 }
 

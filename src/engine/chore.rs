@@ -32,7 +32,7 @@ impl Engine {
                 // News of the installation come in here: they say no more than "look".
                 let news = self.ports.store.inbox(held, NEWS).await?;
                 let repos = self.ports.forge.repositories().await?;
-                self.ask_to_reconcile(repos, now).await?;
+                self.ask_to_reconcile(repos.into_iter().map(|repo| repo.name), now).await?;
                 if !news.is_empty() {
                     let done = news.iter().map(|row| row.seq).collect();
                     self.ports.store.apply_intake(held, IntakeWrite { done, ..IntakeWrite::default() }).await?;

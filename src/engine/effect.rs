@@ -37,6 +37,7 @@ impl Engine {
     }
 
     async fn act(&self, run: &Run, step: &Step) -> PortResult<Progress<Output>> {
+        self.serves(&run.deploy.plan.stage.repo, &step.action).await?;
         match &step.action {
             Action::Fetch => self.fetch(spec_of(run)?).await,
             Action::Prepare => self.ports.cloud.prepare(spec_of(run)?).await,
@@ -64,7 +65,6 @@ impl Engine {
     }
 
     async fn fetch(&self, spec: &StageSpec) -> PortResult<Progress<Output>> {
-        self.ports.cloud.admits(Site { stage: &spec.stage, place: &spec.place }).await?;
         let path = match self.ports.builder.source(&spec.stage, &spec.sha).await? {
             Some(path) => path,
             None => {

@@ -13,8 +13,8 @@ use super::board::Board;
 use super::{Engine, chain, said};
 use crate::decide::Sighting;
 use crate::model::{
-    AppName, AwsRoles, CommandReceipt, CommandRules, DraftPolicy, Event, ForkPolicy, Project, RepoName, StagePattern,
-    StagePolicy, StageRecord, StageRule, Target, Trigger, Wake,
+    AppName, AwsRoles, CommandReceipt, CommandRules, DraftPolicy, Event, ForkPolicy, Limits, Project, RepoName,
+    StagePattern, StagePolicy, StageRecord, StageRule, Target, Trigger, Wake,
 };
 use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 
@@ -58,7 +58,12 @@ impl Engine {
         let rows = self.ports.store.inbox(held, most).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
         if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
-            self.take_in(held, repo, &rows, stages, attempts).await?;
+            let known = self.repository(repo).await?;
+            if self.settings.wall.allow.covers(&known) {
+                self.take_in(held, repo, &rows, stages, attempts).await?;
+            } else {
+                self.turn_away(held, &known, &rows, stages).await?;
+            }
             self.stumbles.forget(repo);
         }
         if rows.len() == most as usize {
@@ -149,7 +154,12 @@ impl Engine {
     }
 
     /// Looks at the world once for all events of a drain that need it.
-    async fn look(&self, repo: &RepoName, rows: &[InboxRow], stages: &[StageRecord]) -> PortResult<Sighting> {
+    pub(super) async fn look(
+        &self,
+        repo: &RepoName,
+        rows: &[InboxRow],
+        stages: &[StageRecord],
+    ) -> PortResult<Sighting> {
         let reconciles = rows.iter().any(|row| matches!(row.event, Event::Reconcile { .. }));
         if !reconciles && !rows.iter().any(|row| removes_unknown(&row.event, stages)) {
             return Ok(Sighting::default());
@@ -169,7 +179,7 @@ fn removes_unknown(event: &Event, stages: &[StageRecord]) -> bool {
 }
 
 /// No configuration: no rule, so that only stages which exist already are looked at.
-fn nothing() -> Project {
+pub(super) fn nothing() -> Project {
     Project { stages: Vec::new(), ..previews_only() }
 }
 
@@ -184,6 +194,7 @@ fn previews_only() -> Project {
         retain: false,
         expires: None,
         max: None,
+        limits: Limits::default(),
         cors: None,
         allow: StagePolicy::default(),
     };

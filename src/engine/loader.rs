@@ -51,7 +51,7 @@ impl Engine {
 
     /// The policy: the configuration at the head of the default branch, with that head.
     pub(super) async fn policy(&self, repo: &RepoName) -> PortResult<Option<(CommitSha, Checked)>> {
-        let branch = self.ports.forge.default_branch(repo).await?;
+        let branch = self.ports.forge.repository(repo).await?.default_branch;
         let Some(head) = self.ports.forge.branch_head(repo, &branch).await? else { return Ok(None) };
         let policy = self.project_at(repo, &head).await?.map(|checked| (head, checked));
         if let Some(Ok(project)) = policy.as_ref().map(|(_, checked)| checked.as_ref()) {

@@ -9,6 +9,7 @@
 //! - A fault in one lane (an error, a panic) delays that lane alone.
 
 mod board;
+mod by_key;
 mod chore;
 mod drive;
 mod effect;
@@ -24,6 +25,7 @@ mod stage;
 mod surfaces;
 mod sweep;
 mod talk;
+mod wall;
 mod withhold;
 
 use std::any::Any;
@@ -33,7 +35,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
-use crate::model::{Lane, Wake};
+use crate::decide::BUILD_DEADLINE;
+use crate::model::{Lane, Seconds, Wake, Wall};
 use crate::port::{Builder, Claimed, Clock, Cloud, Forge, Held, PortError, PortResult, Store};
 
 pub use loader::CONFIG_PATH;
@@ -65,15 +68,26 @@ pub struct EngineSettings {
     /// How long a deploy runs before progress is shown on GitHub beyond its first comment, and the
     /// shortest time between two such edits, in milliseconds.
     pub progress_millis: i64,
+    /// How long one build may take before it is given up.
+    pub build_deadline: Seconds,
     /// Slash-commands offered in comments, without their prefix.
     pub commands: Vec<String>,
     /// The number of the GitHub App: what it wrote itself is no command.
     pub app_id: u64,
+    /// Who is served, and whose zones are. By default, nobody is.
+    pub wall: Wall,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { workers: 64, progress_millis: 5_000, commands: Vec::new(), app_id: 0 }
+        Self {
+            workers: 64,
+            progress_millis: 5_000,
+            build_deadline: BUILD_DEADLINE,
+            commands: Vec::new(),
+            app_id: 0,
+            wall: Wall::default(),
+        }
     }
 }
 
@@ -96,6 +110,8 @@ impl Engine {
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
         let (prefixes, spoken, stumbles, metrics) = Default::default();
+        let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone()));
+        let ports = Ports { forge, ..ports };
         Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, metrics }
     }
 

@@ -101,7 +101,13 @@ impl Engine {
         // A stage that is gone has nothing in common with what it once ran.
         let release = newest.filter(|_| !observed.services.is_empty());
         let changed = self.changed(record, release, wanted).await?;
-        let present = Present { observed: &observed, release, changed: &changed, blueprint: blueprint.as_deref() };
+        let present = Present {
+            observed: &observed,
+            release,
+            changed: &changed,
+            blueprint: blueprint.as_deref(),
+            build_deadline: self.settings.build_deadline,
+        };
         Ok(Some(plan(&record.id, &place, record.generation, wanted, &present)))
     }
 

@@ -6,7 +6,7 @@ use super::origin::origin;
 use super::{CONFIG_PATH, Engine};
 use crate::config;
 use crate::decide::gate::Origin;
-use crate::decide::{Admission, admit, admit_place, has_place, resolve, trust};
+use crate::decide::{Admission, admit, admit_place, has_place, resolve, trust, wall};
 use crate::model::{
     Asked, CameBy, CommitSha, Generation, GoneReason, Pinned, Position, Problem, Problems, Project, PullNumber,
     PullRequest, PullRequestState, Release, RepoName, Runtime, Seconds, StageId, StageName, StagePattern, StageRecord,
@@ -43,6 +43,9 @@ impl Engine {
             return Ok(Ruling::Want(Wanted::Gone(reason)));
         }
         let repo = &record.id.repo;
+        if !self.is_served(repo).await? {
+            return self.rule_unserved(record).await;
+        }
         let Some((policy_sha, policy)) = self.policy(repo).await? else { return Ok(without_rule(record)) };
         let policy = match policy.as_ref() {
             Ok(policy) => policy,
@@ -211,7 +214,9 @@ impl Engine {
                 }
             };
             let spec = resolve(&project, rule, &record.id, &release.sha, record.pull(), &addressing);
-            if let Some(problems) = problems(not_promotable(&spec, &old, &release)) {
+            let mut reasons = config::over_limits(policy, &project, rule);
+            reasons.extend(not_promotable(&spec, &old, &release));
+            if let Some(problems) = problems(reasons) {
                 return Ok(Ruling::Misconfigured { sha: release.sha, problems });
             }
             spec
@@ -219,7 +224,7 @@ impl Engine {
         spec.origin = head.came_by;
         spec.only = Vec::new();
         spec.pinned = Some(Pinned { stage: from.clone(), generation, artifacts: release.artifacts });
-        if let Some(problems) = self.objections(record, &spec) {
+        if let Some(problems) = self.objections(record, &mut spec).await? {
             return Ok(Ruling::Misconfigured { sha: release.sha, problems });
         }
         Ok(Ruling::Want(Wanted::Live(Box::new(spec))))
@@ -250,31 +255,37 @@ impl Engine {
         };
         // The commit's own file may narrow the rule: an earlier expiry counts.
         let rule = project.stages.iter().find(|own| own.pattern == rule.pattern).unwrap_or(rule);
+        if let Some(problems) = problems(config::over_limits(policy, &project, rule)) {
+            return Ok(Ruling::Misconfigured { sha, problems });
+        }
         let mut spec: StageSpec = resolve(&project, rule, &record.id, &sha, pull, &self.ports.cloud.addressing());
         spec.origin = came_by;
         spec.trust = trust;
         if let Some(asked) = &record.asked {
             as_asked(&mut spec, asked);
         }
-        if let Some(problems) = self.objections(record, &spec) {
+        if let Some(problems) = self.objections(record, &mut spec).await? {
             return Ok(Ruling::Misconfigured { sha, problems });
         }
         Ok(Ruling::Want(Wanted::Live(Box::new(spec))))
     }
 
-    /// What stands between a resolved stage and this target.
-    fn objections(&self, record: &StageRecord, spec: &StageSpec) -> Option<Problems> {
+    /// What stands between a resolved stage and this target. Its secrets are its repository's from
+    /// here on.
+    async fn objections(&self, record: &StageRecord, spec: &mut StageSpec) -> PortResult<Option<Problems>> {
+        wall::bind_secrets(spec, &self.repository(&record.id.repo).await?);
         let mut objections = self.ports.cloud.objections(spec);
+        objections.extend(self.trespasses(spec).await?);
         if record.place.as_ref().is_some_and(|place| place.is_elsewhere(&spec.place)) {
             objections
                 .push("the stage lives in another account or region: destroy it first, then deploy it anew".into());
         }
-        problems(objections)
+        Ok(problems(objections))
     }
 }
 
 /// Sentences about a configuration that is well-formed, at its beginning.
-fn problems(sentences: Vec<String>) -> Option<Problems> {
+pub(super) fn problems(sentences: Vec<String>) -> Option<Problems> {
     let at = Position { line: 1, column: 1 };
     let problem = |message| Problem { at, path: String::new(), message };
     let problems: Vec<Problem> = sentences.into_iter().map(problem).collect();

@@ -15,8 +15,9 @@ use crate::port::PortResult;
 const CLAIMERS: usize = 4;
 /// The longest sleep: how late a ring by another process is noticed.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a stop waits for activations to come to their next line in the log.
-const STOP: Duration = Duration::from_secs(25);
+/// How long a stop waits for activations to come to their next line in the log. Whoever stops us gives
+/// us 15 seconds for everything.
+const STOP: Duration = Duration::from_secs(8);
 
 impl Engine {
     /// Makes the periodic duties due now: what was missed while nobody ran is looked for first.

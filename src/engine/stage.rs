@@ -13,7 +13,7 @@
 
 use super::Engine;
 use super::drive::{Drive, Run, artifact_of};
-use super::ruling::{Ruling, expiry};
+use super::ruling::{Ruling, expiry, problems};
 use super::talk::is_open;
 use crate::decide::{Next, Standing, finish_uninterruptible};
 use crate::model::{
@@ -156,6 +156,12 @@ impl Engine {
             self.set_status(held, record, StageStatus::Withheld { sha, why }).await?;
             return Ok(Some(wake.or(self.after_live(record))));
         }
+        if let Wanted::Live(spec) = &wanted
+            && let Some(problems) = problems(self.take_addresses(spec).await?.into_iter().collect())
+        {
+            self.set_status(held, record, StageStatus::Misconfigured { sha: spec.sha.clone(), problems }).await?;
+            return Ok(Some(self.after_live(record)));
+        }
         self.ports.store.save_status(held, record).await?;
         let deploy = self.ports.store.open_deploy(held, NewDeploy { plan, started_at: now }).await?;
         record.status = StageStatus::Deploying { generation: record.generation };
@@ -229,6 +235,7 @@ impl Engine {
                 let release = release_of(run, spec, before.as_ref(), now);
                 record.status = StageStatus::Live { sha: spec.sha.clone() };
                 record.expires_at = expiry(record, spec.expires);
+                self.keep_addresses(&record.id, Some(spec)).await?;
                 self.finish(held, record, run, Outcome::Live, Some(release)).await?;
                 Ok(self.after_live(record))
             }
@@ -245,6 +252,7 @@ impl Engine {
                 };
                 record.status = StageStatus::Gone { removed };
                 record.expires_at = None;
+                self.keep_addresses(&record.id, None).await?;
                 self.finish(held, record, run, Outcome::Gone { removed }, None).await?;
                 self.call_waiting(record).await?;
                 Ok(Wake::OnBell)

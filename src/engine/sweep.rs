@@ -67,7 +67,7 @@ impl Engine {
     /// One run of the sweeper; answers the repositories that have something to judge.
     pub(super) async fn sweep(&self, held: &mut Held) -> PortResult<BTreeSet<RepoName>> {
         let existing = self.look_around().await?;
-        let installed = self.ports.forge.repositories().await?.into_iter().collect();
+        let installed = self.ports.forge.repositories().await?.into_iter().map(|repo| repo.name).collect();
         let records = self.ports.store.stages(None).await?;
         let findings = sweep(&existing, &records, &installed);
         tell(&findings);
@@ -85,7 +85,7 @@ impl Engine {
     /// What a sweep would find and do, without doing it.
     pub async fn sweep_report(&self) -> PortResult<SweepReport> {
         let existing = self.look_around().await?;
-        let installed = self.ports.forge.repositories().await?.into_iter().collect();
+        let installed = self.ports.forge.repositories().await?.into_iter().map(|repo| repo.name).collect();
         let records = self.ports.store.stages(None).await?;
         let mut rows = Vec::new();
         for (stage, place, finding) in sweep(&existing, &records, &installed) {

@@ -111,7 +111,7 @@ pub(super) async fn react(
     let place = match source {
         CommentSource::Issue => "issues",
         CommentSource::ReviewComment => "pulls",
-        CommentSource::Review => return Ok(()),
+        CommentSource::Review | CommentSource::PullRequest => return Ok(()),
     };
     let path = path::repo(repo, &format!("/{place}/comments/{comment}/reactions"));
     let body = json!({ "content": reaction.as_str() });

@@ -8,7 +8,7 @@ use super::settings::{GitHubSettings, SetupError};
 use super::{check, comment, delivery, deployment, evidence, read, source, team};
 use crate::model::{
     Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, Permission, PullNumber, PullRequest,
-    Reaction, RepoName, Review, StageName, Timestamp, UserId,
+    Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
     CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortResult, StickyComment, TarballStream,
@@ -33,12 +33,12 @@ impl GitHub {
 
 #[async_trait]
 impl Forge for GitHub {
-    async fn repositories(&self) -> PortResult<Vec<RepoName>> {
+    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
         read::repositories(&self.api).await
     }
 
-    async fn default_branch(&self, repo: &RepoName) -> PortResult<Branch> {
-        read::default_branch(&self.api, repo).await
+    async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts> {
+        read::repository(&self.api, repo).await
     }
 
     async fn branch_head(&self, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {

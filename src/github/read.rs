@@ -12,7 +12,7 @@ use super::path::{self, encode, encode_segments};
 use super::transport::{Ask, RAW};
 use crate::model::{
     Actor, ActorKind, Branch, Changed, CommitSha, HeadRef, Permission, PullNumber, PullRequest, PullRequestState,
-    RepoName, UserId,
+    RepoFacts, RepoId, RepoName, RepoSeen, UserId,
 };
 use crate::port::{PortError, PortResult};
 
@@ -104,45 +104,65 @@ impl Pull {
 
 #[derive(Deserialize)]
 struct RepoPage {
-    repositories: Vec<NamedRepo>,
+    repositories: Vec<OwnedRepo>,
+}
+
+/// Source: GitHub REST, "List repositories accessible to the app installation" and "Get a
+/// repository": all three are always there.
+#[derive(Deserialize)]
+struct OwnedRepo {
+    id: u64,
+    full_name: String,
+    owner: RepoAccount,
+}
+
+#[derive(Deserialize)]
+struct RepoAccount {
+    id: u64,
+}
+
+impl OwnedRepo {
+    fn seen(self) -> PortResult<RepoSeen> {
+        let name = RepoName::new(self.full_name);
+        let name = name.map_err(|error| PortError::bug("reading the name of a repository", error))?;
+        Ok(RepoSeen { id: RepoId(self.id), owner: UserId(self.owner.id), name })
+    }
 }
 
 /// The repositories of every installation that is not suspended.
-pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoName>> {
+pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoSeen>> {
     let mut installations: Vec<super::token::Installation> = Vec::new();
     api.pages(Who::App, "/app/installations?per_page=100".into(), "the app's installations", |mut page: Vec<_>| {
         installations.append(&mut page);
         ControlFlow::Continue(())
     })
     .await?;
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
         let token = api.listing_token(installation.id).await?;
         let first = "/installation/repositories?per_page=100".to_owned();
         api.pages(Who::Listing(&token), first, "an installation's repositories", |page: RepoPage| {
-            names.extend(page.repositories.into_iter().map(|repo| repo.full_name));
+            found.extend(page.repositories);
             ControlFlow::Continue(())
         })
         .await?;
     }
-    let mut repos: Vec<_> = names
-        .into_iter()
-        .map(RepoName::new)
-        .collect::<Result<_, _>>()
-        .map_err(|error| PortError::bug("reading the names of repositories", error))?;
-    repos.sort_unstable();
+    let mut repos: Vec<_> = found.into_iter().map(OwnedRepo::seen).collect::<PortResult<_>>()?;
+    repos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     repos.dedup();
     Ok(repos)
 }
 
-pub(super) async fn default_branch(api: &Api, repo: &RepoName) -> PortResult<Branch> {
+pub(super) async fn repository(api: &Api, repo: &RepoName) -> PortResult<RepoFacts> {
     #[derive(Deserialize)]
     struct Repo {
         default_branch: String,
+        #[serde(flatten)]
+        owned: OwnedRepo,
     }
     let ask = Ask::get(path::repo(repo, ""));
     let found: Repo = api.get(Who::on(repo), ask, Freshness::Conditional).await?.json(&format!("repository {repo}"))?;
-    Ok(Branch(found.default_branch))
+    Ok(RepoFacts { seen: found.owned.seen()?, default_branch: Branch(found.default_branch) })
 }
 
 pub(super) async fn branch_head(api: &Api, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {

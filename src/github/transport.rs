@@ -24,9 +24,11 @@ use super::proxy::Route;
 use super::settings::{GitHubSettings, SetupError};
 use crate::port::{PortError, PortResult};
 
-/// A body in one piece is never larger: GitHub's largest file by the API has 100 MB, ours are
-/// configurations and lists.
+/// A list in one piece is never larger.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
+/// So much is read of a file, which may have 100 MB and is anybody's to write: a configuration that is
+/// longer is refused for its length, whatever follows.
+const FILE_BYTES: usize = 1024 * 1024;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// GitHub allows 100 requests at once, shared by all nodes.
 ///
@@ -146,8 +148,12 @@ impl Transport {
         let request = self.api.build_request(request, ask.body.as_ref()).map_err(|_| malformed())?;
         let response = self.api.send(request).await.map_err(|error| unreachable(&error))?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MOST_BYTES).collect().await;
-        let body = body.map_err(|error| unreachable(error.as_ref()))?.to_bytes();
+        let body = if ask.accept == RAW {
+            beginning(body).await?
+        } else {
+            let body = Limited::new(body, MOST_BYTES).collect().await;
+            body.map_err(|error| unreachable(error.as_ref()))?.to_bytes()
+        };
         tracing::debug!(method = %ask.method, path = ask.path, status = parts.status.as_u16(), "asked GitHub");
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
@@ -162,6 +168,20 @@ impl Transport {
         };
         if moved { self.relative(answer.header(LOCATION.as_str())?) } else { None }
     }
+}
+
+/// The first of a file's bytes; the rest is not fetched.
+async fn beginning(mut body: Incoming) -> PortResult<Bytes> {
+    let mut bytes = Vec::new();
+    while bytes.len() < FILE_BYTES
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame.map_err(|error| unreachable(&error))?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    bytes.truncate(FILE_BYTES);
+    Ok(bytes.into())
 }
 
 fn parse_base(api_url: &str) -> Result<Uri, SetupError> {

@@ -21,6 +21,7 @@ const WAIT: Duration = Duration::from_millis(600);
 const ROUTE: &str = "route";
 const PROCESS: &str = "process";
 const CONTAINER: &str = "container";
+const NETWORK: &str = "network";
 const IMAGE: &str = "image";
 const FILES: &str = "files";
 
@@ -46,26 +47,32 @@ pub(super) async fn observe(shared: &Arc<Shared>, stage: &StageId) -> PortResult
         files.push(resource(FILES, format!("{}/{service}", stage.name), Some(&service)));
         services.insert(service, seen);
     }
-    let mut images = Vec::new();
+    let (mut networks, mut images) = (Vec::new(), Vec::new());
     match docker_things(shared, stage).await {
         Ok((containers, found)) => {
             programs.extend(containers);
-            images = found;
+            (networks, images) = found;
         }
         // Where no container of the stage ever ran, an engine that is not there has none.
         Err(error) if shared.disk.has_containers(stage)? => return Err(error),
         Err(error) => tracing::debug!(%error, "no containers are looked for"),
     }
-    let resources = [routes, programs, images, files].concat();
+    let resources = [routes, programs, networks, images, files].concat();
     Ok(Observed { services, resources, blueprint: None })
 }
 
-async fn docker_things(shared: &Shared, stage: &StageId) -> PortResult<(Vec<Resource>, Vec<Resource>)> {
+/// Containers; networks and images.
+async fn docker_things(
+    shared: &Shared,
+    stage: &StageId,
+) -> PortResult<(Vec<Resource>, (Vec<Resource>, Vec<Resource>))> {
     let containers = docker::containers(shared, stage).await?;
     let of = |(name, service): (String, String)| resource(CONTAINER, name, ServiceName::new(service).ok().as_ref());
     let containers = containers.into_iter().map(of).collect();
+    let networks = docker::networks(shared, stage).await?;
     let images = docker::images(shared, stage).await?;
-    Ok((containers, images.into_iter().map(|image| resource(IMAGE, image, None)).collect()))
+    let all = |kind, names: Vec<String>| names.into_iter().map(|name| resource(kind, name, None)).collect();
+    Ok((containers, (all(NETWORK, networks), all(IMAGE, images))))
 }
 
 /// The living processes of a version, by name.
@@ -106,6 +113,7 @@ pub(super) async fn remove(shared: &Arc<Shared>, stage: &StageId, resource: &Res
             Ok(ended)
         }
         (CONTAINER, None) => docker::remove_container(shared, &resource.id).await.map(Progress::Done),
+        (NETWORK, _) => docker::remove_network(shared, &resource.id).await.map(Progress::Done),
         (IMAGE, _) => docker::remove_image(shared, &resource.id).await.map(Progress::Done),
         (FILES, Some(service)) => {
             let ended = end_versions(shared, stage, service, |_| true).await?;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::disk::{Fate, VersionRecord};
+use super::health::{self, Silence};
 use super::launch::{Body, Occasion, launch, log_file};
 use super::log::FAILURE_LINES;
 use super::shared::Shared;
 use super::unit::{CopyState, Unit};
-use super::{health, log, process};
+use super::{log, process};
 use crate::model::{Failure, FailureKind, Health};
 use crate::port::PortError;
 
@@ -141,7 +142,13 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
         let saw = match health::get(address, host, &health.path, health.timeout.duration()).await {
             Ok(answer) if answer.status == health.status => None,
             Ok(answer) => Some(format!("`{}` answered {} in place of {}", health.path, answer.status, health.status)),
-            Err(trouble) => Some(trouble),
+            Err(Silence::Theirs(trouble)) => Some(trouble),
+            // As if it had not been asked.
+            Err(Silence::Ours(trouble)) => {
+                tracing::warn!(stage = %unit.id.stage, service = %unit.id.service, trouble, "a program cannot be asked how it is");
+                tokio::time::sleep(gap.max(FIRST_GAP)).await;
+                continue;
+            }
         };
         if let Some(saw) = saw {
             let starting = (!up).then(|| begun.elapsed());

@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::tree;
 use super::unit::Unit;
 use crate::model::{FailureKind, Runtime};
-use crate::port::{PortError, PortResult};
+use crate::port::{PortError, PortResult, is_own_exhaustion};
 
 /// Why a copy is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ async fn alive(marker: &str, known: Option<ProcessId>) -> PortResult<Option<Proc
     let prefix = marker.to_owned();
     let found = tokio::task::spawn_blocking(move || process::scan(&prefix))
         .await
-        .map_err(|error| PortError::bug("reading the process list", error))?;
+        .map_err(|error| PortError::bug("reading the process list", error))??;
     Ok(found.into_iter().find(|found| found.marker == marker && found.leads).map(|found| found.id))
 }
 
@@ -169,6 +169,9 @@ pub(super) async fn prepare(
 }
 
 fn cannot_run(command: &[String], error: &std::io::Error) -> PortError {
+    if is_own_exhaustion(error) {
+        return PortError::retry(format!("this server has nothing left to start a program with: {error}"));
+    }
     let program = command.first().map_or("", String::as_str);
     let summary = format!("`{program}` cannot be run: {error}");
     let advice = "Name a program that is on the server's PATH, or a file of the repository as `./name`.";

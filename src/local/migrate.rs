@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::unit::Unit;
 use super::{docker, process};
 use crate::model::{Failure, FailureKind, Migrate, Runtime};
-use crate::port::{PortError, PortResult};
+use crate::port::{PortError, PortResult, is_own_exhaustion};
 
 /// How the program is called in markers and files.
 const ROLE: &str = "migrate";
@@ -85,6 +85,9 @@ async fn as_process(
         let _nothing_ends = unit.launching.lock().await;
         let launch = prepare(shared, &unit.id, &record, migrate.command.clone(), ROLE, BTreeMap::new()).await?;
         let spawned = process::spawn(&launch).map_err(|error| {
+            if is_own_exhaustion(&error) {
+                return PortError::retry(format!("this server has nothing left to start a migration with: {error}"));
+            }
             let summary = format!("the migration of `{}` cannot be run: {error}", record.spec.name);
             PortError::failed(FailureKind::Migration, summary, "Name a program that is on the server's PATH.")
         });
@@ -108,8 +111,11 @@ async fn wait_for_earlier(marker: &str, limit: Duration) {
     let earlier = async {
         loop {
             let prefix = marker.to_owned();
-            let found = tokio::task::spawn_blocking(move || process::scan(&prefix)).await.unwrap_or_default();
-            if found.iter().all(|found| found.marker != marker) {
+            let found = tokio::task::spawn_blocking(move || process::scan(&prefix)).await;
+            // What cannot be seen is there until it can.
+            if let Ok(Ok(found)) = found
+                && found.iter().all(|found| found.marker != marker)
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -45,20 +45,20 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use observer::LocalObserver;
-pub use settings::{Allowed, DockerSettings, LocalSettings, ServerEnv};
+pub use settings::{DockerSettings, LocalSettings, ServerEnv};
 
 use self::disk::{Disk, Fate, VersionId};
 use self::proxy::{Proxy, Routes};
 use self::shared::Shared;
 use self::unit::Farewell;
-use crate::model::{Addressing, FailureKind, Observed, Output, Place, Resource, ServiceName, StageId};
+use crate::crowd::Crowd;
+use crate::model::{Addressing, FailureKind, Observed, Output, Place, Resource, ServiceName, StageId, StageSpec};
 use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
 /// [`Cloud`] on one machine. Dropping it leaves everything running, as a kill would.
 pub struct LocalCloud {
     shared: Arc<Shared>,
     proxy: Proxy,
-    allow: Vec<Allowed>,
     address: SocketAddr,
     _halt: DropGuard,
     /// Held as long as this server works on the data folder.
@@ -90,6 +90,7 @@ impl LocalCloud {
             clock: settings.clock,
             docker: docker::Docker::new(settings.docker),
             routes: Arc::new(Routes::default()),
+            crowd: Crowd::new(settings.connections),
             door: door(address),
             port_shown: settings.proxy_port_shown.unwrap_or(address.port()),
             units: Mutex::default(),
@@ -98,8 +99,8 @@ impl LocalCloud {
             home,
         });
         recover(&shared).await?;
-        let proxy = Proxy::serve(listener, Arc::clone(&shared.routes), &halt);
-        Ok(Arc::new(Self { shared, proxy, allow: settings.allow, address, _halt: halt.drop_guard(), _lock: lock }))
+        let proxy = Proxy::serve(listener, Arc::clone(&shared.routes), Arc::clone(&shared.crowd), &halt);
+        Ok(Arc::new(Self { shared, proxy, address, _halt: halt.drop_guard(), _lock: lock }))
     }
 
     /// Where the proxy listens.
@@ -120,8 +121,8 @@ impl Cloud for LocalCloud {
         self.shared.addressing()
     }
 
-    async fn admits(&self, site: Site<'_>) -> PortResult<()> {
-        settings::admit(&self.allow, &site.stage.repo)
+    fn objections(&self, spec: &StageSpec) -> Vec<String> {
+        self.shared.missing_secrets(spec)
     }
 
     async fn observe(&self, site: Site<'_>) -> PortResult<Observed> {
@@ -129,7 +130,6 @@ impl Cloud for LocalCloud {
     }
 
     async fn ensure(&self, phase: Phase, rollout: &Rollout<'_>) -> PortResult<Progress<Output>> {
-        self.admits(Site { stage: &rollout.stage.stage, place: &rollout.stage.place }).await?;
         phases::ensure(&self.shared, phase, rollout).await
     }
 
@@ -177,7 +177,7 @@ async fn recover(shared: &Arc<Shared>) -> PortResult<()> {
     let prefix = format!("{}/", shared.home);
     let running = tokio::task::spawn_blocking(move || process::scan(&prefix))
         .await
-        .map_err(|error| PortError::bug("reading the process list", error))?;
+        .map_err(|error| PortError::bug("reading the process list", error))??;
     let mut known = BTreeSet::new();
     for stage in shared.disk.stages()? {
         for service in shared.disk.services(&stage)? {

@@ -13,17 +13,17 @@ use tokio_util::sync::CancellationToken;
 use super::disk::{Disk, Fate, VersionId, VersionRecord};
 use super::launch::recorded;
 use super::proxy::Routes;
-use super::settings::{Allowed, LocalSettings};
+use super::settings::LocalSettings;
 use super::shared::Shared;
 use super::unit::CopyState;
-use super::{docker, door, inventory, settings, shared};
-use crate::model::{Addressing, Observed, Output, Place, Resource, Runtime, ServiceName, StageId};
+use super::{docker, door, inventory, shared};
+use crate::crowd::Crowd;
+use crate::model::{Addressing, Observed, Output, Place, Resource, Runtime, ServiceName, StageId, StageSpec};
 use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
 /// A [`Cloud`] that can only be looked at.
 pub struct LocalObserver {
     shared: Arc<Shared>,
-    allow: Vec<Allowed>,
 }
 
 impl LocalObserver {
@@ -39,6 +39,7 @@ impl LocalObserver {
             clock: settings.clock,
             docker: docker::Docker::new(settings.docker),
             routes: Arc::new(Routes::default()),
+            crowd: Crowd::new(settings.connections),
             door: door(address),
             port_shown: settings.proxy_port_shown.unwrap_or(address.port()),
             units: Mutex::new(BTreeMap::new()),
@@ -46,7 +47,7 @@ impl LocalObserver {
             halt: CancellationToken::new(),
             home,
         };
-        Self { shared: Arc::new(shared), allow: settings.allow }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Tells the inventory which copies are well: the server would know by its probes, from outside
@@ -90,8 +91,8 @@ impl Cloud for LocalObserver {
         self.shared.addressing()
     }
 
-    async fn admits(&self, site: Site<'_>) -> PortResult<()> {
-        settings::admit(&self.allow, &site.stage.repo)
+    fn objections(&self, spec: &StageSpec) -> Vec<String> {
+        self.shared.missing_secrets(spec)
     }
 
     async fn observe(&self, site: Site<'_>) -> PortResult<Observed> {

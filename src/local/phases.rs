@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::{Fate, MigrationRecord, RouteRecord};
+use super::health::{self, Silence};
 use super::keeper::keep;
-use super::proxy::VERSION_HEADER;
+use super::migrate;
+use super::proxy::{BUSY_HEADER, VERSION_HEADER};
 use super::shared::{Shared, host_taken, version_id};
 use super::unit::{CopyState, Farewell, Unit, poll};
-use super::{health, migrate};
+use crate::crowd::Crowd;
 use crate::model::{Failure, FailureKind, Output, ServiceSpec};
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout};
 
@@ -150,7 +152,7 @@ async fn shift(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progre
     match &service.host {
         Some(host) => {
             let taken = shared.routes.set(host, stage, &service.name, &unit.upstream);
-            taken.map_err(|taken| host_taken(host, &taken.0))?;
+            taken.map_err(|taken| host_taken(host, stage, &taken.0))?;
         }
         None => shared.routes.remove(stage, &service.name),
     }
@@ -181,6 +183,7 @@ async fn check(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progre
     }
     let question = Question {
         door: shared.door,
+        crowd: Arc::clone(&shared.crowd),
         port_shown: shared.port_shown,
         service: rollout.service.clone(),
         version: rollout.version.0.clone(),
@@ -194,6 +197,8 @@ async fn check(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progre
 /// Asks the public address through the public door.
 struct Question {
     door: SocketAddr,
+    /// Of the door.
+    crowd: Arc<Crowd>,
     port_shown: u16,
     service: ServiceSpec,
     version: String,
@@ -206,11 +211,11 @@ impl Question {
         let url = self.service.url.clone().unwrap_or_else(|| format!("http://{authority}"));
         let health = &self.service.health;
         let patience = CHECK_PATIENCE.max(health.timeout.duration() * 2);
-        let begun = std::time::Instant::now();
+        let mut begun = std::time::Instant::now();
         loop {
             let saw = match health::get(self.door, &authority, &health.path, health.timeout.duration()).await {
-                Err(trouble) => trouble,
-                Ok(answer) => {
+                Err(Silence::Theirs(trouble)) if !self.crowd.is_stuck() => trouble,
+                Ok(answer) if !answer.headers.contains_key(BUSY_HEADER) => {
                     let version = answer.headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok());
                     if answer.status == health.status && version == Some(self.version.as_str()) {
                         let millis = u32::try_from(answer.took.as_millis()).unwrap_or(u32::MAX);
@@ -220,6 +225,12 @@ impl Question {
                         Some(version) if version != self.version => format!("another version answered: {version}"),
                         _ => format!("`{}` answered {} in place of {}", health.path, answer.status, health.status),
                     }
+                }
+                // We are busy: it was not asked yet, and has all of its time.
+                Err(_) | Ok(_) => {
+                    begun = std::time::Instant::now();
+                    tokio::time::sleep(CHECK_GAP).await;
+                    continue;
                 }
             };
             if begun.elapsed() >= patience {

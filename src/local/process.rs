@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +16,11 @@ use rustix::process::{Pid, Signal};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
+
+use crate::port::{PortError, PortResult, is_own_exhaustion};
+
+/// Before the list of processes is looked at again that could not be read.
+const BLIND_PAUSE: Duration = Duration::from_millis(250);
 
 /// The variable that every child carries.
 const MARKER: &str = "GREENROOM_PROCESS";
@@ -54,15 +60,12 @@ struct Stat {
 }
 
 impl ProcessId {
-    /// The process that has this number now, unless it is a zombie.
-    pub(super) fn of(pid: i32) -> Option<Self> {
-        let stat = stat(pid)?;
-        stat.is_alive().then_some(Self { pid, started: stat.started })
-    }
-
-    /// Whether it still runs; a zombie does not.
+    /// Whether it still runs; a zombie does not. One that cannot be seen at the moment does.
     pub(super) fn is_alive(self) -> bool {
-        stat(self.pid).is_some_and(|stat| stat.is_alive() && stat.started == self.started)
+        match stat(self.pid) {
+            Ok(stat) => stat.is_some_and(|stat| stat.is_alive() && stat.started == self.started),
+            Err(_) => true,
+        }
     }
 
     /// Waits until it is gone. For processes that are not our children: their end wakes nobody.
@@ -79,39 +82,60 @@ impl Stat {
     }
 }
 
-/// proc(5): the fields after the command's name, which stands in parentheses and may hold any.
-fn stat(pid: i32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    Some(Stat {
-        state: fields.first()?.chars().next()?,
-        group: fields.get(2)?.parse().ok()?,
-        started: fields.get(19)?.parse().ok()?,
-    })
+/// Reads of a process in `/proc`; `None` where there is none, or it is none of ours. An error where this
+/// server has nothing left to look with: then nothing is known.
+fn read(pid: i32, file: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(format!("/proc/{pid}/{file}")) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_own_exhaustion(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
-/// Every living process whose marker starts with `prefix`. Blocks for a few milliseconds.
-pub(super) fn scan(prefix: &str) -> Vec<Found> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| {
-        let id = ProcessId::of(pid)?;
-        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let marker = environ
-            .split(|byte| *byte == 0)
-            .filter_map(|entry| entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"="))
-            .find(|marker| marker.starts_with(prefix.as_bytes()))?;
-        let marker = String::from_utf8(marker.to_vec()).ok()?;
-        Some(Found { id, marker, leads: stat(pid)?.group == pid })
-    })
-    .collect()
+/// proc(5): the fields after the command's name, which stands in parentheses and may hold any.
+fn stat(pid: i32) -> io::Result<Option<Stat>> {
+    Ok(read(pid, "stat")?.and_then(|bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        Some(Stat {
+            state: fields.first()?.chars().next()?,
+            group: fields.get(2)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }))
+}
+
+/// Every living process whose marker starts with `prefix`, or none at all: half a list would be taken
+/// for the whole. Blocks for a few milliseconds.
+pub(super) fn scan(prefix: &str) -> PortResult<Vec<Found>> {
+    let unseen = |error: io::Error| PortError::retry(format!("the list of processes cannot be read: {error}"));
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(unseen)? {
+        let name = entry.map_err(unseen)?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        found.extend(marked(pid, prefix).map_err(unseen)?);
+    }
+    Ok(found)
+}
+
+/// A living process, if its marker starts with `prefix`.
+fn marked(pid: i32, prefix: &str) -> io::Result<Option<Found>> {
+    let Some(stat) = stat(pid)?.filter(Stat::is_alive) else { return Ok(None) };
+    let Some(environ) = read(pid, "environ")? else { return Ok(None) };
+    let marker = environ
+        .split(|byte| *byte == 0)
+        .filter_map(|entry| entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"="))
+        .find(|marker| marker.starts_with(prefix.as_bytes()));
+    let marker = marker.and_then(|marker| String::from_utf8(marker.to_vec()).ok());
+    let id = ProcessId { pid, started: stat.started };
+    Ok(marker.map(|marker| Found { id, marker, leads: stat.group == pid }))
 }
 
 /// Starts a program in a process group of its own, with nothing of our environment.
-pub(super) fn spawn(launch: &Launch) -> std::io::Result<(Child, ProcessId)> {
+pub(super) fn spawn(launch: &Launch) -> io::Result<(Child, ProcessId)> {
     let Some((program, arguments)) = launch.command.split_first() else {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "the command is empty"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
     };
     // A relative path is meant from the program's folder, not from ours.
     let path = Path::new(program);
@@ -132,7 +156,7 @@ pub(super) fn spawn(launch: &Launch) -> std::io::Result<(Child, ProcessId)> {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
     // A child that we have not waited for keeps its number, so this cannot be another process; it
     // may be a zombie already, whose moment of start is as good.
-    let started = stat(pid).map_or(0, |stat| stat.started);
+    let started = stat(pid).ok().flatten().map_or(0, |stat| stat.started);
     Ok((child, ProcessId { pid, started }))
 }
 
@@ -149,7 +173,11 @@ pub(super) async fn stop(marker: &str, known: Option<ProcessId>, patience: Durat
     let mut told: Vec<ProcessId> = Vec::new();
     let mut pause = Duration::from_millis(5);
     loop {
-        let members = members(marker, known).await;
+        let Ok(members) = members(marker, known).await else {
+            // Whoever cannot be seen may live.
+            tokio::time::sleep(BLIND_PAUSE).await;
+            continue;
+        };
         if members.is_empty() {
             return;
         }
@@ -168,15 +196,17 @@ pub(super) async fn stop(marker: &str, known: Option<ProcessId>, patience: Durat
 }
 
 /// What lives of one copy, and whether each leads its group.
-async fn members(marker: &str, known: Option<ProcessId>) -> Vec<(ProcessId, bool)> {
+async fn members(marker: &str, known: Option<ProcessId>) -> PortResult<Vec<(ProcessId, bool)>> {
     let prefix = marker.to_owned();
-    let found = tokio::task::spawn_blocking(move || scan(&prefix)).await.unwrap_or_default();
+    let scanned = tokio::task::spawn_blocking(move || scan(&prefix)).await;
+    let found = scanned.map_err(|error| PortError::bug("reading the process list", error))??;
     let mut members: Vec<_> =
         found.into_iter().filter(|found| found.marker == marker).map(|found| (found.id, found.leads)).collect();
     if let Some(known) = known.filter(|known| known.is_alive() && !members.iter().any(|(id, _)| id == known)) {
-        members.push((known, stat(known.pid).is_some_and(|stat| stat.group == known.pid)));
+        let stat = stat(known.pid).ok().flatten();
+        members.push((known, stat.is_some_and(|stat| stat.group == known.pid)));
     }
-    members
+    Ok(members)
 }
 
 fn signal(id: ProcessId, leads: bool, signal: Signal) {
@@ -214,11 +244,11 @@ mod tests {
         let marker = marker("found/0");
         let (mut child, id) = spawn(&launch(&marker, &["sleep", "600"])).unwrap();
         // Between fork and exec the child still shows our environment.
-        while scan(&marker).is_empty() {
+        while scan(&marker).expect("a list").is_empty() {
             tokio::task::yield_now().await;
         }
         let expected = Found { id, marker: marker.clone(), leads: true };
-        assert_eq!(scan(marker.trim_end_matches('0')), [expected]);
+        assert_eq!(scan(marker.trim_end_matches('0')).expect("a list"), [expected]);
 
         stop(&marker, None, Duration::from_mins(1)).await;
         // Nobody has waited for it yet: it is a zombie or was just reaped, and counts as gone.
@@ -238,6 +268,24 @@ mod tests {
         }
         stop(&marker, None, Duration::from_millis(300)).await;
         assert_eq!(exit_code(child.wait().await.unwrap()), Some(137));
-        assert_eq!(scan(&marker), []);
+        assert_eq!(scan(&marker).expect("a list"), []);
+    }
+
+    /// In a process of its own, as nextest runs it: others would be short of descriptors as well.
+    #[tokio::test]
+    async fn while_we_have_no_descriptor_left_nothing_is_taken_for_gone_or_ill() {
+        use rustix::process::{Resource, Rlimit, getpid, getrlimit, setrlimit};
+
+        let own = getpid().as_raw_nonzero().get();
+        let known = ProcessId { pid: own, started: stat(own).expect("it is seen").expect("it lives").started };
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).expect("it may be less");
+        let (lives, scanned) = (known.is_alive(), scan("greenroom-test:none"));
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let asked = super::super::health::get(address, "localhost", "/", Duration::from_mins(5)).await;
+        setrlimit(Resource::Nofile, before).expect("as it was");
+        assert!(lives, "it was not seen to be gone");
+        assert!(matches!(scanned, Err(PortError::Retry { .. })), "{scanned:?}");
+        assert!(matches!(asked, Err(super::super::health::Silence::Ours(_))), "{asked:?}");
     }
 }

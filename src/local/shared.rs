@@ -14,8 +14,11 @@ use super::docker::Docker;
 use super::proxy::Routes;
 use super::settings::ServerEnv;
 use super::unit::Unit;
-use crate::model::{Addressing, FailureKind, LocalCommands, Runtime, Scheme, SecretRef, ServiceSpec, StageId};
-use crate::port::{Clock, PortError, PortResult, Rollout};
+use crate::crowd::Crowd;
+use crate::model::{
+    Addressing, FailureKind, LocalCommands, Runtime, Scheme, SecretRef, ServiceSpec, StageId, StageSpec,
+};
+use crate::port::{Clock, PortError, PortResult, Rollout, is_own_exhaustion};
 
 /// Ports of programs lie below those that the kernel gives to outgoing connections (32768 and up),
 /// so that no connection of somebody else takes one between our look and the program's start.
@@ -30,6 +33,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) docker: Docker,
     pub(super) routes: Arc<Routes>,
+    /// Who is at the proxy.
+    pub(super) crowd: Arc<Crowd>,
     /// Where the proxy is asked by ourselves.
     pub(super) door: SocketAddr,
     pub(super) port_shown: u16,
@@ -113,8 +118,15 @@ impl Shared {
                 break;
             }
             *next = if PORTS.contains(&(*next + 1)) { *next + 1 } else { PORTS.start };
-            if !taken.contains(&next) && TcpListener::bind((Ipv4Addr::LOCALHOST, *next)).is_ok() {
-                ports.push(*next);
+            if taken.contains(&next) {
+                continue;
+            }
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, *next)) {
+                Ok(_) => ports.push(*next),
+                Err(error) if is_own_exhaustion(&error) => {
+                    return Err(PortError::retry(format!("this server cannot look for a free port: {error}")));
+                }
+                Err(_) => {}
             }
         }
         if ports.len() == count {
@@ -129,6 +141,28 @@ impl Shared {
     pub(super) fn first_port(home: &str) -> u16 {
         let sum = home.bytes().fold(0_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(u16::from(byte)));
         PORTS.start + sum % (PORTS.end - PORTS.start)
+    }
+
+    /// The secrets of a stage that this server has no value for, in sentences.
+    pub(super) fn missing_secrets(&self, spec: &StageSpec) -> Vec<String> {
+        let of_service = |service: &ServiceSpec| {
+            let name = service.name.clone();
+            let missing = service.secrets.iter().filter_map(move |(key, secret)| match secret {
+                SecretRef::ServerEnv(variable) => Some((name.clone(), key.clone(), variable.clone())),
+                SecretRef::SecretsManager(_) | SecretRef::Ssm(_) => None,
+            });
+            missing.collect::<Vec<_>>()
+        };
+        let asked = spec.services.iter().flat_map(of_service);
+        asked
+            .filter(|(.., variable)| (self.server_env)(variable).is_none())
+            .map(|(service, key, variable)| {
+                format!(
+                    "the secret `{key}` of `{service}` has no value here: set GREENROOM_SECRET_{variable} where Greenroom \
+                     runs, and start it again. The number is this repository's, so that no other one gets it"
+                )
+            })
+            .collect()
     }
 
     /// The values of a service's secrets.
@@ -151,7 +185,9 @@ impl Shared {
             match (self.server_env)(variable) {
                 Some(value) => Ok((name.clone(), value)),
                 None => Err(trouble(
-                    format!("secret `{name}` asks for the server's variable `{variable}`, which is not set"),
+                    format!(
+                        "secret `{name}` asks for the server's variable `GREENROOM_SECRET_{variable}`, which is not set"
+                    ),
                     "Set it where Greenroom runs, restart Greenroom and deploy again.",
                 )),
             }
@@ -174,14 +210,21 @@ impl Shared {
     pub(super) fn host_is_free(&self, stage: &StageId, spec: &ServiceSpec) -> PortResult<()> {
         let Some(host) = &spec.host else { return Ok(()) };
         match self.routes.owner(host).filter(|owner| owner != stage) {
-            Some(owner) => Err(host_taken(host, &owner)),
+            Some(owner) => Err(host_taken(host, stage, &owner)),
             None => Ok(()),
         }
     }
 }
 
-pub(super) fn host_taken(host: &str, owner: &StageId) -> PortError {
-    let summary = format!("`{host}` already belongs to the stage `{owner}`");
+/// Another repository is not named: it may be nobody's to know.
+pub(super) fn host_taken(host: &str, stage: &StageId, owner: &StageId) -> PortError {
+    let whose = if owner.repo == stage.repo {
+        format!("the stage `{}`", owner.name)
+    } else {
+        tracing::warn!(%stage, %owner, "{stage} asks for {host}, which is {owner}'s");
+        "another repository of this Greenroom".to_owned()
+    };
+    let summary = format!("`{host}` already belongs to {whose}");
     let advice = "Give each repository a zone of its own: set `domain.zone`, for example to `shop.localhost`.";
     PortError::failed(FailureKind::Environment, summary, advice)
 }

@@ -1,11 +1,12 @@
 //! A version's own copy of its source.
 //!
 //! Guarantees: links are copied as links and never followed; devices and sockets are left out; the
-//! copy appears under its name only when it is complete.
+//! copy appears under its name only when it is complete; however deep the tree is, one folder of it is
+//! open at a time.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Copies the folder `from` to `to`, unless `to` is there already. Blocks.
 pub(super) fn copy_once(from: &Path, to: &Path) -> io::Result<()> {
@@ -22,17 +23,20 @@ pub(super) fn copy_once(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        let target = to.join(entry.file_name());
-        if kind.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
-        } else if kind.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else if kind.is_file() {
-            fs::copy(entry.path(), target)?;
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        fs::create_dir_all(to.join(&folder))?;
+        for entry in fs::read_dir(from.join(&folder))? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let path = folder.join(entry.file_name());
+            if kind.is_symlink() {
+                std::os::unix::fs::symlink(fs::read_link(entry.path())?, to.join(path))?;
+            } else if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                fs::copy(entry.path(), to.join(path))?;
+            }
         }
     }
     Ok(())

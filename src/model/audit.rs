@@ -4,8 +4,12 @@
 //!
 //! - An entry that was changed, taken out, put in or moved by hand is found, and the first such one
 //!   is named; so is an end that was cut off.
+//! - A chain that ends before what was noted of it outside, or has another entry there, is found.
 //! - What the chain cannot show: that somebody who may write the database made the whole of it
-//!   anew, its end included. Then the last hash is another one than was noted elsewhere.
+//!   anew, its end and what was noted in the database included. Then the last hash is another one than
+//!   was noted elsewhere: in comments and where the server's words are kept.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -106,13 +110,30 @@ pub struct AuditCheck {
     entries: u64,
     before_chain: u64,
     first_bad: Option<BadEntry>,
+    /// What was noted outside of the chain.
+    noted: BTreeSet<(i64, String)>,
 }
 
 impl AuditCheck {
     /// `end` is the recorded end of the chain, read before the entries.
     pub fn new(repo: &RepoName, end: Option<AuditLink>) -> Self {
         let at = AuditLink::start(repo);
-        Self { repo: repo.clone(), end, at, entries: 0, before_chain: 0, first_bad: None }
+        let noted = BTreeSet::new();
+        Self { repo: repo.clone(), end, at, entries: 0, before_chain: 0, first_bad: None, noted }
+    }
+
+    /// Holds the chain against places of it that were noted before the entries are read.
+    #[must_use]
+    pub fn with_noted(mut self, noted: impl IntoIterator<Item = AuditLink>) -> Self {
+        self.noted.extend(noted.into_iter().map(|link| (link.number, link.hash)));
+        self
+    }
+
+    /// Whether something else was noted of the entry with this number.
+    fn is_noted_otherwise(&self, link: &AuditLink) -> bool {
+        let number = link.number;
+        let mut noted = self.noted.range((number, String::new())..(number.saturating_add(1), String::new()));
+        noted.any(|(_, hash)| *hash != link.hash)
     }
 
     /// Takes the next entry.
@@ -137,6 +158,7 @@ impl AuditCheck {
             Some(link) if self.end.as_ref().is_some_and(|end| end.number == link.number && end.hash != link.hash) => {
                 bad(link.number, Tampering::Changed)
             }
+            Some(link) if self.is_noted_otherwise(link) => bad(link.number, Tampering::Changed),
             Some(_) => None,
         };
         if self.first_bad.is_none() {
@@ -148,7 +170,8 @@ impl AuditCheck {
     /// the meantime are none that somebody added by hand.
     pub fn verdict(self, end: Option<&AuditLink>) -> AuditVerdict {
         let last = self.at.number;
-        let was = self.end.as_ref().map_or(0, |end| end.number);
+        let noted = self.noted.last().map_or(0, |(number, _)| *number);
+        let was = self.end.as_ref().map_or(0, |end| end.number).max(noted);
         let bad = |number, what| Some(BadEntry { number, what });
         let at_end = match end {
             _ if was > last => bad(last.saturating_add(1), Tampering::Missing),
@@ -226,6 +249,29 @@ mod tests {
         let last = moved.actor.pop().expect("a letter");
         moved.action.insert(0, last);
         assert_ne!(AuditLink::start(&repo()).next(&moved).hash, line.link.expect("chained").hash);
+    }
+
+    #[test]
+    fn what_was_noted_elsewhere_shows_a_chain_that_was_cut_or_made_anew() {
+        let lines = chain(4);
+        let link = |number: usize| lines[number - 1].link.clone().expect("chained");
+        let held_against = |lines: &[AuditLine], noted: &[AuditLink]| {
+            // Whoever cut it put the recorded end right as well.
+            let end = lines.last().and_then(|line| line.link.as_ref());
+            let mut check = AuditCheck::new(&repo(), end.cloned()).with_noted(noted.iter().cloned());
+            for line in lines {
+                check.take(line);
+            }
+            check.verdict(end).first_bad
+        };
+        assert_eq!(held_against(&lines, &[link(2), link(4)]), None);
+        assert_eq!(held_against(&lines[..3], &[link(2)]), None, "nothing was noted of what is gone");
+        let missing = |number| Some(BadEntry { number, what: Tampering::Missing });
+        assert_eq!(held_against(&lines[..3], &[link(2), link(4)]), missing(4));
+        assert_eq!(held_against(&[], &[link(4)]), missing(1));
+        let other = AuditLink { number: 2, hash: "0".repeat(64) };
+        let changed = Some(BadEntry { number: 2, what: Tampering::Changed });
+        assert_eq!(held_against(&lines, &[link(2), other, link(4)]), changed);
     }
 
     #[test]

@@ -131,6 +131,8 @@ pub enum CommentSource {
     Review,
     /// At a line of the changes.
     ReviewComment,
+    /// Nothing written: the pull request itself, by its number, of which something is said once.
+    PullRequest,
 }
 
 /// What somebody wrote on a pull request.
@@ -197,6 +199,21 @@ impl Event {
             Self::Comment(comment) | Self::CommentEdited { comment, .. } => Some(&comment.repo),
             Self::InstallationChanged => None,
         }
+    }
+
+    /// The same event under another name of its repository.
+    #[must_use]
+    pub fn of_repo(mut self, name: &RepoName) -> Self {
+        match &mut self {
+            Self::PullRequest { repo, .. }
+            | Self::BranchDeleted { repo, .. }
+            | Self::Reconcile { repo }
+            | Self::Requested { repo, .. } => repo.clone_from(name),
+            Self::Push(push) => push.repo.clone_from(name),
+            Self::Comment(comment) | Self::CommentEdited { comment, .. } => comment.repo.clone_from(name),
+            Self::InstallationChanged => {}
+        }
+        self
     }
 }
 

@@ -154,6 +154,10 @@ number_id!(
     UserId, u64
 );
 number_id!(
+    /// A GitHub repository's numeric id, which survives a rename and is never given twice.
+    RepoId, u64
+);
+number_id!(
     /// Counts the goals of one stage; a higher one supersedes a lower one.
     Generation, i64
 );

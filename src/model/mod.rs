@@ -20,11 +20,13 @@ mod policy;
 mod project;
 mod reading;
 mod receipt;
+mod repository;
 mod stage;
 mod surface;
 mod time;
 mod trust;
 mod verdict;
+mod wall;
 mod witness;
 
 pub use asked::Asked;
@@ -43,8 +45,8 @@ pub use goal::{
     VersionKey, Wanted,
 };
 pub use id::{
-    AppName, BadId, CommitSha, DeliveryId, DeployId, ExternalId, Fence, Generation, PullNumber, RepoName, ServiceName,
-    StageName, UserId,
+    AppName, BadId, CommitSha, DeliveryId, DeployId, ExternalId, Fence, Generation, PullNumber, RepoId, RepoName,
+    ServiceName, StageName, UserId,
 };
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
@@ -54,15 +56,17 @@ pub use plan::{
 };
 pub use policy::{Allow, ChecksWanted, CommandRules, NamedCheck, StagePolicy, Who, default_role};
 pub use project::{
-    AwsRoles, AwsTarget, BranchPattern, Build, Cors, Dns, Domain, DraftPolicy, ForkPolicy, Health, HostLabel,
+    AwsRoles, AwsTarget, BranchPattern, Build, Cors, Dns, Domain, DraftPolicy, ForkPolicy, Health, HostLabel, Limits,
     LocalCommand, Migrate, Platform, Project, Scale, SecretRef, Service, ServiceKind, Size, StagePattern, StageRule,
     Trigger,
 };
 pub use reading::{Block, Line, Misread, Prefix, Reading, Slot};
 pub use receipt::{CommandOutcome, CommandReceipt, CommandResult, ReceiptBond, ReceiptKey, ReceiptState};
+pub use repository::{KnownRepo, RepoFacts, RepoOwner, RepoSeen};
 pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subject, Target, Withholding};
 pub use surface::{CheckState, DeploymentState, Permission, Reaction, SurfaceKey, SurfaceKind};
 pub use time::{Seconds, Timestamp, Wake};
 pub use trust::Trust;
 pub use verdict::{Answer, Binding, Gate, GateResult, GateState, Offer, Verdict, Withheld};
+pub use wall::{RepoList, RepoPattern, Wall, ZoneList};
 pub use witness::Witness;

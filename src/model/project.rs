@@ -78,10 +78,25 @@ pub struct StageRule {
     pub expires: Option<Seconds>,
     /// How many stages of this rule may exist at once.
     pub max: Option<u32>,
+    /// What a stage of this rule may ask for.
+    #[serde(default)]
+    pub limits: Limits,
     pub cors: Option<Cors>,
     /// Who may command what here.
     #[serde(default)]
     pub allow: StagePolicy,
+}
+
+/// Ceilings of what a stage may ask for; `None` where the file says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// CPU units of each service; 1024 are one virtual CPU.
+    pub cpu: Option<u32>,
+    /// MiB of memory of each service.
+    pub memory: Option<u32>,
+    /// Copies of each service.
+    pub copies: Option<u32>,
+    pub services: Option<u32>,
 }
 
 /// Allowed origins for browsers.
@@ -224,6 +239,13 @@ pub struct Service {
     /// What differs in the stages whose pattern is written the same, already checked: the whole
     /// service as it is there, without overrides of its own.
     pub overrides: Vec<(StagePattern, Box<Self>)>,
+}
+
+impl Service {
+    /// The service as it is in stages of this pattern.
+    pub fn at(&self, pattern: &StagePattern) -> &Self {
+        self.overrides.iter().find(|(own, _)| own == pattern).map_or(self, |(_, other)| other)
+    }
 }
 
 /// How the image is made.

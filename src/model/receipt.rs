@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommentSource, ExternalId, Generation, PullNumber, Reaction, RepoName, StageName, Timestamp, Verb};
+use super::{
+    AuditLink, CommentSource, ExternalId, Generation, PullNumber, Reaction, RepoName, StageName, Timestamp, Verb,
+};
 
 /// Which comment. Each source numbers its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +77,10 @@ pub struct CommandReceipt {
     /// SHA-256 of what was shown last, hexadecimal.
     pub shown: Option<String>,
     pub bond: Option<ReceiptBond>,
+    /// The end of the repository's audit when the receipt was shown last: it is noted here, outside of
+    /// the chain, so that a chain that was cut is noticed.
+    #[serde(default)]
+    pub audit: Option<AuditLink>,
     /// When the comment came in.
     pub at: Timestamp,
 }

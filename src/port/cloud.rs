@@ -53,9 +53,6 @@ pub trait Cloud: Send + Sync + 'static {
     /// How addresses are written here.
     fn addressing(&self) -> Addressing;
 
-    /// Whether this target may run the repository's code at all; `Denied` with the way out if not.
-    async fn admits(&self, site: Site<'_>) -> PortResult<()>;
-
     /// What is wrong with a stage that this target cannot run as it is written, in sentences.
     fn objections(&self, _spec: &StageSpec) -> Vec<String> {
         Vec::new()

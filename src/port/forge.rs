@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{PortResult, TarballStream};
 use crate::model::{
     Actor, Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission,
-    PullNumber, PullRequest, Reaction, RepoName, Review, StageName, Timestamp, UserId,
+    PullNumber, PullRequest, Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 
 /// The one comment of a stage.
@@ -93,11 +93,11 @@ pub struct DeliveryReport {
 /// `NotFound`; the engine then skips that surface with one warning.
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
-    /// The repositories that the app is installed on.
-    async fn repositories(&self) -> PortResult<Vec<RepoName>>;
+    /// The repositories that the app is installed on, by name.
+    async fn repositories(&self) -> PortResult<Vec<RepoSeen>>;
 
-    /// The branch that holds the policy.
-    async fn default_branch(&self, repo: &RepoName) -> PortResult<Branch>;
+    /// The repository that has this name now, and the branch that holds its policy.
+    async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts>;
 
     /// The commit a branch is at; `None` when there is no such branch.
     async fn branch_head(&self, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>>;

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::{Held, PortResult};
 use crate::model::{
-    AuditLine, AuditVerdict, CommandReceipt, Generation, Lock, PullNumber, ReceiptKey, RepoName, StageId, Timestamp,
-    Witness,
+    AuditLine, AuditLink, AuditVerdict, CommandReceipt, Generation, Lock, PullNumber, ReceiptKey, RepoName, StageId,
+    Timestamp, Witness,
 };
 
 /// The part of the database that remembers.
@@ -51,10 +51,16 @@ pub trait Ledger: Send + Sync + 'static {
     /// or about any.
     async fn audit(&self, repo: Option<&RepoName>, subject: Option<&str>, limit: u32) -> PortResult<Vec<AuditLine>>;
 
-    /// The repositories of which something is recorded, by name.
+    /// The repositories of which something is recorded, or was when a receipt was shown, by name.
     async fn audited(&self) -> PortResult<Vec<RepoName>>;
 
-    /// Follows the whole chain of a repository, and says where it is broken. Entries that are
-    /// written meanwhile are no fault.
+    /// The recorded end of a repository's chain.
+    async fn audit_head(&self, repo: &RepoName) -> PortResult<Option<AuditLink>>;
+
+    /// Which entry has this hash. Whether its chain is whole, [`Self::verify_audit`] says.
+    async fn audit_place(&self, hash: &str) -> PortResult<Option<(RepoName, i64)>>;
+
+    /// Follows the whole chain of a repository, and says where it is broken, or ends before what was
+    /// noted of it with receipts. Entries that are written meanwhile are no fault.
     async fn verify_audit(&self, repo: &RepoName) -> PortResult<AuditVerdict>;
 }

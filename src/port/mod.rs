@@ -7,16 +7,19 @@ mod builder;
 mod clock;
 mod cloud;
 mod error;
+mod exhaustion;
 mod forge;
 mod ledger;
 mod registry;
 mod slots;
 mod store;
+mod walls;
 
 pub use builder::{BuildJob, Builder, TarballStream};
 pub use clock::Clock;
 pub use cloud::{Cloud, Phase, Rollout, Site};
 pub use error::{PortError, PortResult};
+pub use exhaustion::is_own_exhaustion;
 pub use forge::{
     CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, EnvironmentLifetime, Forge, StickyComment,
 };
@@ -30,6 +33,7 @@ pub use store::{
     Claimed, Held, InboxContent, InboxRow, IntakeWrite, LaneState, NewDelivery, Receipt, StageHistory, Store,
     StoreCounts, SurfaceRecord,
 };
+pub use walls::Walls;
 
 /// What an idempotent call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

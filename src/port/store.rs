@@ -179,7 +179,7 @@ pub struct StoreCounts {
 
 /// A database that several processes may share.
 #[async_trait]
-pub trait Store: super::Slots + super::Ledger {
+pub trait Store: super::Slots + super::Ledger + super::Walls {
     /// Takes a delivery in and rings its lane, in one transaction.
     ///
     /// A row in state `Received` or `Poison` under the same id is taken again (GitHub redelivers

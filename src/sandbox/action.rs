@@ -25,7 +25,7 @@ impl World {
         parent: Option<RepoName>,
         branches: impl IntoIterator<Item = (Branch, CommitSha)>,
     ) -> Repo {
-        let (id, now) = (self.id(), self.now());
+        let (id, now) = (self.repo_id(), self.now());
         Repo {
             id,
             owner: self.account(name.owner(), AccountKind::Organization),

@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 use super::record::Account;
 use crate::model::{CommitSha, RepoName, Timestamp};
 
+/// Begins the content of what is a symbolic link; its target follows.
+const LINK: &[u8] = b"\0link to ";
+
 /// All files of a commit by path.
 pub(super) type Tree = BTreeMap<String, Arc<[u8]>>;
 
@@ -27,6 +30,11 @@ impl FileChange {
     /// The file holds this afterwards.
     pub fn write(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
         Self::Write { path: path.into(), content: content.into() }
+    }
+
+    /// A symbolic link is there afterwards.
+    pub fn link(path: impl Into<String>, target: &str) -> Self {
+        Self::write(path, [LINK, target.as_bytes()].concat())
     }
 
     /// The file is gone afterwards.
@@ -194,6 +202,11 @@ pub(super) fn tarball(repo: &RepoName, commit: &Commit) -> io::Result<Vec<u8>> {
     for (path, content) in commit.tree.iter() {
         let full = format!("{top}/{path}");
         append_folders(&mut archive, &mut folders, &full, seconds)?;
+        if let Some(target) = content.strip_prefix(LINK) {
+            let mut header = header_of(tar::EntryType::Symlink, 0o777, 0, seconds);
+            archive.append_link(&mut header, &full, &*String::from_utf8_lossy(target))?;
+            continue;
+        }
         let is_program = content.starts_with(b"#!") || content.starts_with(b"\x7fELF");
         let mode = if is_program { 0o775 } else { 0o664 };
         let mut header = header_of(tar::EntryType::Regular, mode, content.len(), seconds);

@@ -56,6 +56,25 @@ impl Sandbox {
         self.world().repos.remove(name).map(drop).ok_or_else(|| unknown(name))
     }
 
+    /// Gives a repository another name, so that its old one is free for others. Tells nobody: an App hears
+    /// of it by the next event alone.
+    pub fn rename_repo(&self, name: &RepoName, to: &str) -> Verb<RepoName> {
+        let to = RepoName::new(to).map_err(unknown)?;
+        let mut world = self.world();
+        if world.repos.contains_key(&to) {
+            return Err(SandboxError::Refused(format!("{to} exists already")));
+        }
+        let mut repo = world.repos.remove(name).ok_or_else(|| unknown(name))?;
+        repo.name = to.clone();
+        let own = repo.pulls.values_mut().filter(|pull| pull.head_repo == *name);
+        own.for_each(|pull| pull.head_repo = to.clone());
+        world.repos.insert(to.clone(), repo);
+        let roles = std::mem::take(&mut world.roles).into_iter();
+        let renamed = |repo: RepoName| if repo == *name { to.clone() } else { repo };
+        world.roles = roles.map(|((repo, who), role)| ((renamed(repo), who), role)).collect();
+        Ok(to)
+    }
+
     /// Adds a commit to a branch, which begins at the default branch if it is new. Tells nobody:
     /// see [`Self::push`].
     pub fn commit<C: Into<FileChange>>(

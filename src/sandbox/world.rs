@@ -108,6 +108,13 @@ impl World {
         1_000_000 + self.serial
     }
 
+    /// A repository's number, which no other sandbox gives either unless it has the same seed: several
+    /// of them may be looked at by one server.
+    pub(super) fn repo_id(&mut self) -> u64 {
+        const SEEDS: u64 = 1_000_003;
+        self.id() + self.seed % SEEDS * 10_000_000
+    }
+
     /// 40 hexadecimal digits that nobody can confuse with another draw.
     pub(super) fn draw(&mut self, purpose: &str) -> String {
         self.serial += 1;

@@ -1,65 +1,95 @@
-//! `POST /webhook`: size, signature, parse, one call of the store, answer.
+//! `POST /webhook`: headers, size, signature, parse, one call of the store, answer.
 
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
 
-use super::DoorState;
+use super::bodies::{Full, Share};
 use super::metrics::Fate;
-use crate::model::{Chore, Event, Lane};
-use crate::port::{InboxContent, NewDelivery, Receipt};
-use crate::wire::{self, Message, Parsed, Poison, WireError};
+use super::{Door, DoorState};
+use crate::model::{Chore, DeliveryId, Event, Lane, RepoName, RepoSeen};
+use crate::port::{InboxContent, NewDelivery, PortError, PortResult, Receipt};
+use crate::wire::{self, HeadError, Message, Parsed, Poison, WireError};
 
 type Answer = (StatusCode, &'static str);
 
 const ACCEPTED: Answer = (StatusCode::ACCEPTED, "accepted\n");
+const UNSIGNED: Answer = (StatusCode::UNAUTHORIZED, "the signature does not hold\n");
+const UNNAMED: Answer = (StatusCode::BAD_REQUEST, "X-GitHub-Event or X-GitHub-Delivery is missing\n");
+const TOO_LARGE: Answer = (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n");
 
 /// Takes one delivery in.
-pub(super) async fn webhook(State(state): State<DoorState>, request: Request) -> Answer {
+pub(super) async fn webhook(State(door): State<Door>, request: Request) -> Response {
+    let Door { state, bodies } = door;
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
     let event = wire::event_label(header(&parts.headers, "x-github-event"));
     state.metrics.count(event, Fate::Received);
-    let (fate, answer) = match read(&state, &parts.headers, body).await {
+    // As long as the body is in memory.
+    let mut share = bodies.share();
+    let (fate, answer) = match read(&state, &parts.headers, body, &mut share).await {
         Ok(body) => judge(&state, event, &parts.headers, &body).await,
         Err(answer) => (Fate::Rejected, answer),
     };
+    drop(share);
     state.metrics.count(event, fate);
     state.metrics.observe_latency(begun.elapsed().as_secs_f64());
-    answer
+    let mut response = answer.into_response();
+    if answer.0 == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    }
+    response
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The whole body within the limits of size and time.
-async fn read(state: &DoorState, headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
-    const TOO_LARGE: Answer = (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n");
+/// The whole body within the limits of size and time, if the headers can be those of a delivery.
+async fn read(state: &DoorState, headers: &HeaderMap, body: Body, share: &mut Share) -> Result<Vec<u8>, Answer> {
     let limits = state.limits;
     let announced = header(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(TOO_LARGE);
     }
-    match tokio::time::timeout(limits.body_time, Limited::new(body, limits.body_bytes).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LARGE),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early\n")),
+    let head = |name| header(headers, name);
+    match wire::check_head(head("x-github-event"), head("x-github-delivery"), head("x-hub-signature-256")) {
+        Ok(()) => {}
+        Err(HeadError::Signature(_)) => return Err(UNSIGNED),
+        Err(HeadError::Named(_)) => return Err(UNNAMED),
+    }
+    match tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes, share)).await {
+        Ok(collected) => collected,
         Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
     }
 }
 
-async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &Bytes) -> (Fate, Answer) {
+/// Not by frames that are put together afterwards: then every body would be in memory twice.
+async fn collect(mut body: Body, most: usize, share: &mut Share) -> Result<Vec<u8>, Answer> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the body ended early\n"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err(TOO_LARGE);
+        }
+        share.grow(data.len()).map_err(|Full| (StatusCode::SERVICE_UNAVAILABLE, "busy: have it sent again\n"))?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8]) -> (Fate, Answer) {
     let body_hash = match wire::verify(body, header(headers, "x-hub-signature-256"), &state.secrets) {
         Ok(signature) => signature,
         Err(error) => {
             tracing::warn!(event, bytes = body.len(), %error, "a webhook was refused");
-            return (Fate::Rejected, (StatusCode::UNAUTHORIZED, "the signature does not hold\n"));
+            return (Fate::Rejected, UNSIGNED);
         }
     };
     state.metrics.count(event, Fate::Verified);
@@ -70,7 +100,12 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &Bytes
             tracing::debug!(event, delivery = %id, why, "a delivery was ignored");
             (Fate::Ignored, (StatusCode::ACCEPTED, "ignored\n"))
         }
-        Ok(Message { parsed: Parsed::Event(content), id }) => {
+        Ok(Message { parsed: Parsed::Event(content, seen), id }) => {
+            let content = match known(state, seen.as_ref()).await {
+                Ok(Some(key)) => content.of_repo(&key),
+                Ok(None) => content,
+                Err(error) => return not_stored(&id, &error),
+            };
             let lane = lane_of(&content);
             let content = InboxContent::Event(Box::new(content));
             store(state, NewDelivery { id, body_hash, lane, content, at: state.clock.now() }, Fate::Accepted).await
@@ -78,22 +113,38 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &Bytes
         Err(WireError::Poison(poison)) => {
             let Poison { id, repo, reason, excerpt } = *poison;
             tracing::warn!(event, delivery = %id, reason, "a signed delivery lacks what its event must have");
-            let lane = repo.map_or(Lane::Chore(Chore::Reconcile), Lane::Repo);
+            let lane = match known(state, repo.as_ref()).await {
+                Ok(key) => key.map_or(Lane::Chore(Chore::Reconcile), Lane::Repo),
+                Err(error) => return not_stored(&id, &error),
+            };
             let content = InboxContent::Poison { reason, excerpt };
             store(state, NewDelivery { id, body_hash, lane, content, at: state.clock.now() }, Fate::Poison).await
         }
         Err(WireError::NotJson) => {
             (Fate::Rejected, (StatusCode::BAD_REQUEST, "the body is not JSON: use the content type application/json\n"))
         }
-        Err(WireError::Header(_)) => {
-            (Fate::Rejected, (StatusCode::BAD_REQUEST, "X-GitHub-Event or X-GitHub-Delivery is missing\n"))
-        }
+        Err(WireError::Header(_)) => (Fate::Rejected, UNNAMED),
     }
 }
 
 /// Whose bell an event rings: what is about no one repository is a look at all of them.
 fn lane_of(event: &Event) -> Lane {
     event.repo().map_or(Lane::Chore(Chore::Reconcile), |repo| Lane::Repo(repo.clone()))
+}
+
+/// As what the repository is known here: an event's name is that of the moment, and may have been
+/// another repository's before.
+async fn known(state: &DoorState, seen: Option<&RepoSeen>) -> PortResult<Option<RepoName>> {
+    match seen {
+        Some(seen) => state.store.identify(seen).await.map(|known| Some(known.key)),
+        None => Ok(None),
+    }
+}
+
+/// GitHub notes the failure, and the healing has it sent again.
+fn not_stored(id: &DeliveryId, error: &PortError) -> (Fate, Answer) {
+    tracing::error!(delivery = %id, error = error as &dyn std::error::Error, "a delivery could not be stored");
+    (Fate::Failed, (StatusCode::SERVICE_UNAVAILABLE, "not stored: have it sent again\n"))
 }
 
 async fn store(state: &DoorState, delivery: NewDelivery, fate: Fate) -> (Fate, Answer) {
@@ -104,10 +155,6 @@ async fn store(state: &DoorState, delivery: NewDelivery, fate: Fate) -> (Fate, A
             (fate, ACCEPTED)
         }
         Ok(Receipt::Duplicate) => (Fate::Duplicate, ACCEPTED),
-        Err(error) => {
-            // GitHub notes the failure, and the healing has it sent again.
-            tracing::error!(delivery = %id, error = &error as &dyn std::error::Error, "a delivery could not be stored");
-            (Fate::Failed, (StatusCode::SERVICE_UNAVAILABLE, "not stored: have it sent again\n"))
-        }
+        Err(error) => not_stored(&id, &error),
     }
 }

@@ -6,14 +6,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
-use super::{DoorState, router};
+use super::{DoorState, Limits, ops_router, router};
+use crate::crowd::{Crowd, Guest};
+
+/// Operators are few.
+const OPS_CONNECTIONS: usize = 32;
 
 /// Why the server ended before it was told to, or not cleanly.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +35,38 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let limits = state.limits;
-    let app = router(state);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    attend(listener, router(state), limits, shutdown).await
+}
+
+/// The same for what operators ask: metrics, and whether the database answers.
+pub async fn serve_ops(
+    listener: TcpListener,
+    state: DoorState,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let limits = Limits { connections: OPS_CONNECTIONS, ..state.limits };
+    attend(listener, ops_router(state), limits, shutdown).await
+}
+
+async fn attend(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let crowd = Crowd::new(limits.connections);
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_time).half_close(true);
+    builder.max_buf_size(limits.head_bytes);
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &crowd) => accepted,
         };
-        let (stream, place) = match accepted {
+        let (stream, guest) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or the client left early: neither is a reason to stop.
@@ -51,13 +75,25 @@ pub async fn serve(
                 continue;
             }
         };
-        let service = TowerToHyperService::new(app.clone());
+        let (app, caller) = (TowerToHyperService::new(app.clone()), Arc::clone(&guest));
+        let service = service_fn(move |request| {
+            let (work, answer) = (caller.at_work(), app.call(request));
+            async move {
+                let answer = answer.await;
+                drop(work);
+                answer
+            }
+        });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                }
+                () = guest.sent_away() => tracing::debug!("a connection made room for another"),
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -65,13 +101,10 @@ pub async fn serve(
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+async fn accept(listener: &TcpListener, crowd: &Arc<Crowd>) -> io::Result<(TcpStream, Arc<Guest>)> {
+    let (stream, peer) = listener.accept().await?;
+    let guest = crowd.admit(peer.ip()).await;
     // An answer is one small packet: it must not wait for more.
     stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((stream, guest))
 }

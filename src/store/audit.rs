@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row, query as fixed};
 
 use super::readers::Readers;
+use super::receipt;
 use super::row::{column, parsed};
 use super::sql::{fault, query, runs, values};
 use crate::model::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, RepoName, Timestamp};
@@ -14,6 +15,8 @@ use crate::port::PortResult;
 
 /// How many entries are followed at a time.
 const PAGE: i64 = 1000;
+/// So many of the newest receipts are asked what they noted.
+const NOTED: u32 = 10_000;
 
 /// Adds entries of one repository inside the open transaction.
 pub(super) async fn append(connection: &mut AnyConnection, entries: &[AuditEntry]) -> Result<(), sqlx::Error> {
@@ -101,7 +104,9 @@ pub(super) async fn newest(
 
 /// The repositories of which something is recorded.
 pub(super) async fn repos(readers: &Readers) -> PortResult<Vec<RepoName>> {
-    let repos = fixed("SELECT repo FROM audit UNION SELECT repo FROM audit_end ORDER BY repo");
+    // A receipt is of a comment that is on record: one without a record is a record that was removed.
+    let repos =
+        fixed("SELECT repo FROM audit UNION SELECT repo FROM audit_end UNION SELECT repo FROM receipt ORDER BY repo");
     let rows = readers.all(repos).await.map_err(|error| fault("the audited repositories", error))?;
     rows.iter().map(|row| parsed(row, 0)).collect()
 }
@@ -109,9 +114,11 @@ pub(super) async fn repos(readers: &Readers) -> PortResult<Vec<RepoName>> {
 /// Follows the whole chain of a repository.
 pub(super) async fn verify(readers: &Readers, repo: &RepoName) -> PortResult<AuditVerdict> {
     loop {
-        let before = end(readers, repo).await?;
-        let check = follow(readers, repo, before.clone()).await?;
-        let after = end(readers, repo).await?;
+        let noted = receipt::newest(readers, repo, NOTED).await?.into_iter().filter_map(|receipt| receipt.audit);
+        let before = head(readers, repo).await?;
+        let check = AuditCheck::new(repo, before.clone()).with_noted(noted);
+        let check = follow(readers, repo, check).await?;
+        let after = head(readers, repo).await?;
         // A chain that began in between took in entries that were read before as not chained.
         if before.is_some() || after.is_none() {
             return Ok(check.verdict(after.as_ref()));
@@ -119,8 +126,7 @@ pub(super) async fn verify(readers: &Readers, repo: &RepoName) -> PortResult<Aud
     }
 }
 
-async fn follow(readers: &Readers, repo: &RepoName, end: Option<AuditLink>) -> PortResult<AuditCheck> {
-    let mut check = AuditCheck::new(repo, end);
+async fn follow(readers: &Readers, repo: &RepoName, mut check: AuditCheck) -> PortResult<AuditCheck> {
     let mut after = i64::MIN;
     loop {
         let page = fixed(
@@ -137,8 +143,16 @@ async fn follow(readers: &Readers, repo: &RepoName, end: Option<AuditLink>) -> P
     }
 }
 
-async fn end(readers: &Readers, repo: &RepoName) -> PortResult<Option<AuditLink>> {
+/// The recorded end of a chain.
+pub(super) async fn head(readers: &Readers, repo: &RepoName) -> PortResult<Option<AuditLink>> {
     let end = fixed("SELECT number, hash FROM audit_end WHERE repo = $1").bind(repo.to_string());
     let row = readers.optional(end).await.map_err(|error| fault("the end of the audit", error))?;
     row.map(|row| Ok(AuditLink { number: column(&row, 0)?, hash: column(&row, 1)? })).transpose()
+}
+
+/// The entry with this hash.
+pub(super) async fn place(readers: &Readers, hash: &str) -> PortResult<Option<(RepoName, i64)>> {
+    let place = fixed("SELECT repo, number FROM audit WHERE hash = $1 ORDER BY id LIMIT 1").bind(hash.to_owned());
+    let row = readers.optional(place).await.map_err(|error| fault("the audit", error))?;
+    row.map(|row| Ok((parsed(&row, 0)?, column(&row, 1)?))).transpose()
 }

@@ -15,6 +15,7 @@ use super::receipt;
 use super::slots;
 use super::stages;
 use super::surfaces;
+use super::walls;
 use super::witness;
 use super::write::{Answer, DeliveryRow, IntakeRows, Job, Write};
 use super::{Dedupe, Dialect};
@@ -130,6 +131,11 @@ pub(super) async fn run(
                 outcome = Answer::Slot(slots::take(connection, pool, holder, avoid, *last).await?);
             }
             Write::FreeSlot { pool, holder } => slots::free(connection, pool, holder).await?,
+            Write::Identify(seen) => walls::identify(connection, seen).await?,
+            Write::TakeHosts { stage, hosts } => {
+                outcome = Answer::Hosts(walls::take_hosts(connection, stage, hosts).await?);
+            }
+            Write::KeepHosts { stage, hosts } => walls::keep_hosts(connection, stage, hosts).await?,
             Write::Forget { before } => {
                 let heads = witness::forget(connection, *before).await?;
                 outcome = Answer::Pruned(heads + receipt::forget(connection, *before).await?);

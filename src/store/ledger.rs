@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::write::{Answer, Write};
 use super::{SqlStore, audit, calls, locks, receipt, row, witness};
 use crate::model::{
-    AuditLine, AuditVerdict, CommandReceipt, Generation, Lane, Lock, PullNumber, ReceiptKey, RepoName, StageId,
-    Timestamp, Witness,
+    AuditLine, AuditLink, AuditVerdict, CommandReceipt, Generation, Lane, Lock, PullNumber, ReceiptKey, RepoName,
+    StageId, Timestamp, Witness,
 };
 use crate::port::{Held, Ledger, PortResult};
 
@@ -61,6 +61,14 @@ impl Ledger for SqlStore {
 
     async fn audited(&self) -> PortResult<Vec<RepoName>> {
         audit::repos(&self.readers).await
+    }
+
+    async fn audit_head(&self, repo: &RepoName) -> PortResult<Option<AuditLink>> {
+        audit::head(&self.readers, repo).await
+    }
+
+    async fn audit_place(&self, hash: &str) -> PortResult<Option<(RepoName, i64)>> {
+        audit::place(&self.readers, hash).await
     }
 
     async fn verify_audit(&self, repo: &RepoName) -> PortResult<AuditVerdict> {

@@ -15,6 +15,7 @@ macro_rules! steps {
             (2, "place", include_str!(concat!("../../migrations/", $database, "/0002_place.sql"))),
             (3, "commands", include_str!(concat!("../../migrations/", $database, "/0003_commands.sql"))),
             (4, "pusher", include_str!(concat!("../../migrations/", $database, "/0004_pusher.sql"))),
+            (5, "walls", include_str!(concat!("../../migrations/", $database, "/0005_walls.sql"))),
         ]
     };
 }

@@ -29,6 +29,7 @@ mod sql;
 mod sqlite;
 mod stages;
 mod surfaces;
+mod walls;
 mod witness;
 mod write;
 mod writer;
@@ -106,6 +107,7 @@ struct Dialect {
 struct SqlStore {
     readers: Readers,
     writer: Writer,
+    seen: walls::Seen,
 }
 
 /// Whether somebody else may be at work on the database.
@@ -136,6 +138,9 @@ pub async fn open_for_server(url: &str) -> Result<Arc<dyn Store>, OpenError> {
 async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenError> {
     sqlx::any::install_default_drivers();
     let (dialect, options) = address(url)?;
+    if let Dedupe::Known = dialect.dedupe {
+        sqlite::keep_private(url);
+    }
     let connect = |source| OpenError::Connect { backend: dialect.name, advice: dialect.advice, source };
     let mut connection = sql::connect(&options, dialect.on_write).await.map_err(connect)?;
     migrations::migrator(dialect.migrations).run(&mut connection).await.map_err(OpenError::Migrate)?;
@@ -150,7 +155,7 @@ async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenErro
         Some(connection)
     };
     let writer = Writer::spawn(connection, options, dialect).map_err(|error| connect(error.into()))?;
-    Ok(Arc::new(SqlStore { readers, writer }))
+    Ok(Arc::new(SqlStore { readers, writer, seen: walls::Seen::default() }))
 }
 
 fn address(url: &str) -> Result<(&'static Dialect, AnyConnectOptions), OpenError> {

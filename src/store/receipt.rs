@@ -28,6 +28,7 @@ fn source_name(source: CommentSource) -> &'static str {
         CommentSource::Issue => "issue",
         CommentSource::Review => "review",
         CommentSource::ReviewComment => "review_comment",
+        CommentSource::PullRequest => "pull_request",
     }
 }
 
@@ -100,6 +101,13 @@ pub(super) async fn due(readers: &Readers, repo: &RepoName, limit: u32) -> PortR
     let due =
         fixed("SELECT content FROM receipt WHERE repo = $1 AND state = 'due' ORDER BY at, source, comment LIMIT $2");
     list(readers, due.bind(repo.to_string()).bind(i64::from(limit))).await
+}
+
+/// The newest of a repository.
+pub(super) async fn newest(readers: &Readers, repo: &RepoName, limit: u32) -> PortResult<Vec<CommandReceipt>> {
+    let newest =
+        fixed("SELECT content FROM receipt WHERE repo = $1 ORDER BY at DESC, source DESC, comment DESC LIMIT $2");
+    list(readers, newest.bind(repo.to_string()).bind(i64::from(limit))).await
 }
 
 /// Those of a repository that wait for a stage, the oldest first.

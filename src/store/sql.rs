@@ -103,7 +103,8 @@ pub(super) fn query(sql: String) -> Statement {
 
 /// Whether the same call may succeed a little later.
 ///
-/// SQLite: result codes BUSY, LOCKED, IOERR and FULL. PostgreSQL: appendix A, classes 08
+/// SQLite: result codes BUSY, LOCKED, IOERR, FULL, and CANTOPEN, which is what a lack of descriptors
+/// comes to. PostgreSQL: appendix A, classes 08
 /// (connection), 53 (resources) and 57P (shutdown), and 40001, 40P01, 55P03 (concurrency).
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     match error {
@@ -112,7 +113,7 @@ pub(super) fn is_passing(error: &sqlx::Error) -> bool {
                 ["08", "53", "57P"].iter().any(|class| code.starts_with(class))
                     || ["40001", "40P01", "55P03"].contains(&&*code)
             } else {
-                code.parse::<u32>().is_ok_and(|code| [5, 6, 10, 13].contains(&(code & 0xff)))
+                code.parse::<u32>().is_ok_and(|code| [5, 6, 10, 13, 14].contains(&(code & 0xff)))
             }
         }),
         _ => is_lost(error),

@@ -1,9 +1,17 @@
 //! SQLite: one file, one process, no set-up.
 //!
-//! Write-ahead log with `synchronous=FULL`: a commit has been fsynced when it is acknowledged.
+//! Write-ahead log with `synchronous=FULL`: a commit has been fsynced when it is acknowledged. Its files
+//! are for their owner alone.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::str::FromStr;
 
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use super::migrations::steps;
 use super::{Dedupe, Dialect, OpenError};
@@ -55,4 +63,76 @@ pub(super) fn options(url: &str) -> Result<AnyConnectOptions, OpenError> {
         .parse()
         .map_err(|_| OpenError::Address("the address of the file cannot be read".into()))?;
     Ok(options.disable_statement_logging())
+}
+
+const OWNER_ALONE: u32 = 0o600;
+
+/// Sees that nobody else can read the database, which holds what people wrote: makes its file before
+/// SQLite would, and corrects files that an older version made.
+///
+/// What SQLite makes later beside the file gets the file's own mode. A file that is there is never
+/// opened: closing it again would end the locks that this process may have on it.
+///
+/// Source: SQLite, "How To Corrupt An SQLite Database File", section 2.2; `findCreateFileMode`.
+pub(super) fn keep_private(url: &str) {
+    let Ok(options) = SqliteConnectOptions::from_str(url) else { return };
+    let file = options.get_filename();
+    if !url.contains("mode=")
+        && let Err(error) = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(file)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        // SQLite says so as well, in its own words.
+        return tracing::debug!(%error, "the database's file cannot be made");
+    }
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(ending);
+        match close(Path::new(&name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, file = %Path::new(&name).display(), "others may read the database");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn close(file: &Path) -> io::Result<()> {
+    if fs::metadata(file)?.permissions().mode() & 0o777 == OWNER_ALONE {
+        return Ok(());
+    }
+    fs::set_permissions(file, Permissions::from_mode(OWNER_ALONE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modes(folder: &Path) -> Vec<(String, u32)> {
+        let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+        let mut modes: Vec<(String, u32)> = entries
+            .map(|entry| {
+                let mode = entry.metadata().expect("it is there").permissions().mode() & 0o777;
+                (entry.file_name().to_string_lossy().into_owned(), mode)
+            })
+            .collect();
+        modes.sort();
+        modes
+    }
+
+    #[tokio::test]
+    async fn the_files_are_for_their_owner_alone_new_or_old() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("greenroom.db");
+        let url = format!("sqlite://{}", file.display());
+        let closed = ["greenroom.db", "greenroom.db-shm", "greenroom.db-wal"].map(|name| (name.to_owned(), 0o600));
+        let store = super::super::open(&url).await.expect("a database");
+        store.ping().await.expect("it answers");
+        assert_eq!(modes(folder.path()), closed);
+        for (name, _) in &closed {
+            fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o644)).expect("it is ours");
+        }
+        let again = super::super::open(&url).await.expect("a database");
+        assert_eq!(modes(folder.path()), closed);
+        drop((store, again));
+    }
 }

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::locks::RepoLockRow;
 use super::receipt::ReceiptRow;
+use super::walls::SeenRow;
 use super::witness::WitnessRow;
 use crate::model::AuditEntry;
 use crate::port::{Claimed, PortResult, Receipt};
@@ -35,6 +36,9 @@ pub(super) enum Write {
     Forget { before: i64 },
     TakeSlot { pool: String, holder: String, avoid: BTreeSet<u32>, last: u32 },
     FreeSlot { pool: String, holder: String },
+    Identify(SeenRow),
+    TakeHosts { stage: String, hosts: Vec<String> },
+    KeepHosts { stage: String, hosts: Vec<String> },
 }
 
 /// What a write came to.
@@ -51,6 +55,8 @@ pub(super) enum Answer {
     },
     Pruned(u64),
     Slot(Option<u32>),
+    /// The host that another stage has, and that stage's key.
+    Hosts(Option<(String, String)>),
 }
 
 /// Which lane the writer holds, and under which number.
@@ -161,7 +167,10 @@ impl Write {
             | Self::Prune { .. }
             | Self::Forget { .. }
             | Self::TakeSlot { .. }
-            | Self::FreeSlot { .. } => None,
+            | Self::FreeSlot { .. }
+            | Self::Identify(_)
+            | Self::TakeHosts { .. }
+            | Self::KeepHosts { .. } => None,
         }
     }
 

@@ -26,7 +26,7 @@ mod times;
 
 pub use clean::{clean_line, clean_lines};
 pub use printed::{PRINTED_BEFORE, printed};
-pub use receipt::{Keep, Receipt, Told, receipt, receipt_marker, receipt_with};
+pub use receipt::{Keep, Receipt, Told, receipt, receipt_marker, receipt_noting, receipt_with};
 pub use redact::{redact, redact_lines};
 pub use render::{
     CheckText, CommentWish, DeploymentText, check, comment, comment_wish, deployment, line, marker, span, step_line,

@@ -13,7 +13,7 @@ use super::clean::cut;
 use super::read::text as plain;
 use super::render::{MAX_COMMENT, receipt_text};
 use super::{clean_lines, redact_lines};
-use crate::model::{Answer, GateState, Misread, Offer, Prefix, Verdict};
+use crate::model::{Answer, AuditLink, GateState, Misread, Offer, Prefix, Verdict};
 
 /// What is said about one command.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +101,14 @@ pub fn receipt_with(body: &str, part: &Receipt) -> String {
     let fits = |text: &String| text.len() <= MAX_COMMENT;
     let whole = LIMITS.iter().map(|limits| format!("{}\n{}", body.trim_end(), added(limits))).find(fits);
     whole.unwrap_or_else(|| format!("{marker}\n{}", added(&LIMITS[LIMITS.len() - 1])))
+}
+
+/// The answer as it is shown: with the end of the audit's chain, which no reader sees, where nobody who
+/// can write the database can write. Where both do not fit, the answer alone.
+pub fn receipt_noting(body: &str, end: &AuditLink) -> String {
+    let AuditLink { number, hash } = end;
+    let noting = format!("{}\n\n<!-- greenroom audit {number} {hash} -->\n", body.trim_end());
+    if noting.len() <= MAX_COMMENT { noting } else { body.to_owned() }
 }
 
 /// The same with every text cleaned and then redacted: once, however often it is cut afterwards.

@@ -194,3 +194,14 @@ fn no_answer_shows_a_secret_whatever_lies_inside_of_it() {
         assert!(!shown.contains("abcd") && !shown.contains("ijkl"), "{answer:?}: {shown}");
     }
 }
+
+#[test]
+fn the_end_of_the_audit_is_noted_where_no_reader_sees_it() {
+    let end = crate::model::AuditLink { number: 12, hash: "ab".repeat(32) };
+    let body = receipt(7, &[told("/status", Told::Done("It is live.".into()))]);
+    let noting = receipt_noting(&body, &end);
+    assert!(noting.starts_with(body.trim_end()), "{noting}");
+    assert_eq!(noting.lines().last(), Some(&*format!("<!-- greenroom audit 12 {} -->", end.hash)));
+    let full = "x".repeat(65_536);
+    assert_eq!(receipt_noting(&full, &end), full, "the answer comes first");
+}

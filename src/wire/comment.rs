@@ -3,7 +3,7 @@
 //! New texts and changed ones are told apart by their event, so that no reader of the one can take
 //! the other for it.
 
-use super::parse::{Parsed, Unreadable, repo};
+use super::parse::{Parsed, Unreadable};
 use super::payload::{Changes, Comment, CommentPayload, Repository, ReviewCommentPayload, ReviewPayload};
 use crate::model::{ActorKind, CommentEvent, CommentSource, Event, PullNumber, Timestamp};
 
@@ -84,8 +84,9 @@ fn written(written: Written<'_>) -> Result<Parsed, Unreadable> {
         return Ok(Parsed::Ignored { why: "an edit of a program's comment" });
     }
     let before = written.changes.body.map(|before| before.from.unwrap_or_default().into_owned());
+    let seen = written.repository.seen()?;
     let comment = CommentEvent {
-        repo: repo(&written.repository)?,
+        repo: seen.name.clone(),
         number: PullNumber(written.number),
         comment: written.comment.id,
         source: written.source,
@@ -95,8 +96,8 @@ fn written(written: Written<'_>) -> Result<Parsed, Unreadable> {
         body: text.into_owned(),
     };
     Ok(match before {
-        _ if written.is_new => Parsed::Event(Event::Comment(comment)),
-        Some(before) => Parsed::Event(Event::CommentEdited { comment, before }),
+        _ if written.is_new => Parsed::Event(Event::Comment(comment), Some(seen)),
+        Some(before) => Parsed::Event(Event::CommentEdited { comment, before }, Some(seen)),
         None => Parsed::Ignored { why: "an edit that left the text as it was" },
     })
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Actor, ActorKind, CommentEvent, CommentSource, Event, PullNumber, RepoName, Timestamp, UserId};
+use crate::model::{
+    Actor, ActorKind, CommentEvent, CommentSource, Event, PullNumber, RepoId, RepoName, RepoSeen, Timestamp, UserId,
+};
 use crate::wire::{Parsed, WireError, parse};
 
 const TEXT: &str = "/deploy\r\n\"now\" \u{e9}";
@@ -22,7 +24,7 @@ fn body(event: &str, action: &str) -> (Value, &'static str) {
     let field = if event == "pull_request_review" { "review" } else { "comment" };
     let time = if field == "review" { "submitted_at" } else { "created_at" };
     let mut body = json!({
-        "action": action, "repository": { "full_name": "Acme/Shop" }, "sender": account("User"),
+        "action": action, "repository": { "id": 7, "full_name": "Acme/Shop", "owner": { "id": 8 } }, "sender": account("User"),
         field: { "id": 99, "body": TEXT, "user": account("User"), time: "2026-11-20T05:04:03Z" },
     });
     if event == "issue_comment" {
@@ -42,6 +44,10 @@ const EVENTS: [(&str, &str, CommentSource); 3] = [
     ("pull_request_review_comment", "created", CommentSource::ReviewComment),
 ];
 
+fn seen() -> RepoSeen {
+    RepoSeen { id: RepoId(7), owner: UserId(8), name: RepoName::new("acme/shop").expect("a repository's name") }
+}
+
 fn comment(source: CommentSource) -> CommentEvent {
     CommentEvent {
         repo: RepoName::new("acme/shop").expect("a repository's name"),
@@ -59,9 +65,9 @@ fn comment(source: CommentSource) -> CommentEvent {
 fn what_is_new_and_what_was_changed_are_two_events() {
     for (event, new, source) in EVENTS {
         let expected = Event::Comment(comment(source));
-        assert_eq!(read(event, &body(event, new).0), Ok(Parsed::Event(expected)), "{event}");
+        assert_eq!(read(event, &body(event, new).0), Ok(Parsed::Event(expected, Some(seen()))), "{event}");
         let expected = Event::CommentEdited { comment: comment(source), before: "/depoly".into() };
-        assert_eq!(read(event, &body(event, "edited").0), Ok(Parsed::Event(expected)), "{event}");
+        assert_eq!(read(event, &body(event, "edited").0), Ok(Parsed::Event(expected, Some(seen()))), "{event}");
         for other in ["deleted", "dismissed", "pinned", ""] {
             let parsed = read(event, &body(event, other).0);
             assert!(matches!(parsed, Ok(Parsed::Ignored { .. })), "{event} {other}: {parsed:?}");
@@ -95,7 +101,9 @@ fn a_program_s_comment_says_so_and_its_edits_are_ignored() {
     for (event, new, _) in EVENTS {
         let (mut created, field) = body(event, new);
         created[field]["user"] = account("Bot");
-        let Ok(Parsed::Event(Event::Comment(comment))) = read(event, &created) else { panic!("{event} was not read") };
+        let Ok(Parsed::Event(Event::Comment(comment), Some(_))) = read(event, &created) else {
+            panic!("{event} was not read")
+        };
         assert_eq!(comment.author.kind, ActorKind::Bot);
         let (mut edited, field) = body(event, "edited");
         edited[field]["user"] = account("Bot");
@@ -109,7 +117,9 @@ fn a_comment_names_the_app_that_wrote_it() {
         for (app, expected) in [(Value::Null, None), (json!({ "id": 424_242, "slug": "greenroom" }), Some(424_242))] {
             let (mut body, field) = body(event, new);
             body[field]["performed_via_github_app"] = app;
-            let Ok(Parsed::Event(Event::Comment(comment))) = read(event, &body) else { panic!("{event} was not read") };
+            let Ok(Parsed::Event(Event::Comment(comment), Some(_))) = read(event, &body) else {
+                panic!("{event} was not read")
+            };
             assert_eq!(comment.via_app, expected, "{event}");
         }
     }

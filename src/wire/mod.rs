@@ -10,9 +10,11 @@
 //!   JSON that GitHub signed but that lacks what its event must have ([`WireError::Poison`], kept).
 
 mod comment;
+mod head;
 mod parse;
 mod payload;
 mod signature;
 
+pub use head::{HeadError, check_head};
 pub use parse::{Message, Parsed, Poison, WireError, event_label, parse};
 pub use signature::{Secrets, SignatureError, WeakSecret, sign, verify};

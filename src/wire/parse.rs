@@ -7,9 +7,9 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::comment::{issue_comment, review, review_comment};
-use super::payload::{DeletePayload, Outline, PullRequestPayload, PushPayload, Repository};
+use super::payload::{DeletePayload, Outline, PullRequestPayload, PushPayload};
 use crate::model::{
-    BadId, Branch, CommitSha, DeliveryId, Event, PullNumber, PullRequestAction, PushEvent, RepoName, Timestamp,
+    BadId, Branch, CommitSha, DeliveryId, Event, PullNumber, PullRequestAction, PushEvent, RepoSeen, Timestamp,
 };
 
 /// A delivery that was understood.
@@ -22,8 +22,9 @@ pub struct Message {
 /// What a delivery asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parsed {
-    /// Something for a lane.
-    Event(Event),
+    /// Something for a lane, with the repository that it is about, by its number. The event has its
+    /// name of that moment.
+    Event(Event, Option<RepoSeen>),
     /// GitHub tries the webhook out.
     Ping,
     /// Nothing that could change a stage.
@@ -35,7 +36,7 @@ pub enum Parsed {
 pub struct Poison {
     pub id: DeliveryId,
     /// The repository, where the body names one.
-    pub repo: Option<RepoName>,
+    pub repo: Option<RepoSeen>,
     pub reason: String,
     /// Event, size and the names of the outermost fields: no value, so no secret either.
     pub excerpt: String,
@@ -90,11 +91,19 @@ pub fn event_label(event_header: Option<&str>) -> &'static str {
     KNOWN.into_iter().find(|known| Some(*known) == event_header).unwrap_or("other")
 }
 
+/// What a delivery's headers say it is.
+pub(super) fn named<'h>(
+    event_header: Option<&'h str>,
+    delivery_header: Option<&str>,
+) -> Result<(&'h str, DeliveryId), WireError> {
+    let event = event_header.ok_or(WireError::Header("X-GitHub-Event"))?;
+    let id = delivery_header.and_then(|text| DeliveryId::new(text).ok());
+    Ok((event, id.ok_or(WireError::Header("X-GitHub-Delivery"))?))
+}
+
 /// Reads a delivery. Call it only after [`verify`](super::verify).
 pub fn parse(event_header: Option<&str>, delivery_header: Option<&str>, body: &[u8]) -> Result<Message, WireError> {
-    let event = event_header.ok_or(WireError::Header("X-GitHub-Event"))?;
-    let id =
-        delivery_header.and_then(|text| DeliveryId::new(text).ok()).ok_or(WireError::Header("X-GitHub-Delivery"))?;
+    let (event, id) = named(event_header, delivery_header)?;
     let parsed = match event {
         "pull_request" => pull_request(body),
         "push" => push(body),
@@ -103,7 +112,7 @@ pub fn parse(event_header: Option<&str>, delivery_header: Option<&str>, body: &[
         "pull_request_review_comment" => review_comment(body),
         "delete" => delete(body),
         "installation" | "installation_repositories" => serde_json::from_slice::<IgnoredAny>(body)
-            .map(|_| Parsed::Event(Event::InstallationChanged))
+            .map(|_| Parsed::Event(Event::InstallationChanged, None))
             .map_err(Into::into),
         "ping" => Ok(Parsed::Ping),
         _ => Ok(Parsed::Ignored { why: "an event that is not used" }),
@@ -130,14 +139,16 @@ fn pull_request(body: &[u8]) -> Result<Parsed, Unreadable> {
     };
     // It only ever moves a witness to a later time: without it, our own clock counts.
     let updated_at = payload.pull_request.updated_at.and_then(|at| at.parse::<jiff::Timestamp>().ok());
-    Ok(Parsed::Event(Event::PullRequest {
+    let seen = payload.repository.seen()?;
+    let event = Event::PullRequest {
         updated_at: updated_at.map_or(Timestamp(0), |at| Timestamp(at.as_millisecond())),
-        repo: repo(&payload.repository)?,
+        repo: seen.name.clone(),
         number: PullNumber(payload.number),
         action,
         head: CommitSha::new(payload.pull_request.head.sha)?,
         actor: payload.sender.actor(),
-    }))
+    };
+    Ok(Parsed::Event(event, Some(seen)))
 }
 
 fn push(body: &[u8]) -> Result<Parsed, Unreadable> {
@@ -147,12 +158,14 @@ fn push(body: &[u8]) -> Result<Parsed, Unreadable> {
     };
     // A deleted branch is announced as a push to 40 zeros.
     let gone = payload.deleted || payload.after.bytes().all(|digit| digit == b'0');
-    Ok(Parsed::Event(Event::Push(PushEvent {
-        repo: repo(&payload.repository)?,
+    let seen = payload.repository.seen()?;
+    let push = PushEvent {
+        repo: seen.name.clone(),
         branch: Branch(branch.to_owned()),
         after: if gone { None } else { Some(CommitSha::new(payload.after)?) },
         actor: payload.sender.map(|sender| sender.actor()),
-    })))
+    };
+    Ok(Parsed::Event(Event::Push(push), Some(seen)))
 }
 
 fn delete(body: &[u8]) -> Result<Parsed, Unreadable> {
@@ -161,11 +174,8 @@ fn delete(body: &[u8]) -> Result<Parsed, Unreadable> {
         return Ok(Parsed::Ignored { why: "the removal of something other than a branch" });
     }
     let branch = Branch(payload.reference.into_owned());
-    Ok(Parsed::Event(Event::BranchDeleted { repo: repo(&payload.repository)?, branch }))
-}
-
-pub(super) fn repo(repository: &Repository<'_>) -> Result<RepoName, BadId> {
-    RepoName::new(repository.full_name.as_ref())
+    let seen = payload.repository.seen()?;
+    Ok(Parsed::Event(Event::BranchDeleted { repo: seen.name.clone(), branch }, Some(seen)))
 }
 
 /// Tells bytes that are no JSON from JSON that does not fit.
@@ -178,7 +188,7 @@ fn explain(event: &str, id: DeliveryId, body: &[u8], unreadable: Unreadable) -> 
         Unreadable::Value(reason) => reason,
     };
     let outline: Outline<'_> = serde_json::from_slice(body).unwrap_or_default();
-    let repo = outline.repository.and_then(|named| RepoName::new(named.full_name).ok());
+    let repo = outline.repository.and_then(|named| named.seen().ok());
     let excerpt = excerpt(event, body);
     WireError::Poison(Box::new(Poison { id, repo, reason, excerpt }))
 }

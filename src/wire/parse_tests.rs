@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Actor, ActorKind, UserId};
+use crate::model::{Actor, ActorKind, RepoId, RepoName, UserId};
 
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 const GUID: Option<&str> = Some("72d3162e-cc78-11e3-81ab-4c9367dc0958");
@@ -21,7 +21,7 @@ fn pull_request_body(action: &str) -> Value {
         "action": action, "number": 42,
         "pull_request": { "title": "a \"quoted\" \u{1F680} title", "head": { "sha": SHA, "ref": "x" }, "body": null,
             "updated_at": "2025-11-24T16:00:00Z" },
-        "repository": { "id": 7, "full_name": "Acme/Shop", "owner": { "login": "Acme" } },
+        "repository": { "id": 7, "full_name": "Acme/Shop", "owner": { "id": 8, "login": "Acme" } },
         "sender": account("User"), "installation": { "id": 3 }
     })
 }
@@ -29,7 +29,7 @@ fn pull_request_body(action: &str) -> Value {
 fn push_body(reference: &str, after: &str) -> Value {
     json!({
         "ref": reference, "before": SHA, "after": after, "deleted": after.starts_with('0') && after.ends_with('0'),
-        "repository": { "full_name": "acme/shop" }, "sender": account("Bot"), "commits": [{ "id": SHA }]
+        "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } }, "sender": account("Bot"), "commits": [{ "id": SHA }]
     })
 }
 
@@ -41,7 +41,7 @@ fn comment_body(action: &str) -> Value {
             "id": 99, "body": "/deploy\r\n\"now\" \u{e9}", "user": account("User"),
             "created_at": "2026-11-20T05:04:03Z", "updated_at": "2026-11-20T06:00:00Z"
         },
-        "repository": { "full_name": "acme/shop" }, "sender": account("User")
+        "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } }, "sender": account("User")
     })
 }
 
@@ -49,7 +49,7 @@ fn review_body(action: &str, text: &str) -> Value {
     json!({
         "action": action, "pull_request": { "number": 42 },
         "review": { "id": 99, "body": text, "user": account("User"), "submitted_at": "2026-11-20T05:04:03Z" },
-        "repository": { "full_name": "acme/shop" }, "sender": account("User")
+        "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } }, "sender": account("User")
     })
 }
 
@@ -59,6 +59,10 @@ fn monalisa(kind: ActorKind) -> Actor {
 
 fn shop() -> RepoName {
     RepoName::new("acme/shop").expect("a repository's name")
+}
+
+fn seen() -> RepoSeen {
+    RepoSeen { id: RepoId(7), owner: UserId(8), name: shop() }
 }
 
 #[test]
@@ -84,7 +88,7 @@ fn every_action_of_a_pull_request_that_matters_is_an_event() {
             actor: monalisa(ActorKind::Person),
             updated_at: Timestamp(1_764_000_000_000),
         };
-        assert_eq!(read("pull_request", &pull_request_body(name)), Ok(Parsed::Event(expected)), "{name}");
+        assert_eq!(read("pull_request", &pull_request_body(name)), Ok(Parsed::Event(expected, Some(seen()))), "{name}");
     }
     for name in ["assigned", "auto_merge_enabled", "review_requested", ""] {
         let parsed = read("pull_request", &pull_request_body(name));
@@ -95,12 +99,13 @@ fn every_action_of_a_pull_request_that_matters_is_an_event() {
 #[test]
 fn a_push_names_its_branch_and_its_commit() {
     let push = |branch: &str, after: Option<&str>| {
-        Parsed::Event(Event::Push(PushEvent {
+        let push = PushEvent {
             repo: shop(),
             branch: Branch(branch.into()),
             after: after.map(|sha| CommitSha::new(sha).expect("a sha")),
             actor: Some(monalisa(ActorKind::Bot)),
-        }))
+        };
+        Parsed::Event(Event::Push(push), Some(seen()))
     };
     assert_eq!(read("push", &push_body("refs/heads/main", SHA)), Ok(push("main", Some(SHA))));
     assert_eq!(read("push", &push_body("refs/heads/feature/\u{e9}\"x", SHA)), Ok(push("feature/\u{e9}\"x", Some(SHA))));
@@ -108,18 +113,18 @@ fn a_push_names_its_branch_and_its_commit() {
     assert!(matches!(read("push", &push_body("refs/tags/v1", SHA)), Ok(Parsed::Ignored { .. })));
     let mut by_key = push_body("refs/heads/main", SHA);
     by_key["sender"] = Value::Null;
-    assert!(matches!(read("push", &by_key), Ok(Parsed::Event(Event::Push(PushEvent { actor: None, .. })))));
+    assert!(matches!(read("push", &by_key), Ok(Parsed::Event(Event::Push(PushEvent { actor: None, .. }), _))));
 }
 
 #[test]
 fn the_other_events_by_their_table() {
-    let delete = |kind: &str| json!({ "ref": "old", "ref_type": kind, "repository": { "full_name": "acme/shop" } });
+    let delete = |kind: &str| json!({ "ref": "old", "ref_type": kind, "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } } });
     let gone = Event::BranchDeleted { repo: shop(), branch: Branch("old".into()) };
-    assert_eq!(read("delete", &delete("branch")), Ok(Parsed::Event(gone)));
+    assert_eq!(read("delete", &delete("branch")), Ok(Parsed::Event(gone, Some(seen()))));
     assert!(matches!(read("delete", &delete("tag")), Ok(Parsed::Ignored { .. })));
     let installed = json!({ "action": "created", "installation": { "id": 3 } });
     for event in ["installation", "installation_repositories"] {
-        assert_eq!(read(event, &installed), Ok(Parsed::Event(Event::InstallationChanged)), "{event}");
+        assert_eq!(read(event, &installed), Ok(Parsed::Event(Event::InstallationChanged, None)), "{event}");
     }
     assert_eq!(read("ping", &json!({ "zen": "Keep it logically awesome." })), Ok(Parsed::Ping));
     assert!(matches!(read("workflow_run", &json!({})), Ok(Parsed::Ignored { .. })));
@@ -150,7 +155,7 @@ fn json_that_does_not_fit_its_event_is_poison_that_shows_no_value() {
         body.as_object_mut().expect("an object").remove(missing);
         let Err(WireError::Poison(poison)) = read(event, &body) else { panic!("{missing} was not missed") };
         assert!(poison.reason.starts_with(reason), "{}", poison.reason);
-        assert_eq!(poison.repo, (missing != "repository").then(shop));
+        assert_eq!(poison.repo, (missing != "repository").then(seen));
         assert!(poison.excerpt.contains("action") && !poison.excerpt.contains("hunter2"), "{}", poison.excerpt);
     }
     let mut wrong_type = pull_request_body("opened");
@@ -193,7 +198,10 @@ fn no_mutation_makes_it_panic_or_lose_the_delivery_s_id() {
         ("pull_request", pull_request_body("opened")),
         ("push", push_body("refs/heads/main", SHA)),
         ("issue_comment", comment_body("created")),
-        ("delete", json!({ "ref": "old", "ref_type": "branch", "repository": { "full_name": "acme/shop" } })),
+        (
+            "delete",
+            json!({ "ref": "old", "ref_type": "branch", "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } } }),
+        ),
     ];
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = |below: usize| {

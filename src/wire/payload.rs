@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::model::{Actor, ActorKind, UserId};
+use crate::model::{Actor, ActorKind, BadId, RepoId, RepoName, RepoSeen, UserId};
 
 #[derive(Deserialize)]
 pub(super) struct Account<'a> {
@@ -27,8 +27,23 @@ impl Account<'_> {
 
 #[derive(Deserialize)]
 pub(super) struct Repository<'a> {
+    id: u64,
     #[serde(borrow)]
-    pub(super) full_name: Cow<'a, str>,
+    full_name: Cow<'a, str>,
+    owner: Owner,
+}
+
+/// Of a repository; its name is the beginning of the repository's.
+#[derive(Deserialize)]
+struct Owner {
+    id: u64,
+}
+
+impl Repository<'_> {
+    pub(super) fn seen(&self) -> Result<RepoSeen, BadId> {
+        let name = RepoName::new(self.full_name.as_ref())?;
+        Ok(RepoSeen { id: RepoId(self.id), owner: UserId(self.owner.id), name })
+    }
 }
 
 #[derive(Deserialize)]

@@ -77,3 +77,34 @@ async fn a_record_that_was_tampered_with_fails_its_check() {
     let empty = bench.run(&["audit", "verify", "--repo", "acme/other"]).await;
     assert_eq!((empty.code, empty.out.trim()), (0, "acme/other: nothing is recorded"));
 }
+
+#[tokio::test]
+async fn a_hash_that_was_kept_elsewhere_shows_a_record_that_was_cut() {
+    let bench = with_record().await;
+    let newest = bench.run(&["audit", "--repo", "acme/shop", "--limit", "1", "--json"]).await.json();
+    let head = newest[0]["hash"].as_str().expect("a hash").to_owned();
+    let verify = ["audit", "verify", "--repo", "acme/shop", "--head", &head];
+    assert_eq!(bench.run(&verify).await.code, 0);
+    let elsewhere = bench.run(&["audit", "verify", "--repo", "acme/docs", "--head", &head]).await;
+    assert_eq!(elsewhere.code, 1, "it is no hash of that repository");
+
+    let options: sqlx::any::AnyConnectOptions = bench.database().parse().expect("an address");
+    let mut hand = options.connect().await.expect("it opens");
+    for cut in [
+        "DELETE FROM audit WHERE repo = 'acme/shop' AND number = 2",
+        "UPDATE audit_end SET number = 1, hash = (SELECT hash FROM audit WHERE repo = 'acme/shop') \
+         WHERE repo = 'acme/shop'",
+    ] {
+        hand.execute(cut).await.expect(cut);
+    }
+    assert_eq!(bench.run(&verify[..4]).await.code, 0, "without the hash nothing shows it");
+    let said = bench.run(&verify).await;
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains(&format!("no entry has the hash {head}")), "{}", said.all());
+
+    for cut in ["DELETE FROM audit", "DELETE FROM audit_end"] {
+        hand.execute(cut).await.expect(cut);
+    }
+    let said = bench.run(&["audit", "verify", "--head", &head]).await;
+    assert_eq!((said.code, said.out.trim()), (1, "nothing is recorded"), "{}", said.all());
+}

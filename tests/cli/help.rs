@@ -257,8 +257,9 @@ async fn help_of_doctor() {
       -h, --help
               Print help (see a summary with '-h')
 
-    Looks at credentials, roles, permissions, quotas, DNS and certificates, and changes nothing. It uses
-    the standard AWS_* variables. The exit code is 1 if anything fails.
+    Looks at credentials, roles, permissions, quotas, DNS, certificates and the metadata service of
+    this machine, and changes nothing. It uses the standard AWS_* variables. The exit code is 1 if
+    anything fails.
 
     Examples:
       greenroom doctor
@@ -290,7 +291,6 @@ async fn help_of_init() {
 }
 
 #[cfg(feature = "aws")]
-#[expect(clippy::too_many_lines, reason = "it is the help's own length")]
 #[tokio::test]
 async fn help_of_plan() {
     assert_snapshot!(help("plan").await, @"
@@ -393,10 +393,15 @@ async fn help_of_plan() {
               [env: GREENROOM_PROXY_LISTEN=]
               [default: 127.0.0.1:8088]
 
-          --local-allow <REPOSITORY>
-              Repositories whose code may run on this machine: owner/name, or * for all
+          --allow <REPOSITORIES>
+              Repositories that are served: owner/name or owner/*; without it, none
               
-              [env: GREENROOM_LOCAL_ALLOW=]
+              [env: GREENROOM_ALLOW=]
+
+          --zones <ZONES>
+              Zones that only these repositories may use: zone=owner/name,...
+              
+              [env: GREENROOM_ZONES=]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -431,7 +436,6 @@ async fn help_of_schema() {
 }
 
 #[cfg(feature = "aws")]
-#[expect(clippy::too_many_lines, reason = "it is the help's own length")]
 #[tokio::test]
 async fn help_of_serve() {
     assert_snapshot!(help("serve").await, @"
@@ -444,10 +448,16 @@ async fn help_of_serve() {
               Print results as JSON
 
           --listen <ADDRESS>
-              Where webhooks, health and metrics are served
+              Where webhooks are received; `/healthz` is beside them
               
               [env: GREENROOM_LISTEN=]
               [default: 127.0.0.1:3000]
+
+          --ops-listen <ADDRESS>
+              Where operators ask for `/metrics` and `/readyz`; nobody else should reach it
+              
+              [env: GREENROOM_OPS_LISTEN=]
+              [default: 127.0.0.1:3001]
 
           --database-url <URL>
               The database: `sqlite://<file>`, or `postgres://<user>@<host>/<name>` for several servers
@@ -527,10 +537,21 @@ async fn help_of_serve() {
               [env: GREENROOM_PROXY_LISTEN=]
               [default: 127.0.0.1:8088]
 
-          --local-allow <REPOSITORY>
-              Repositories whose code may run on this machine: owner/name, or * for all
+          --allow <REPOSITORIES>
+              Repositories that are served: owner/name or owner/*; without it, none
               
-              [env: GREENROOM_LOCAL_ALLOW=]
+              [env: GREENROOM_ALLOW=]
+
+          --zones <ZONES>
+              Zones that only these repositories may use: zone=owner/name,...
+              
+              [env: GREENROOM_ZONES=]
+
+          --build-deadline <TIME>
+              How long one build may take before it is given up
+              
+              [env: GREENROOM_BUILD_DEADLINE=]
+              [default: 1h]
 
           --log <FILTER>
               What is logged: error, warn, info, debug, or filters such as greenroom=debug
@@ -557,8 +578,8 @@ async fn help_of_serve() {
       GREENROOM_GITHUB_PRIVATE_KEY       the App's private key as PEM, or the path of its file
 
     Examples:
-      greenroom serve --github-app-id 12345
-      greenroom serve --github-app-id 12345 --target local --local-allow acme/shop
+      greenroom serve --github-app-id 12345 --allow acme/shop,acme/web
+      greenroom serve --github-app-id 12345 --allow acme/shop --target local
       GREENROOM_DATABASE_URL=postgres://greenroom@db/greenroom greenroom serve --github-app-id 12345
     ");
 }

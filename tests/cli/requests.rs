@@ -1,7 +1,12 @@
 //! The verbs that speak with a server through its database, where there is no server.
 
+use std::sync::Arc;
+
+use greenroom::app::SystemClock;
 use greenroom::model::{Event, Lane, StageName, Target, Timestamp};
+use greenroom::sandbox::{Sandbox, SandboxSettings};
 use insta::assert_snapshot;
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use crate::bench::Bench;
@@ -216,4 +221,20 @@ async fn a_server_refuses_to_start_without_a_secret() {
     error: GREENROOM_WEBHOOK_SECRET is not set: without it anybody could send webhooks. Set it to the secret in the GitHub App's webhook settings
     --- exit 3
     ");
+}
+
+#[tokio::test]
+async fn a_second_server_is_told_which_address_is_taken() {
+    let mut bench = with_database().await;
+    let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
+    bench.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
+    bench.env("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret());
+    let first = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = first.local_addr().expect("an address").to_string();
+    let any = "127.0.0.1:0";
+    let serve = ["serve", "--target", "local", "--github-app-id", "1", "--listen", any, "--proxy-listen", any];
+    let said = bench.run(&[&serve[..], &["--ops-listen", &taken]].concat()).await;
+    assert_eq!(said.code, 3, "{}", said.all());
+    let refusal = format!("cannot listen on {taken}: set GREENROOM_OPS_LISTEN to a free address");
+    assert!(said.err.contains(&refusal), "{}", said.err);
 }

@@ -297,7 +297,7 @@ async fn what_goes_wrong_is_told_with_its_exit_code() {
 
     assert_snapshot!(world.follow("deploy typo --repo acme/shop --branch main").await, @"
     --- stderr
-    error: the server knows nothing to do for acme/shop/typo: does a rule under `stages` on the default branch name it, and does its branch exist?
+    error: the server knows nothing to do for acme/shop/typo: does a rule under `stages` on the default branch name it, does its branch exist, and is acme/shop among those that the server serves (GREENROOM_ALLOW)?
     --- exit 2
     ");
     assert_snapshot!(world.run("plan typo --repo acme/shop --branch main").await.all(), @"
@@ -308,7 +308,7 @@ async fn what_goes_wrong_is_told_with_its_exit_code() {
     let nowhere = format!("deploy nowhere --repo acme/shop --sha {}", "1".repeat(40));
     assert_snapshot!(world.follow(&nowhere).await, @"
     --- stderr
-    error: the server knows nothing to do for acme/shop/nowhere: does a rule under `stages` on the default branch name it, and does its branch exist?
+    error: the server knows nothing to do for acme/shop/nowhere: does a rule under `stages` on the default branch name it, does its branch exist, and is acme/shop among those that the server serves (GREENROOM_ALLOW)?
     --- exit 2
     ");
     let mut stuck = world.bench.command(&["deploy", "pr-7", "--repo", "acme/shop", "--pr", "7"]).spawn().unwrap();
@@ -327,8 +327,8 @@ async fn code_that_may_not_run_here_does_not() {
     world.github.create_repo("acme/other", [config("NAME: other")]).unwrap();
     world.github.commit(&"acme/other".parse().unwrap(), "staging", [config("NAME: more")], "More").unwrap();
     let said = world.run("deploy staging --repo acme/other --branch staging").await;
-    assert_eq!(said.code, 3, "{}", said.all());
-    assert!(said.err.contains("add `acme/other` to GREENROOM_LOCAL_ALLOW"), "{}", said.err);
+    assert_eq!(said.code, 2, "{}", said.all());
+    assert!(said.err.contains("is acme/other among those that the server serves (GREENROOM_ALLOW)?"), "{}", said.err);
     world.stop().await;
 }
 

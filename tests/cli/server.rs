@@ -81,12 +81,13 @@ impl Served {
             ("GREENROOM_DATABASE_URL", bench.database()),
             ("GREENROOM_DATA", bench.folder().join("data").display().to_string()),
             ("GREENROOM_LISTEN", "127.0.0.1:0".into()),
+            ("GREENROOM_OPS_LISTEN", "127.0.0.1:0".into()),
             ("GREENROOM_PROXY_LISTEN", "127.0.0.1:0".into()),
             ("GREENROOM_GITHUB_API_URL", github.api_url().into()),
             ("GREENROOM_GITHUB_APP_ID", github.app_id().to_string()),
             ("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret().into()),
             ("GREENROOM_TARGET", "local".into()),
-            ("GREENROOM_LOCAL_ALLOW", "acme/shop".into()),
+            ("GREENROOM_ALLOW", "acme/shop".into()),
         ] {
             bench.env(name, value);
         }

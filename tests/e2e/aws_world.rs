@@ -188,7 +188,7 @@ impl AwsWorld {
         let label = format!("label=greenroom.repo={}", self.w.repo);
         let images = docker(&["images", "--filter", &label, "--format", "{{.Repository}}:{{.Tag}}"]);
         let is_pulled = |line: &str| line.starts_with(&pulled) && line.ends_with(":<none>");
-        let is_shared = |line: &str| line.contains("/shared/") && line.ends_with(":newest");
+        let is_shared = |line: &str| line.contains("/shared/web:newest-");
         images.lines().filter(|line| !is_pulled(line) && !is_shared(line)).map(str::to_owned).collect()
     }
 

@@ -68,7 +68,7 @@ async fn send(w: &World, headers: &HeaderMap, length: usize, body: &[u8]) -> u16
     read_answer(&mut stream).await.0
 }
 
-fn sign(headers: &mut HeaderMap, secret: &str, body: &[u8]) {
+pub(crate) fn sign(headers: &mut HeaderMap, secret: &str, body: &[u8]) {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
     mac.update(body);
     let value = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));

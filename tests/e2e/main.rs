@@ -28,6 +28,7 @@ mod edge;
 #[cfg(feature = "aws")]
 #[path = "../support/estate.rs"]
 mod estate;
+mod exhaustion;
 #[path = "../support/hang.rs"]
 mod hang;
 mod kills;

@@ -32,10 +32,12 @@ pub(crate) struct Home {
     pub(crate) folder: PathBuf,
     /// `None` takes free ones; a server that is started again keeps its addresses.
     pub(crate) addresses: Option<(SocketAddr, Option<SocketAddr>)>,
-    /// What `GREENROOM_LOCAL_ALLOW` says.
+    /// What `GREENROOM_ALLOW` says.
     pub(crate) allow: String,
     /// More variables, or others.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// What a shell does before it becomes the server; may be nothing.
+    pub(crate) before: String,
 }
 
 impl Home {
@@ -87,6 +89,14 @@ impl Server {
         assert_eq!(ended.signal(), Some(9), "it ended before it was killed");
     }
 
+    /// The most memory that it has had resident, in megabytes. Source: proc(5), `VmHWM`.
+    pub(crate) fn peak_megabytes(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    }
+
     /// SIGTERM, without waiting.
     pub(crate) fn ask_to_stop(&self) {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
@@ -103,14 +113,18 @@ impl Server {
 fn command(home: &Home, github: &Sandbox) -> Command {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let (door, proxy) = home.addresses.unwrap_or((any, None));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
+    let mut command = Command::new("sh");
     command
+        .arg("-c")
+        .arg(format!("{}\nexec \"$0\" \"$@\"", home.before))
+        .arg(env!("CARGO_BIN_EXE_greenroom"))
         .arg("serve")
         .current_dir(&home.folder)
         .env_clear()
         .envs(inherited())
         .env("NO_COLOR", "1")
         .env("GREENROOM_LISTEN", door.to_string())
+        .env("GREENROOM_OPS_LISTEN", any.to_string())
         .env("GREENROOM_PROXY_LISTEN", proxy.unwrap_or(any).to_string())
         .env("GREENROOM_DATABASE_URL", format!("sqlite://{}", home.database().display()))
         .env("GREENROOM_DATA", home.data())
@@ -119,8 +133,7 @@ fn command(home: &Home, github: &Sandbox) -> Command {
         .env("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret())
         .env("GREENROOM_WEBHOOK_SECRET", SECRET)
         .env("GREENROOM_TARGET", "local")
-        .env("GREENROOM_TARGET", "local")
-        .env("GREENROOM_LOCAL_ALLOW", &home.allow)
+        .env("GREENROOM_ALLOW", &home.allow)
         .env("GREENROOM_LOG", "info")
         .envs(home.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())

@@ -31,11 +31,15 @@ async fn a_polite_stop_answers_what_is_in_flight_and_leaves_stages_running() {
     assert_eq!(slow.await.expect("a client"), Ok((200, "one".into())));
     let ended = server.stopped().await;
     assert!(ended.success(), "it ended with {ended}:\n{}", w.home.log());
+    let end = format!("audit of {}: ", w.repo);
+    let told = move |log: &str| log.lines().filter(|line| line.starts_with(&end)).count();
+    assert_eq!(told(&w.home.log()), 1, "where the audit ends is told at the stop:\n{}", w.home.log());
 
     assert_eq!(w.programs(), programs, "stages go on running");
     w.start_server().await;
     w.until("they answer again", async || w.ask("/").await == (200, "one".into())).await;
     assert_eq!(w.programs(), programs);
+    w.until("it is told at the start", async || told(&w.home.log()) == 2).await;
     w.close();
     w.nothing_is_left().await;
     w.finish().await;

@@ -84,19 +84,63 @@ impl World {
         environment: Vec<(&'static str, String)>,
         files: impl FnOnce(&Path) -> Vec<FileChange>,
     ) -> Self {
+        Self::begin_behind("", environment, files).await
+    }
+
+    /// The same, after a shell has done something.
+    pub(crate) async fn begin_behind(
+        before: &str,
+        environment: Vec<(&'static str, String)>,
+        files: impl FnOnce(&Path) -> Vec<FileChange>,
+    ) -> Self {
         hang::watch();
         let folder = TempDir::new().expect("a folder");
         let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
         // Tests share a Docker engine: none may take another's images and containers for its own.
         let name = own("acme/e2e_shop.web");
         let repo = github.create_repo(&name, files(folder.path())).expect("a repository");
-        let home = Home { folder: folder.path().to_path_buf(), addresses: None, allow: name, environment };
+        let home = Home {
+            folder: folder.path().to_path_buf(),
+            addresses: None,
+            allow: name,
+            environment,
+            before: before.to_owned(),
+        };
         let pull = PullNumber(0);
         let mut world = Self { github, repo, home, pull, server: None, _folder: folder };
         world.start_server().await;
         let looked = async || world.github.counts().of(&http::Method::GET, "/app/hook/deliveries") > 0;
         world.until("the server has looked for deliveries that it missed", looked).await;
         world
+    }
+
+    /// A server that may run two repositories of processes, behind what a shell does first; and the second,
+    /// whose stages have a zone of their own.
+    pub(crate) async fn of_two(before: &str) -> (Self, RepoName) {
+        let other = own("acme/e2e_other.web");
+        let allow = vec![("GREENROOM_ALLOW", "acme/*".to_owned())];
+        let config = |folder: &Path| vec![FileChange::write(".github/greenroom.yml", processes(folder))];
+        let world = Self::begin_behind(before, allow, config).await;
+        let text = format!("{}domain: {{ zone: other.localhost }}\n", processes(&world.home.folder));
+        let files = [FileChange::write(".github/greenroom.yml", text), FileChange::write("app", "none")];
+        let other = world.github.create_repo(&other, files).expect("a repository");
+        (world, other)
+    }
+
+    /// Opens a pull request of another repository, and waits until its stage is live.
+    pub(crate) async fn serves(&self, repo: &RepoName) -> PullNumber {
+        self.github.push(repo, "topic", [("app", "other")], "Make it another").expect("a commit");
+        let pull = self.github.open_pull(repo, "topic", "A change").expect("a pull request");
+        let is_live = || self.comment_of(repo, pull).is_some_and(|comment| comment.contains("is live · "));
+        self.until("the other repository's pull request is live", async || is_live()).await;
+        pull
+    }
+
+    /// Closes it, and waits until its stage is gone.
+    pub(crate) async fn serves_no_more(&self, repo: &RepoName, pull: PullNumber) {
+        self.github.close_pull(repo, pull).expect("it closes");
+        let is_gone = || self.comment_of(repo, pull).is_some_and(|comment| comment.contains("Destroyed at"));
+        self.until("the other repository's stage is gone", async || is_gone()).await;
     }
 
     /// Another repository of processes, which the server may not run.
@@ -322,7 +366,8 @@ impl World {
 }
 
 /// What a server without stages keeps in its data folder.
-const EMPTY_DATA: [&str; 6] = ["build", "build/running", "build/stages", "local", "local/lock", "local/stages"];
+const EMPTY_DATA: [&str; 7] =
+    ["build", "build/running", "build/stages", "image-key", "local", "local/lock", "local/stages"];
 
 impl Drop for World {
     /// A test that failed leaves no program behind.

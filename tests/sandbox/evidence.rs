@@ -157,7 +157,7 @@ async fn checks_of_others_and_statuses_of_commits_count_together() {
     let reason = denial(adapter(&stage).checks(shop, &head).await);
     assert!(reason.contains("Commit statuses: read"), "{reason}");
     assert!(denial(github.checks(shop, &head).await).contains("Commit statuses: read"), "with its token of before");
-    assert_eq!(github.default_branch(shop).await.unwrap(), Branch("main".into()));
+    assert_eq!(github.repository(shop).await.unwrap().default_branch, Branch("main".into()));
     assert_documented(&stage);
 }
 
@@ -191,7 +191,7 @@ async fn teams_are_for_apps_that_may_look_into_them() {
     assert_eq!(stage.get(membership).await.status, 403);
     assert!(denial(is_in("ops", "maya", maya).await).contains("Members: read"), "with its token of before");
     assert!(denial(adapter(&stage).is_in_team(shop, "ops", "maya", maya).await).contains("Members: read"));
-    assert_eq!(adapter(&stage).default_branch(shop).await.unwrap(), Branch("main".into()));
+    assert_eq!(adapter(&stage).repository(shop).await.unwrap().default_branch, Branch("main".into()));
     assert_documented(&stage);
 }
 

@@ -107,11 +107,11 @@ impl Store for Fused<dyn Store> {
 
 #[async_trait]
 impl Forge for Fused<dyn Forge> {
-    async fn repositories(&self) -> PortResult<Vec<RepoName>> {
+    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
         read!(self, self.port.repositories())
     }
-    async fn default_branch(&self, repo: &RepoName) -> PortResult<Branch> {
-        read!(self, self.port.default_branch(repo))
+    async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts> {
+        read!(self, self.port.repository(repo))
     }
     async fn branch_head(&self, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {
         read!(self, self.port.branch_head(repo, branch))
@@ -179,9 +179,6 @@ impl Forge for Fused<dyn Forge> {
 impl Cloud for Fused<dyn Cloud> {
     fn addressing(&self) -> Addressing {
         self.port.addressing()
-    }
-    async fn admits(&self, site: Site<'_>) -> PortResult<()> {
-        read!(self, self.port.admits(site))
     }
     fn objections(&self, spec: &StageSpec) -> Vec<String> {
         self.port.objections(spec)

@@ -22,6 +22,26 @@ impl Slots for Fused<dyn Store> {
 }
 
 #[async_trait]
+impl Walls for Fused<dyn Store> {
+    async fn identify(&self, seen: &RepoSeen) -> PortResult<KnownRepo> {
+        // What is written is what GitHub says, and nearly always it is known.
+        read!(self, self.port.identify(seen))
+    }
+    async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>> {
+        read!(self, self.port.known(key))
+    }
+    async fn take_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<Option<(String, StageId)>> {
+        write!(self, self.port.take_hosts(stage, hosts))
+    }
+    async fn keep_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<()> {
+        write!(self, self.port.keep_hosts(stage, hosts))
+    }
+    async fn host_owner(&self, host: &str) -> PortResult<Option<StageId>> {
+        read!(self, self.port.host_owner(host))
+    }
+}
+
+#[async_trait]
 impl Ledger for Fused<dyn Store> {
     async fn witnesses(&self, repo: &RepoName, pull: PullNumber, limit: u32) -> PortResult<Vec<Witness>> {
         read!(self, self.port.witnesses(repo, pull, limit))
@@ -52,6 +72,12 @@ impl Ledger for Fused<dyn Store> {
     }
     async fn audited(&self) -> PortResult<Vec<RepoName>> {
         read!(self, self.port.audited())
+    }
+    async fn audit_head(&self, repo: &RepoName) -> PortResult<Option<AuditLink>> {
+        read!(self, self.port.audit_head(repo))
+    }
+    async fn audit_place(&self, hash: &str) -> PortResult<Option<(RepoName, i64)>> {
+        read!(self, self.port.audit_place(hash))
     }
     async fn verify_audit(&self, repo: &RepoName) -> PortResult<AuditVerdict> {
         read!(self, self.port.verify_audit(repo))

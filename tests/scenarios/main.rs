@@ -13,6 +13,7 @@ mod fuse;
 #[path = "../support/hang.rs"]
 mod hang;
 mod healing;
+mod limits;
 mod order;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -23,4 +24,5 @@ mod seen;
 mod sweeping;
 mod trust;
 mod two_nodes;
+mod wall;
 mod world;

@@ -31,7 +31,9 @@ impl World {
         let comments = self.github.comments(&self.repo, number);
         let bodies = comments.into_iter().map(|comment| comment.body);
         let answers = bodies.filter(|body| body.starts_with("<!-- greenroom receipt"));
-        answers.map(|body| body.split_once('\n').map_or("", |(_, shown)| shown).trim().to_owned()).collect()
+        // Without what no reader sees: the marker and the end of the audit.
+        let shown = answers.map(|body| body.split_once('\n').map_or(String::new(), |(_, shown)| shown.to_owned()));
+        shown.map(|shown| shown.split("<!-- greenroom audit").next().unwrap_or_default().trim().to_owned()).collect()
     }
 
     /// The newest answer on a pull request.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use greenroom::engine::{Engine, EngineSettings, Ports};
 use greenroom::github::{GitHub, GitHubSettings};
 use greenroom::model::{
-    CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, StageId, StageName, StageRecord, Timestamp,
+    CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, StageId, StageName, StageRecord, Timestamp, Wall,
 };
 use greenroom::port::{Clock, Store};
 use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxCloud, SandboxSettings, WebhookTarget};
@@ -74,6 +74,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) repo: RepoName,
+    wall: Wall,
     ports: Ports,
     door: JoinHandle<()>,
     _folder: TempDir,
@@ -125,7 +126,11 @@ impl World {
         let repo = github
             .create_repo(repo, [FileChange::write(".github/greenroom.yml", config), FileChange::write("app", "1")])
             .expect("a repository");
-        let cloud = Arc::new(SandboxCloud::default());
+        let cloud = Arc::new(match database {
+            Database::Sqlite => SandboxCloud::default(),
+            // A host is one repository's for each server, and this one has several of them.
+            Database::Postgres(_) => SandboxCloud::in_zone(&format!("{}.preview.test", repo.name())),
+        });
         let builder = Arc::new(SandboxBuilder::default());
         let settings =
             GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
@@ -137,29 +142,37 @@ impl World {
             clock: clock.clone(),
         };
         let bell = Arc::new(Notify::new());
-        let engine = Arc::new(Engine::new(ports.clone(), settings_of(&github), bell.clone()));
+        let wall = wall("acme/*", "");
+        let engine = Arc::new(Engine::new(ports.clone(), settings_of(&github, &wall), bell.clone()));
         let (door, address) = open_door(store.clone(), clock.clone(), bell).await;
         github.set_webhook(WebhookTarget {
             url: format!("http://{address}/webhook"),
             secret: SecretString::from(SECRET),
         });
-        Self { github, cloud, builder, clock, store, engine, repo, ports, door, _folder: folder }
+        Self { github, cloud, builder, clock, store, engine, repo, wall, ports, door, _folder: folder }
     }
 
     /// Replaces the engine by one whose ports give up as the fuse says.
     pub(crate) fn burn(&mut self, fuse: &Arc<Fuse>) {
         let ports = fused(&self.ports, fuse);
-        self.engine = Arc::new(Engine::new(ports, settings_of(&self.github), Arc::new(Notify::new())));
+        self.engine = Arc::new(Engine::new(ports, settings_of(&self.github, &self.wall), Arc::new(Notify::new())));
     }
 
     /// A process that starts after another one died: new engine, same world.
     pub(crate) fn restart(&mut self) {
-        self.engine = Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github), Arc::new(Notify::new())));
+        self.engine =
+            Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github, &self.wall), Arc::new(Notify::new())));
+    }
+
+    /// The operator says anew who is served and whose zones are, and starts the server again.
+    pub(crate) fn serves(&mut self, allow: &str, zones: &str) {
+        self.wall = wall(allow, zones);
+        self.restart();
     }
 
     /// A second engine over the same world.
     pub(crate) fn another_engine(&self) -> Arc<Engine> {
-        Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github), Arc::new(Notify::new())))
+        Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github, &self.wall), Arc::new(Notify::new())))
     }
 
     /// Lets everything happen that is due now or soon, turning the clock as far as needed.
@@ -253,8 +266,12 @@ impl World {
     }
 }
 
-fn settings_of(github: &Sandbox) -> EngineSettings {
-    EngineSettings { app_id: github.app_id(), ..EngineSettings::default() }
+fn wall(allow: &str, zones: &str) -> Wall {
+    Wall { allow: allow.parse().expect("a list"), zones: zones.parse().expect("zones") }
+}
+
+fn settings_of(github: &Sandbox, wall: &Wall) -> EngineSettings {
+    EngineSettings { app_id: github.app_id(), wall: wall.clone(), ..EngineSettings::default() }
 }
 
 impl Drop for World {

@@ -1,10 +1,13 @@
 //! The audit is a chain for each repository, and what was done to it by hand is found.
 
-use greenroom::model::{AuditEntry, AuditLine, BadEntry, Lane, RepoName, Tampering, Timestamp};
+use greenroom::model::{
+    AuditEntry, AuditLine, BadEntry, CommandReceipt, Lane, ReceiptKey, ReceiptState, RepoName, Tampering, Timestamp,
+};
 use greenroom::port::{Held, IntakeWrite, PortError, PortResult, Store};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::Place;
+use crate::receipts::receipt;
 use crate::sample::held;
 
 fn named(name: &str) -> RepoName {
@@ -189,5 +192,41 @@ pub(crate) async fn two_servers_never_continue_from_the_same_entry(place: Place)
     }
     let verdict = first.verify_audit(&shop).await?;
     assert_eq!((verdict.entries, verdict.first_bad), (20, None));
+    Ok(())
+}
+
+/// Whoever cuts the chain puts its recorded end right as well: what was noted with answers stands against
+/// it, and the hash that somebody kept elsewhere.
+pub(crate) async fn what_receipts_noted_shows_a_record_that_was_cut(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    let mut hand = place.by_hand().await;
+    let cases = [
+        (
+            "tail",
+            "DELETE FROM audit WHERE repo = '{}' AND number > 3; UPDATE audit_end SET number = 3, \
+             hash = (SELECT hash FROM audit WHERE repo = '{}' AND number = 3) WHERE repo = '{}'",
+            4,
+        ),
+        ("table", "DELETE FROM audit WHERE repo = '{}'; DELETE FROM audit_end WHERE repo = '{}'", 1),
+    ];
+    for (name, sql, number) in cases {
+        let repo = named(name);
+        let lane = five(&*store, &repo).await?;
+        let head = store.audit_head(&repo).await?.expect("five entries");
+        assert_eq!((head.number, store.audit_place(&head.hash).await?), (5, Some((repo.clone(), 5))));
+        let plain = receipt(7, ReceiptState::Settled);
+        let key = ReceiptKey { repo: repo.clone(), ..plain.key.clone() };
+        let noting = CommandReceipt { key, audit: Some(head.clone()), ..plain };
+        store.apply_intake(&lane, IntakeWrite { receipts: vec![noting], ..IntakeWrite::default() }).await?;
+        assert_eq!(store.verify_audit(&repo).await?.first_bad, None, "{name}");
+        for statement in sql.split("; ") {
+            let statement = statement.replace("{}", repo.as_str());
+            hand.execute(AssertSqlSafe(statement)).await.expect(sql);
+        }
+        let missing = BadEntry { number, what: Tampering::Missing };
+        assert_eq!(store.verify_audit(&repo).await?.first_bad, Some(missing), "{name}");
+        assert!(store.audited().await?.contains(&repo), "{name}");
+        assert_eq!(store.audit_place(&head.hash).await?, None, "{name}");
+    }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod restart;
 mod sample;
 mod slots;
 mod stages;
+mod walls;
 mod witnesses;
 
 use std::path::PathBuf;
@@ -82,6 +83,10 @@ macro_rules! contract {
 
 contract![
     slots::the_lowest_free_number_is_leased_and_kept,
+    walls::a_repository_keeps_its_key_and_gives_it_to_nobody,
+    walls::many_at_once_on_two_stores_agree_on_who_is_who,
+    walls::a_host_is_one_stages_until_that_gives_it_back,
+    walls::many_who_want_one_host_get_one_owner,
     slots::many_at_once_on_two_stores_get_different_numbers,
     inbox::a_delivery_is_taken_once,
     inbox::a_known_body_under_another_id_is_a_duplicate,
@@ -112,6 +117,7 @@ contract![
     audit::what_was_done_by_hand_is_not_covered_by_what_comes_after,
     audit::what_an_older_version_wrote_is_taken_into_the_chain,
     audit::two_servers_never_continue_from_the_same_entry,
+    audit::what_receipts_noted_shows_a_record_that_was_cut,
     receipts::a_comment_has_one_receipt_and_a_repeat_changes_nothing,
     receipts::what_is_due_is_shown_once_and_then_waits_for_its_stage,
     receipts::only_who_holds_the_repository_writes_receipts,

@@ -13,7 +13,7 @@ fn key(source: CommentSource, comment: u64) -> ReceiptKey {
     ReceiptKey { repo: repo(), source, comment }
 }
 
-fn receipt(comment: u64, state: ReceiptState) -> CommandReceipt {
+pub(crate) fn receipt(comment: u64, state: ReceiptState) -> CommandReceipt {
     let result = |said: &str, verb, outcome| {
         let words = "it \0 ends with ``` and \u{202e}".to_owned();
         CommandResult { said: said.to_owned(), verb, outcome, words }
@@ -31,6 +31,7 @@ fn receipt(comment: u64, state: ReceiptState) -> CommandReceipt {
         external: None,
         shown: None,
         bond: None,
+        audit: None,
         at: Timestamp(i64::try_from(comment).expect("small")),
     }
 }

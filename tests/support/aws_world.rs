@@ -12,7 +12,7 @@ use greenroom::engine::{Engine, EngineSettings, Ports};
 use greenroom::github::{GitHub, GitHubSettings};
 use greenroom::model::{
     Artifact, CommitSha, Output, PullNumber, RepoName, ServiceName, ServiceSpec, StageId, StageName, StageRecord,
-    StageStatus, Timestamp,
+    StageStatus, Timestamp, Wall,
 };
 use greenroom::port::{BuildJob, Builder, Clock, Cloud, PortResult, Progress, Site, Slots, Store, TarballStream};
 use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxSettings, WebhookTarget};
@@ -76,6 +76,12 @@ pub(crate) struct World {
     _folder: TempDir,
 }
 
+/// Everybody's stages are served.
+fn serving_all() -> EngineSettings {
+    let wall = Wall { allow: "acme/*".parse().expect("a list"), ..Wall::default() };
+    EngineSettings { wall, ..EngineSettings::default() }
+}
+
 /// Two services, one with an address and a migration, one a worker.
 fn project() -> String {
     format!(
@@ -123,7 +129,7 @@ impl World {
             clock: clock.clone(),
         };
         let bell = Arc::new(Notify::new());
-        let engine = Arc::new(Engine::new(ports.clone(), EngineSettings::default(), bell.clone()));
+        let engine = Arc::new(Engine::new(ports.clone(), serving_all(), bell.clone()));
         let (webhooks, address) = open_door(store.clone(), clock.clone(), bell).await;
         github.set_webhook(WebhookTarget {
             url: format!("http://{address}/webhook"),
@@ -139,7 +145,7 @@ impl World {
 
     /// A process that starts with these ports.
     pub(crate) fn start(&mut self, ports: Ports) {
-        self.engine = Arc::new(Engine::new(ports, EngineSettings::default(), Arc::new(Notify::new())));
+        self.engine = Arc::new(Engine::new(ports, serving_all(), Arc::new(Notify::new())));
     }
 
     /// A process that starts after another one died: new adapter, new engine, same world.

@@ -89,7 +89,7 @@ async fn users(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<String>> {
 /// These settings, with the zones and load balancers that the foundation has already, and its roles
 /// where they are.
 async fn renewed(driver: &Driver<'_>, site: Site<'_>, live: Option<&Snapshot>) -> PortResult<Remembered> {
-    let mut wanted = Remembered::new(driver.shared, site, 1);
+    let mut wanted = Remembered::new(driver.shared, site, 1).by_hand();
     if let Some(live) = live {
         wanted = Remembered::of(live).ok_or_else(|| not_ours(live))?.renewed(wanted);
     }

@@ -4,7 +4,7 @@ use super::*;
 
 fn zone(base: &str, dns: Dns, certificate: Option<&str>) -> Zone {
     let certificate = certificate.map(str::to_owned);
-    Zone { base: base.into(), zone: base.into(), dns, certificate, hosted_zone: None }
+    Zone { base: base.into(), zone: base.into(), dns, certificate, hosted_zone: None, holder: None }
 }
 
 fn foundation(doors: u32, zones: Vec<Zone>) -> Remembered {
@@ -17,6 +17,7 @@ fn foundation(doors: u32, zones: Vec<Zone>) -> Remembered {
         root: false,
         doors,
         zones,
+        repositories: Vec::new(),
     }
 }
 
@@ -57,4 +58,41 @@ fn a_door_is_read_with_and_without_https() {
     assert_eq!((plain.http.as_str(), plain.https), ("arn:http", None));
     assert_eq!(door("arn,lb.test,Z1,arn:http,arn:https").expect("a door").https.as_deref(), Some("arn:https"));
     assert!(door("arn,lb.test").is_err());
+}
+
+#[test]
+fn each_repository_has_roles_of_its_own_and_none_reads_what_all_share() {
+    let of = |repos: &[&str]| Remembered {
+        repositories: repos.iter().map(|repo| repo.parse().expect("a name")).collect(),
+        ..foundation(1, Vec::new())
+    };
+    let both = of(&["acme/shop"]).with(&of(&["evil/shop", "acme/shop"]));
+    assert_eq!(both, of(&["acme/shop", "evil/shop"]));
+    assert!(!of(&["acme/shop"]).does_for(&of(&["evil/shop"])), "a repository without roles is given some");
+    let text = both.render("greenroom").expect("a text");
+    let may_read: Vec<&str> = text.lines().filter(|line| line.contains("ResourceTag/greenroom:access")).collect();
+    assert_eq!(may_read.len(), 2, "{text}");
+    for repo in ["acme/shop", "evil/shop"] {
+        assert!(may_read.iter().any(|line| line.contains(&format!(": \"{repo}\" }}"))), "{repo}: {may_read:?}");
+        assert!(text.contains(&format!("Path: \"/greenroom/greenroom-previews-foundation/repo/{repo}/\"")), "{text}");
+        assert!(text.contains(&format!("Tags: [{{ Key: \"greenroom:repo\", Value: \"{repo}\" }}]")), "{text}");
+    }
+}
+
+#[test]
+fn a_zone_that_somebody_else_set_up_is_not_replaced_for_one_who_comes_later() {
+    let held = |holder: Option<&str>, certificate: Option<&str>| {
+        let holder = holder.map(|repo| repo.parse().expect("a name"));
+        foundation(1, vec![Zone { holder, ..zone("a.test", Dns::None, certificate) }])
+    };
+    let live = held(Some("acme/shop"), Some("arn:1"));
+    assert!(live.contested(&held(Some("evil/shop"), Some("arn:evil"))).is_some());
+    assert!(live.contested(&held(Some("acme/shop"), Some("arn:2"))).is_none(), "its own");
+    assert!(live.contested(&held(Some("evil/shop"), None)).is_none(), "it does for that one too");
+    assert!(
+        held(None, Some("arn:1")).contested(&held(Some("acme/shop"), Some("arn:2"))).is_some(),
+        "nobody knows whose"
+    );
+    let own = Remembered { root: true, ..live };
+    assert!(own.contested(&held(Some("acme/shop"), Some("arn:2"))).is_none(), "a permanent stage's own foundation");
 }

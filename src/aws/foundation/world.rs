@@ -21,7 +21,8 @@ pub(in crate::aws) async fn world(shared: &Shared, clients: &Clients, site: Site
     }
     let stack = stack::describe(clients, &world.foundation).await?.filter(Snapshot::is_settled);
     let Some(stack) = stack else { return Ok(world) };
-    let made = Foundation::read(&stack, site.place)?;
+    // One that the repository has no roles on yet gives it some with the first stage.
+    let Ok(made) = Foundation::read(&stack, site) else { return Ok(world) };
     world.is_made = true;
     world.cluster = made.cluster;
     world.roles = vec![made.execution_role, made.task_role];

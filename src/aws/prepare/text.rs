@@ -22,7 +22,10 @@ pub(in crate::aws) fn blueprint(shared: &Shared, spec: &StageSpec) -> String {
     let text = render(shared, spec).unwrap_or_else(|error| error.to_string());
     let site = Site { stage: &spec.stage, place: &spec.place };
     let place = json!([spec.kind, spec.place.domain, spec.place.base, super::tags(shared, site)]);
-    hex::encode(&Sha256::digest(format!("{place}\n{text}"))[..16])
+    // Previews that an older release made have the roles that all of them share: the next look at one
+    // gives it those of its repository.
+    let roles = if spec.kind == StageKind::Ephemeral { "\nroles of its repository" } else { "" };
+    hex::encode(&Sha256::digest(format!("{place}\n{text}{roles}"))[..16])
 }
 
 /// The text itself.

@@ -224,7 +224,7 @@ fn explain(cause: &Cause, spec: &ServiceSpec, health: &str) -> (FailureKind, Str
         Cause::SecretDenied { said } => (
             FailureKind::Environment,
             format!("`{name}` may not read one of its secrets: {said}"),
-            "Tag the secret or parameter `greenroom:access` with `previews`, or with the stage's name for a permanent stage.",
+            "Tag the secret or parameter `greenroom:access` with the repository, `owner/name`; for a permanent stage with `owner/name/stage`.",
         ),
         Cause::Unhealthy { said } => (
             FailureKind::Unhealthy,

@@ -24,7 +24,7 @@ pub(in crate::aws) async fn check(work: &Work<'_>, track: &mut Track) -> PortRes
         None => None,
         Some(url) => match ask(work, service, &url).await {
             Ok((status, millis)) => Some((url, status, millis)),
-            Err(trouble) if track.asked.elapsed() < PATIENCE => {
+            Err(trouble) if track.asked.elapsed() < PATIENCE || trouble.is_ours() => {
                 return Ok(pending(AGAIN_MILLIS, format!("waiting for {url}: {}", trouble.said)));
             }
             Err(trouble) => {

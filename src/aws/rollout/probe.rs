@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tower_service::Service;
 
 use crate::aws::settings::OutboundProxy;
+use crate::port::is_own_exhaustion;
 
 /// What the address answered.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,16 @@ const BROKEN_TARGET: &str =
     "The program closed the connection or spoke no HTTP: its keep-alive should outlast the load balancer's.";
 const PROGRAM: &str =
     "The program is healthy when asked directly: look at its log, and at what it does with the `Host` header.";
+
+/// Of nobody but this server.
+const EXHAUSTED: &str = "This server has nothing left to ask with: raise its limit of open files (`ulimit -n`).";
+
+impl Trouble {
+    /// Whether it says nothing about the address: this server had nothing to ask with.
+    pub(super) fn is_ours(&self) -> bool {
+        self.advice == EXHAUSTED
+    }
+}
 
 /// `GET address`. The body is not read.
 pub(super) async fn get(address: &str, proxy: Option<&OutboundProxy>, timeout: Duration) -> Result<Answer, Trouble> {
@@ -156,12 +167,19 @@ fn no_connection(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> 
     let error = error.into();
     let mut words = error.to_string();
     let mut cause: &(dyn std::error::Error + 'static) = error.as_ref();
+    let is_ours = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(is_own_exhaustion)
+    };
+    let mut ours = is_ours(cause);
     while let Some(deeper) = cause.source() {
         cause = deeper;
+        ours |= is_ours(cause);
         words = format!("{words}: {cause}");
     }
     let lower = words.to_lowercase();
-    let advice = if lower.contains("dns") || lower.contains("lookup address") {
+    let advice = if ours {
+        EXHAUSTED
+    } else if lower.contains("dns") || lower.contains("lookup address") {
         DNS
     } else if lower.contains("certificate") || lower.contains("tls") {
         CERTIFICATE
@@ -218,6 +236,13 @@ mod tests {
         assert!(heard.contains("proxy-authorization: Basic bWU6cGFzcw==\r\n"), "{heard}");
         let excepted: Uri = "http://direct.test/".parse().unwrap();
         assert!(matcher(&proxy).intercept(&excepted).is_none());
+    }
+
+    #[test]
+    fn our_own_exhaustion_is_no_trouble_of_the_address() {
+        let of = |errno: rustix::io::Errno| no_connection(std::io::Error::from(errno));
+        assert!(of(rustix::io::Errno::MFILE).is_ours());
+        assert!(!of(rustix::io::Errno::CONNREFUSED).is_ours());
     }
 
     #[tokio::test]

@@ -5,10 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::super::docker::CacheExport;
 use super::*;
 
-const BUILDX: Tools = Tools::Buildx(CacheExport::Impossible);
+const BUILDX: Tools = Tools::Buildx;
 
 fn write(root: &Path, name: &str, text: &str) {
     let path = root.join(name);
@@ -29,7 +28,7 @@ fn tree() -> tempfile::TempDir {
 
 fn read_with(root: &Path, dockerfile: &str, tools: Tools) -> PortResult<Context> {
     let real = root.join(dockerfile).canonicalize().expect("a Dockerfile");
-    Context::read(root, Dockerfile { named: Path::new(dockerfile), real: &real }, tools)
+    Context::read(root, Dockerfile { named: Path::new(dockerfile), real: &real }, tools, &Demand::lasting())
 }
 
 fn read(root: &Path) -> Context {
@@ -39,7 +38,7 @@ fn read(root: &Path) -> Context {
 fn bytes(context: &Context) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut bytes = Vec::new();
-    context.spool(folder.path()).expect("an archive").read_to_end(&mut bytes).expect("bytes");
+    context.spool(folder.path(), &Demand::lasting()).expect("an archive").read_to_end(&mut bytes).expect("bytes");
     assert_eq!(hex::encode(Sha256::digest(&bytes)), context.digest());
     bytes
 }
@@ -144,7 +143,7 @@ fn a_dockerfile_may_have_an_ignore_file_of_its_own_and_lie_elsewhere() {
     let of = |tools| {
         let dockerfile = source.join("Dockerfile");
         let named = Dockerfile { named: Path::new("../Dockerfile"), real: &dockerfile };
-        Context::read(&source.join("src"), named, tools).expect("a context")
+        Context::read(&source.join("src"), named, tools, &Demand::lasting()).expect("a context")
     };
     let buildx = of(BUILDX);
     assert_eq!(buildx.dockerfile(), ".dockerfile");
@@ -182,10 +181,10 @@ fn a_source_that_changed_meanwhile_is_not_sent() {
     let root = tree();
     let context = read(root.path());
     write(root.path(), "README", "hellO");
-    let changed = context.spool(root.path());
+    let changed = context.spool(root.path(), &Demand::lasting());
     assert!(matches!(&changed, Err(PortError::Retry { reason, .. }) if reason.contains("changed")), "{changed:?}");
     fs::remove_file(root.path().join("README")).expect("removed");
-    assert!(matches!(context.spool(root.path()), Err(PortError::Retry { .. })));
+    assert!(matches!(context.spool(root.path(), &Demand::lasting()), Err(PortError::Retry { .. })));
 }
 
 #[test]

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::super::docker::CacheExport;
 use super::*;
 use crate::model::Platform;
 
-const BUILDX: Tools = Tools::Buildx(CacheExport::Impossible);
+const BUILDX: Tools = Tools::Buildx;
 
 fn source() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a temporary folder");
@@ -52,7 +51,12 @@ fn named_by(root: &Path, spec: &ImageSpec, tools: Tools) -> String {
 fn read_for(stage: &StageId, spec: &ImageSpec, root: &Path, tools: Tools) -> PortResult<Recipe> {
     let service = "web".parse().expect("a name");
     let purpose = Purpose { stage, kind: StageKind::Ephemeral, trust: Trust::Preview, service: &service };
-    read(&purpose, spec, root, tools)
+    read(&purpose, spec, &Sources { root, tools, names: &Names::default(), demand: &Demand::lasting() })
+}
+
+fn content(purpose: &Purpose<'_>, root: &Path) -> String {
+    let sources = Sources { root, tools: BUILDX, names: &Names::default(), demand: &Demand::lasting() };
+    read(purpose, &spec(), &sources).expect("a recipe").content
 }
 
 #[test]
@@ -128,13 +132,13 @@ fn nothing_is_shared_across_trust() {
         ("staging", StageKind::Permanent, Trust::Preview),
     ] {
         let purpose = Purpose { stage: &stage("acme/shop", name), kind, trust, service: &service };
-        contents.insert(read(&purpose, &spec(), root.path(), BUILDX).expect("a recipe").content);
+        contents.insert(content(&purpose, root.path()));
     }
     assert_eq!(contents.len(), 5);
     let of = |name, trust| {
         let purpose =
             Purpose { stage: &stage("acme/shop", name), kind: StageKind::Permanent, trust, service: &service };
-        read(&purpose, &spec(), root.path(), BUILDX).expect("a recipe").content
+        content(&purpose, root.path())
     };
     assert_eq!(of("prod", Trust::Permanent), of("staging", Trust::Permanent), "permanent stages share theirs");
 }
@@ -164,7 +168,7 @@ fn what_lies_outside_or_nowhere_is_refused() {
         ("web/../..", "Dockerfile", "outside"),
         ("out", "Dockerfile", "outside"),
         ("web", "Out.Dockerfile", "outside"),
-        ("web", "../../x", "not in the commit"),
+        ("web", "../../nobody-has-this", "not in the commit"),
         ("/etc", "passwd", "not in the commit"),
         ("nowhere", "Dockerfile", "not in the commit"),
         ("README.md", "Dockerfile", "not a folder"),
@@ -183,15 +187,30 @@ fn what_lies_outside_or_nowhere_is_refused() {
 }
 
 #[test]
-fn an_argument_is_no_setting_of_the_command_line() {
-    for good in ["API_URL", "node_version", "_x", "DATABASE_URL", "HOMEPAGE"] {
+fn a_name_cannot_be_told_from_the_content_and_the_old_one_is_known() {
+    let (root, stage) = (source(), stage("acme/shop", "pr-1"));
+    let service = "web".parse().expect("a name");
+    let purpose = Purpose { stage: &stage, kind: StageKind::Ephemeral, trust: Trust::Preview, service: &service };
+    let of = |key: &str| {
+        let names = Names::with_key(&key.into());
+        let sources = Sources { root: root.path(), tools: Tools::Legacy, names: &names, demand: &Demand::lasting() };
+        read(&purpose, &spec(), &sources).expect("a recipe")
+    };
+    let (one, plain) = (of("one"), named(root.path(), &spec()));
+    assert_eq!((&one.reference, &one.content), (&of("one").reference, &of("two").content));
+    assert_ne!(one.reference, of("two").reference);
+    let (place, tag) = one.reference.split_once(':').expect("a tag");
+    assert_eq!((place, tag.len()), ("greenroom/acme-shop/pr-1-web", 32));
+    assert_eq!(one.earlier, Some(plain));
+}
+
+#[test]
+fn an_argument_is_no_setting_of_the_builder() {
+    // Of the command line it is none, whatever its name: it is not in its environment.
+    for good in ["API_URL", "node_version", "_x", "HOMEPAGE", "DOCKER_HOST", "LD_PRELOAD", "PATH", "HTTPS_PROXY"] {
         assert!(check_argument(good).is_ok(), "{good}");
     }
-    for bad in
-        ["DOCKER_HOST", "docker_host", "LD_PRELOAD", "PATH", "HTTPS_PROXY", "no_proxy", "BUILDKIT_HOST", "A=B", ""]
-            .into_iter()
-            .chain(["1A", "--push", "A B"])
-    {
+    for bad in ["BUILDKIT_SYNTAX", "buildkit_cache_mount_ns", "BUILDX_X", "A=B", "", "1A", "--push", "A B"] {
         assert!(check_argument(bad).is_err(), "{bad}");
     }
 }

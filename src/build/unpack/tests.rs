@@ -56,7 +56,7 @@ fn zipped(tar: &[u8]) -> Vec<u8> {
 }
 
 fn small() -> UnpackLimits {
-    UnpackLimits { total_bytes: 64 << 10, entries: 20, path_bytes: 80 }
+    UnpackLimits { total_bytes: 64 << 10, entries: 20, path_bytes: 80, name_bytes: 600, depth: 8 }
 }
 
 /// Unpacks two folders deep, and answers the result with everything that lies outside the folder.
@@ -64,7 +64,7 @@ fn attempt(bytes: &[u8]) -> (Result<()>, Vec<PathBuf>) {
     let world = tempfile::tempdir().expect("a temporary folder");
     let folder = world.path().join("yard/house");
     fs::create_dir_all(&folder).expect("a folder");
-    let result = unpack(bytes, &folder, &small());
+    let result = unpack(bytes, &folder, &small(), &Demand::lasting());
     let mut outside = Vec::new();
     for (place, own) in [(world.path(), "yard"), (&world.path().join("yard"), "house")] {
         for entry in fs::read_dir(place).expect("a folder") {
@@ -82,6 +82,9 @@ fn what_wants_out_or_too_much_is_refused_and_leaves_nothing_outside() {
     let long = "a".repeat(90);
     let big = "b".repeat(70 << 10);
     let many: Vec<String> = (0..21).map(|n| format!("top/{n}")).collect();
+    let bushy: Vec<String> = (0..4).map(|n| format!("top/{n}/a/b/c/d/e/f")).collect();
+    let wordy: Vec<String> = (0..10).map(|n| format!("top/{n}{}", "w".repeat(70))).collect();
+    let deep = format!("top{}", "/d".repeat(9));
     let pax_size = "12 size=999\n";
     let pax_path = "21 path=../../escape\n";
     let huge_pax = "x".repeat((1 << 20) + 512);
@@ -109,6 +112,12 @@ fn what_wants_out_or_too_much_is_refused_and_leaves_nothing_outside() {
         ("long name", vec![file(&long, "x")], "more than 80 bytes"),
         ("large", vec![file("top/big", &big)], "larger than 65536 bytes"),
         ("many", many.iter().map(|name| file(name, "")).collect(), "more than 20 entries"),
+        ("folders that no entry names", bushy.iter().map(|name| file(name, "")).collect(), "more than 20 entries"),
+        ("links in such folders", bushy.iter().map(|name| link(name, "x")).collect(), "more than 20 entries"),
+        ("much in names", wordy.iter().map(|name| file(name, "")).collect(), "more than 600 bytes together"),
+        ("much in targets", wordy.iter().map(|name| link(&name[..6], name)).collect(), "more than 600 bytes together"),
+        ("deep", vec![file(&deep, "")], "more than 8 folders deep"),
+        ("below a link that comes later", below_a_link(), "below its symbolic link"),
         ("size by an extended header", vec![of_pax(pax_size), file("top/f", "x")], "8 GiB"),
         ("endless extended header", vec![of_pax(&huge_pax), file("top/f", "x")], "larger than"),
         ("nothing", vec![], "empty"),
@@ -124,6 +133,12 @@ fn what_wants_out_or_too_much_is_refused_and_leaves_nothing_outside() {
     assert!(!Path::new("/etc/greenroom-was-here").exists());
 }
 
+/// From `top/a/b` the first leads to `top/escape`; made by way of the second, it would lie two folders
+/// higher up.
+fn below_a_link<'a>() -> Vec<Entry<'a>> {
+    vec![link("top/a/b/l", "../../escape"), link("top/a/b", "..")]
+}
+
 fn of_pax(body: &str) -> Entry<'_> {
     Entry { kind: EntryType::XHeader, name: "pax", link: "", mode: 0o644, body: body.as_bytes() }
 }
@@ -132,8 +147,49 @@ fn of_pax(body: &str) -> Entry<'_> {
 fn an_extended_header_is_capped_by_itself() {
     let huge = "x".repeat((1 << 20) + 512);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let result = unpack(archive(&[of_pax(&huge)]).as_slice(), folder.path(), &UnpackLimits::default());
+    let result =
+        unpack(archive(&[of_pax(&huge)]).as_slice(), folder.path(), &UnpackLimits::default(), &Demand::lasting());
     assert!(matches!(&result, Err(UnpackError::Refused(text)) if text.contains("extended header")), "{result:?}");
+}
+
+#[test]
+fn a_file_s_name_that_no_disk_takes_is_refused() {
+    let name = record("path", &format!("top/{}", "p".repeat(256)));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = archive(&[of_pax(&name), file("top/short", "")]);
+    let result = unpack(bytes.as_slice(), folder.path(), &UnpackLimits::default(), &Demand::lasting());
+    assert!(matches!(&result, Err(UnpackError::Refused(text)) if text.contains("more than 255 bytes")), "{result:?}");
+}
+
+#[test]
+fn two_thousand_links_through_each_other_are_unpacked_as_they_are() {
+    let long = "x/../".repeat(150);
+    let names: Vec<String> = (0..=2_000).map(|n| format!("top/l{n}")).collect();
+    let targets: Vec<String> =
+        (0..2_000).map(|n| record("linkpath", &format!("{long}{}", &names[n + 1][4..]))).collect();
+    let entries: Vec<Entry<'_>> =
+        (0..2_000).flat_map(|n| [of_pax(&targets[n]), link(&names[n], "overridden")]).collect();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = archive(&entries);
+    unpack(bytes.as_slice(), folder.path(), &UnpackLimits::default(), &Demand::lasting()).expect("they stay inside");
+    let last = fs::read_link(folder.path().join("l1999")).expect("a link");
+    assert_eq!(last, Path::new(&format!("{long}l2000")));
+}
+
+/// A line of an extended header: its length comes first, and counts itself.
+fn record(key: &str, value: &str) -> String {
+    let rest = format!(" {key}={value}\n");
+    let digits = (rest.len() + 4).to_string().len();
+    format!("{}{rest}", rest.len() + digits)
+}
+
+#[test]
+fn nothing_is_unpacked_that_nobody_waits_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bytes = archive(&[file("top/f", "x")]);
+    let result = unpack(bytes.as_slice(), folder.path(), &UnpackLimits::default(), &Demand::over());
+    assert!(matches!(result, Err(UnpackError::Broken(_))), "{result:?}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
 #[test]
@@ -169,7 +225,7 @@ fn an_honest_archive_becomes_its_tree_without_the_top_folder() {
         file("top/short", "named by its extended header"),
     ]);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    unpack(bytes.as_slice(), folder.path(), &small()).expect("an honest archive");
+    unpack(bytes.as_slice(), folder.path(), &small(), &Demand::lasting()).expect("an honest archive");
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).expect(name);
     assert_eq!(read("bin/run"), "#!/bin/true\n");
     assert_eq!(read("bin/up"), "#!/bin/true\n");

@@ -99,7 +99,8 @@ struct Rollout {
 struct Stand {
     github: Sandbox,
     store: Arc<dyn Store>,
-    door: SocketAddr,
+    /// Where its metrics are.
+    ops: SocketAddr,
     repo: RepoName,
     stage: StageId,
     diary: Diary,
@@ -150,11 +151,11 @@ impl AwsBench {
         let secret = chance_secret();
         let database = format!("sqlite://{}", folder.join("greenroom.db").display());
         let diary = Diary::default();
-        let (server, door) = self.server(folder, &database, &github, &secret, &diary)?;
+        let (server, door, ops) = self.server(folder, &database, &github, &secret, &diary)?;
         github.set_webhook(WebhookTarget { url: format!("http://{door}/webhook"), secret });
         let store = store::open(&database).await?;
         let stage = StageId { repo: repo.clone(), name: StageName::new("pr-1")? };
-        Ok(Stand { github, store, door, repo, stage, diary, _server: server })
+        Ok(Stand { github, store, ops, repo, stage, diary, _server: server })
     }
 
     fn server(
@@ -164,10 +165,11 @@ impl AwsBench {
         github: &Sandbox,
         secret: &SecretString,
         diary: &Diary,
-    ) -> anyhow::Result<(Measured, SocketAddr)> {
+    ) -> anyhow::Result<(Measured, SocketAddr, SocketAddr)> {
         let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
         command
-            .args(["serve", "--target", "aws", "--listen", "127.0.0.1:0", "--log", LOG, "--log-format", "json"])
+            .args(["serve", "--target", "aws", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
+            .args(["--log", LOG, "--log-format", "json", "--allow", "greenroom-bench/*"])
             .args(["--github-api-url", github.api_url(), "--github-app-id", &github.app_id().to_string()])
             .arg("--data")
             .arg(folder.join("data"))
@@ -191,9 +193,12 @@ impl AwsBench {
         let server = Measured::of(child);
         let mut said = BufReader::new(said);
         let mut line = String::new();
+        let mut ops = None;
         let door = loop {
             line.clear();
             anyhow::ensure!(said.read_line(&mut line)? > 0, "the server did not start");
+            let metrics = line.split_once("metrics at http://").and_then(|(_, rest)| rest.split_once("/metrics"));
+            ops = ops.or(metrics.and_then(|(ops, _)| ops.parse().ok()));
             let begun = line.split_once("webhooks at http://").and_then(|(_, rest)| rest.split_once("/webhook"));
             if let Some((door, _)) = begun {
                 break door.parse().context("the server's address cannot be read")?;
@@ -201,7 +206,7 @@ impl AwsBench {
         };
         let diary = diary.clone();
         std::thread::spawn(move || diary.keep(said));
-        Ok((server, door))
+        Ok((server, door, ops.context("the server does not say where its metrics are")?))
     }
 }
 
@@ -237,7 +242,7 @@ impl Stand {
         cause: impl AsyncFnOnce() -> anyhow::Result<()>,
         is_end: impl Fn(&StageStatus) -> bool,
     ) -> anyhow::Result<Round> {
-        let before = read(self.door)?;
+        let before = read(self.ops)?;
         let newest_before = self.newest().await?.map(|deploy| deploy.id);
         let known = self.record().await?;
         let generation = known.as_ref().map(|record| record.generation);
@@ -265,7 +270,7 @@ impl Stand {
             Some(deploy) => (self.step_seconds(&deploy).await?, self.rollout(&deploy).await?),
             None => (BTreeMap::new(), None),
         };
-        let mut calls_by_operation = read(self.door)?;
+        let mut calls_by_operation = read(self.ops)?;
         for (operation, count) in before {
             *calls_by_operation.entry(operation).or_default() -= count;
         }

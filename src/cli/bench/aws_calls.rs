@@ -16,9 +16,9 @@ pub(super) const LOG: &str = "warn,greenroom::aws::outbound=debug";
 /// Calls by operation: `ecs:UpdateService`.
 pub(super) type Calls = BTreeMap<String, u64>;
 
-/// The counts so far of the server at this address.
-pub(super) fn read(door: SocketAddr) -> anyhow::Result<Calls> {
-    let mut stream = TcpStream::connect(door).context("the server does not listen")?;
+/// The counts so far of the server with its metrics at this address.
+pub(super) fn read(ops: SocketAddr) -> anyhow::Result<Calls> {
+    let mut stream = TcpStream::connect(ops).context("the server does not listen")?;
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::shop;
 use crate::app::{
-    self, App, AwsArgs, LogFormat, ServerSecrets, ServerSettings, StoreSettings, SystemClock, TargetName,
+    self, App, AwsArgs, LogFormat, ServerSecrets, ServerSettings, StoreSettings, SystemClock, TargetName, WallArgs,
 };
+use crate::decide::BUILD_DEADLINE;
 use crate::engine::stage_view;
 use crate::model::{RepoName, StageId};
 use crate::port::{Clock as _, Store};
@@ -55,6 +56,7 @@ fn server_settings(folder: &Path, github: &Sandbox) -> ServerSettings {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     ServerSettings {
         listen: any_port,
+        ops_listen: any_port,
         store: StoreSettings {
             database_url: SecretString::from(format!("sqlite://{}", folder.join("greenroom.db").display())),
         },
@@ -65,8 +67,9 @@ fn server_settings(folder: &Path, github: &Sandbox) -> ServerSettings {
         registry: None,
         aws: AwsArgs::default(),
         proxy_listen: any_port,
-        local_allow: vec![shop::REPO.to_owned()],
+        wall: WallArgs { allow: shop::REPO.parse().ok(), zones: None },
         log: String::new(),
+        build_deadline: BUILD_DEADLINE,
         log_format: LogFormat::Text,
     }
 }

@@ -17,6 +17,8 @@ use crate::app;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// And when they are not asked any more.
 const HARD_PATIENCE: Duration = Duration::from_secs(5);
+/// What a server without stages keeps: what tells it from a second one, and its key.
+const KEPT: [&str; 2] = ["lock", "image-key"];
 
 /// The folder that everything of the demo lies in.
 pub(super) struct Scratch {
@@ -75,7 +77,7 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<String>> {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 folders.push(entry.path());
-            } else if entry.file_name() != "lock" {
+            } else if !KEPT.iter().any(|kept| entry.file_name() == *kept) {
                 let path = entry.path();
                 found.push(path.strip_prefix(folder).unwrap_or(&path).display().to_string());
             }

@@ -111,6 +111,9 @@ impl Engine {
         comment: &CommentEvent,
         delivery: &DeliveryId,
     ) -> PortResult<Option<CommandReceipt>> {
+        if !self.is_served(&comment.repo).await? {
+            return Ok(None);
+        }
         let project = self.routing(&comment.repo).await?;
         let lines = self.asked(&project, comment, &Known::default());
         if lines.is_empty() {
@@ -294,6 +297,7 @@ fn fresh(comment: &CommentEvent, said: &[Said], at: Timestamp) -> CommandReceipt
         external: None,
         shown: None,
         bond,
+        audit: None,
         at,
     }
 }

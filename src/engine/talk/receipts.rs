@@ -182,6 +182,7 @@ impl Engine {
         let now = self.ports.clock.now();
         let hash = shown_hash(&receipt);
         if receipt.shown.as_ref() != Some(&hash) {
+            receipt.audit = self.ports.store.audit_head(&receipt.key.repo).await?;
             match self.publish_receipt(&mut receipt, now).await {
                 Ok(None) => receipt.shown = Some(hash),
                 Ok(Some(at)) => return Ok((receipt, Some(at))),
@@ -217,7 +218,8 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        let Some(body) = receipt.body.clone() else { return Ok(None) };
+        let Some(body) = &receipt.body else { return Ok(None) };
+        let body = receipt.audit.as_ref().map_or_else(|| body.clone(), |end| view::receipt_noting(body, end));
         if receipt.external.is_none()
             && let Err(at) = self.spoken.may_speak(&key.repo, receipt.pull, now)
         {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fake::{APP_ID, FakeGitHub, INSTALLATION, MINT, Reply, START};
-use super::{denial_of, main_branch, shop, wait_of};
+use super::{denial_of, main_branch, repository, shop, wait_of};
 use crate::github::{GitHub, GitHubSettings, SetupError};
 use crate::model::StageName;
 use crate::port::Forge;
@@ -12,7 +12,7 @@ const REPO: &str = "/repos/acme/shop";
 
 async fn with_repo() -> FakeGitHub {
     let fake = FakeGitHub::start().await;
-    fake.always("GET", REPO, Reply::json(200, &json!({ "default_branch": "main" })));
+    fake.always("GET", REPO, Reply::json(200, &repository("acme/shop")));
     fake
 }
 
@@ -20,7 +20,7 @@ async fn with_repo() -> FakeGitHub {
 async fn a_token_is_for_one_repository_with_named_permissions() {
     let fake = with_repo().await;
     let github = fake.client();
-    assert_eq!(github.default_branch(&shop()).await.expect("an answer"), main_branch());
+    assert_eq!(github.repository(&shop()).await.expect("an answer").default_branch, main_branch());
     let minted = &fake.asked("POST", MINT)[0];
     assert_eq!(
         minted.body,
@@ -42,7 +42,7 @@ async fn a_token_is_for_one_repository_with_named_permissions() {
 #[tokio::test]
 async fn the_app_proves_itself_with_a_token_of_less_than_ten_minutes() {
     let fake = with_repo().await;
-    fake.client().default_branch(&shop()).await.expect("an answer");
+    fake.client().repository(&shop()).await.expect("an answer");
     let asked = &fake.asked("GET", INSTALLATION)[0];
     let token = asked.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).expect("a bearer");
     let claims = token.split('.').nth(1).expect("claims");
@@ -58,7 +58,7 @@ async fn a_token_is_used_until_shortly_before_it_expires() {
     let github = fake.client();
     for (millis, tokens) in [(0, 1), (54 * 60_000, 1), (2 * 60_000, 2), (30 * 60_000, 2)] {
         fake.clock.advance(millis);
-        github.default_branch(&shop()).await.expect("an answer");
+        github.repository(&shop()).await.expect("an answer");
         assert_eq!(fake.asked("POST", MINT).len(), tokens);
     }
 }
@@ -67,7 +67,7 @@ async fn a_token_is_used_until_shortly_before_it_expires() {
 async fn many_calls_at_once_share_one_token() {
     let fake = with_repo().await;
     let (github, repo) = (fake.client(), shop());
-    let calls = (0..20).map(|_| github.default_branch(&repo));
+    let calls = (0..20).map(|_| github.repository(&repo));
     for answer in futures_util::future::join_all(calls).await {
         answer.expect("an answer");
     }
@@ -79,14 +79,14 @@ async fn a_refused_token_is_renewed_once() {
     let fake = with_repo().await;
     let github = fake.client();
     fake.once("GET", REPO, Reply::json(401, &json!({ "message": "Bad credentials" })));
-    github.default_branch(&shop()).await.expect("the second token is taken");
+    github.repository(&shop()).await.expect("the second token is taken");
     let tokens: Vec<_> =
         fake.asked("GET", REPO).iter().map(|asked| asked.header("authorization").map(str::to_owned)).collect();
     assert_eq!(tokens, [Some("Bearer token-1".into()), Some("Bearer token-2".into())]);
 
     let other = with_repo().await;
     other.always("GET", REPO, Reply::json(401, &json!({ "message": "Bad credentials" })));
-    let refused = other.client().default_branch(&shop()).await;
+    let refused = other.client().repository(&shop()).await;
     assert!(!format!("{refused:?}").contains("token-"), "{refused:?}");
     assert_eq!(wait_of(refused), None);
     assert_eq!(other.asked("GET", REPO).len(), 2, "once, not for ever");
@@ -97,10 +97,10 @@ async fn where_the_app_may_not_go_it_says_what_to_do() {
     let fake = with_repo().await;
     let github = fake.client();
     fake.once("GET", INSTALLATION, Reply::json(404, &json!({ "message": "Not Found" })));
-    assert!(denial_of(github.default_branch(&shop()).await).contains("install it there"));
+    assert!(denial_of(github.repository(&shop()).await).contains("install it there"));
     fake.once("GET", INSTALLATION, Reply::json(200, &json!({ "id": 7, "suspended_at": "2026-01-01T00:00:00Z" })));
-    assert!(denial_of(github.default_branch(&shop()).await).contains("suspended"));
-    github.default_branch(&shop()).await.expect("neither answer is remembered");
+    assert!(denial_of(github.repository(&shop()).await).contains("suspended"));
+    github.repository(&shop()).await.expect("neither answer is remembered");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fake::{APP_ID, FakeGitHub, MINT, Reply};
-use super::{OTHER, PULL, SHA, denial_of, main_branch, second, sha, shop};
+use super::{OTHER, PULL, SHA, denial_of, main_branch, repository, second, sha, shop};
 use crate::model::{
     ActorKind, Branch, CheckApp, CheckOutcome, CheckResult, Checks, Review, ReviewState, Timestamp, UserId,
 };
@@ -156,13 +156,13 @@ async fn without_a_look_at_statuses_no_list_is_whole_and_all_else_goes_on() {
     let fake = FakeGitHub::start().await;
     fake.always("GET", RUNS, Reply::json(200, &runs(0, &[])));
     fake.always("GET", STATUSES, Reply::json(200, &json!([])));
-    fake.always("GET", "/repos/acme/shop", Reply::json(200, &json!({ "default_branch": "main" })));
+    fake.always("GET", "/repos/acme/shop", Reply::json(200, &repository("acme/shop")));
     fake.installed_without("statuses");
     let github = fake.client();
     let reason = denial_of(github.checks(&shop(), &sha(SHA)).await);
     assert!(reason.contains("lacks the permission \"Commit statuses: read\""), "{reason}");
     assert_eq!(fake.asked("GET", STATUSES).len(), 0);
-    assert_eq!(github.default_branch(&shop()).await.expect("an answer"), main_branch());
+    assert_eq!(github.repository(&shop()).await.expect("an answer").default_branch, main_branch());
     let asked = fake.asked("POST", MINT);
     assert!(asked.iter().all(|asked| asked.body["permissions"].get("statuses").is_none()), "GitHub would refuse it");
 

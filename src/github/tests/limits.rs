@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::fake::{FakeGitHub, MINT, Reply, client};
-use super::{main_branch, shop, wait_of};
+use super::{main_branch, repository, shop, wait_of};
 use crate::github::{GitHubSettings, ProxySettings};
 use crate::model::{CommentSource, Reaction};
 use crate::port::{Forge, PortError};
@@ -14,7 +14,7 @@ const REPO: &str = "/repos/acme/shop";
 const REACTIONS: &str = "/repos/acme/shop/issues/comments/9/reactions";
 
 fn repo() -> Reply {
-    Reply::json(200, &json!({ "default_branch": "main" }))
+    Reply::json(200, &repository("acme/shop"))
 }
 
 #[tokio::test]
@@ -24,21 +24,21 @@ async fn after_a_limit_the_account_is_left_alone_until_its_time() {
     let limited = json!({ "message": "You have exceeded a secondary rate limit" });
     fake.once("GET", REPO, Reply::json(403, &limited).with("retry-after", "30"));
     fake.always("GET", REPO, repo());
-    let wait = wait_of(github.default_branch(&shop()).await).expect("a named wait");
+    let wait = wait_of(github.repository(&shop()).await).expect("a named wait");
     assert!((30_000..33_000).contains(&wait), "{wait}");
     fake.clock.advance(20_000);
-    let rest = wait_of(github.default_branch(&shop()).await).expect("a named wait");
+    let rest = wait_of(github.repository(&shop()).await).expect("a named wait");
     assert!((10_000..13_000).contains(&rest), "{rest}");
     assert_eq!(fake.asked("GET", REPO).len(), 1, "GitHub was not asked again");
     fake.clock.advance(10_000);
-    assert_eq!(github.default_branch(&shop()).await.expect("an answer"), main_branch());
+    assert_eq!(github.repository(&shop()).await.expect("an answer").default_branch, main_branch());
 }
 
 #[tokio::test]
 async fn a_refusal_is_no_limit_and_is_not_waited_for() {
     let fake = FakeGitHub::start().await;
     fake.always("GET", REPO, Reply::json(403, &json!({ "message": "Resource not accessible by integration" })));
-    let refused = fake.client().default_branch(&shop()).await;
+    let refused = fake.client().repository(&shop()).await;
     assert!(matches!(&refused, Err(PortError::Denied { reason }) if reason.contains("Resource not accessible")));
 }
 
@@ -53,7 +53,7 @@ async fn faults_of_the_other_side_are_passing() {
         (Reply::empty(503).with("retry-after", "5"), true),
     ] {
         fake.always("GET", REPO, reply.clone());
-        match github.default_branch(&shop()).await {
+        match github.repository(&shop()).await {
             Err(PortError::Retry { after_millis, .. }) => assert_eq!(after_millis.is_some(), wait),
             // A page of HTML with 200 is no answer that we know.
             Err(PortError::Bug { .. }) => assert!(!wait),
@@ -61,7 +61,7 @@ async fn faults_of_the_other_side_are_passing() {
         }
     }
     fake.silent(REPO);
-    assert_eq!(wait_of(fake.impatient_client().default_branch(&shop()).await), None, "a timeout");
+    assert_eq!(wait_of(fake.impatient_client().repository(&shop()).await), None, "a timeout");
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_github_that_is_not_there_is_a_passing_fault() {
     let closed = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
     let github = client(&GitHubSettings { api_url: closed, ..fake.settings() });
-    let error = github.default_branch(&shop()).await;
+    let error = github.repository(&shop()).await;
     assert!(error.as_ref().is_err_and(|error| error.to_string().lines().count() == 1), "no backtrace: {error:?}");
     assert_eq!(wait_of(error), None);
 }
@@ -88,7 +88,7 @@ async fn writes_beyond_the_budget_wait_without_asking() {
     let wait = wait_of(github.react(&shop(), CommentSource::Issue, 9, Reaction::ThumbsUp).await).expect("a named wait");
     assert!((60_000..63_000).contains(&wait), "{wait}");
     assert_eq!(fake.asked("POST", REACTIONS).len(), 2);
-    github.default_branch(&shop()).await.expect("reads are not budgeted");
+    github.repository(&shop()).await.expect("reads are not budgeted");
     fake.clock.advance(60_000);
     github.react(&shop(), CommentSource::Issue, 9, Reaction::ThumbsUp).await.expect("a minute later");
     let contents: Vec<_> =
@@ -102,8 +102,8 @@ async fn a_limit_on_the_app_itself_holds_the_app() {
     fake.once("POST", MINT, Reply::empty(429).with("retry-after", "9"));
     fake.always("GET", REPO, repo());
     let github = fake.client();
-    assert!(wait_of(github.default_branch(&shop()).await).is_some_and(|wait| wait >= 9_000));
-    assert!(wait_of(github.default_branch(&shop()).await).is_some());
+    assert!(wait_of(github.repository(&shop()).await).is_some_and(|wait| wait >= 9_000));
+    assert!(wait_of(github.repository(&shop()).await).is_some());
     assert_eq!(fake.all().len(), 2, "installation and token, once");
 }
 
@@ -141,13 +141,13 @@ async fn a_proxy_is_used_unless_the_host_is_exempt() {
         let proxy = ProxySettings { http: Some(url.as_str().into()), https: None, no: no.into() };
         client(&GitHubSettings { proxy: Some(proxy), ..fake.settings() })
     };
-    through("").default_branch(&shop()).await.expect("an answer through the proxy");
+    through("").repository(&shop()).await.expect("an answer through the proxy");
     let head = heads.recv().await.expect("the proxy was asked");
     let host = fake.url.trim_start_matches("http://");
     assert!(head.starts_with(&format!("CONNECT {host} ")), "{head}");
     assert!(head.to_lowercase().contains("proxy-authorization: basic "), "{head}");
     assert!(!head.to_lowercase().contains("\nauthorization:"), "GitHub's token is not the proxy's: {head}");
     while heads.try_recv().is_ok() {}
-    through("127.0.0.1").default_branch(&shop()).await.expect("an answer without the proxy");
+    through("127.0.0.1").repository(&shop()).await.expect("an answer without the proxy");
     assert!(heads.try_recv().is_err());
 }

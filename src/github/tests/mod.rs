@@ -27,6 +27,11 @@ fn main_branch() -> Branch {
     Branch("main".into())
 }
 
+/// A repository as GitHub describes it.
+fn repository(name: &str) -> serde_json::Value {
+    serde_json::json!({ "id": 774, "full_name": name, "owner": { "id": 7, "login": "acme" }, "default_branch": "main" })
+}
+
 /// A path of which this was the first page.
 fn second(first: &str) -> String {
     format!("{first}&page=2")

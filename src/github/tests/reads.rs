@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::fake::{FakeGitHub, Reply};
-use super::{OTHER, PULL, SHA, main_branch, sha, shop};
-use crate::model::{ActorKind, Branch, Changed, Permission, PullRequestState, RepoName, Timestamp, UserId};
+use super::{OTHER, PULL, SHA, main_branch, repository, sha, shop};
+use crate::model::{
+    ActorKind, Branch, Changed, Permission, PullRequestState, RepoId, RepoName, RepoSeen, Timestamp, UserId,
+};
 use crate::port::{Forge, PortError};
 
 const RAW: &str = "application/vnd.github.raw+json; charset=utf-8";
@@ -60,6 +62,18 @@ async fn a_file_at_a_commit_is_read_once_and_raw() {
     let asked = fake.asked("GET", &path);
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].header("accept"), Some("application/vnd.github.raw+json"));
+}
+
+#[tokio::test]
+async fn of_a_file_of_any_length_the_beginning_is_read() {
+    let fake = FakeGitHub::start().await;
+    let github = fake.client();
+    let path = format!("/repos/acme/shop/contents/.github/greenroom.yml?ref={SHA}");
+    let long = "# long\n".repeat(500_000);
+    fake.always("GET", &path, Reply::bytes(RAW, long.clone()));
+    let file = github.file_at(&shop(), &sha(SHA), ".github/greenroom.yml").await.expect("an answer").expect("a file");
+    assert_eq!(file.len(), 1 << 20, "enough to be refused for its length");
+    assert!(long.as_bytes().starts_with(&file));
 }
 
 #[tokio::test]
@@ -204,9 +218,11 @@ async fn the_repositories_of_every_installation_are_listed() {
         { "id": 8, "permissions": {}, "suspended_at": "2026-01-01T00:00:00Z" }
     ]);
     fake.always("GET", "/app/installations", Reply::json(200, &installations));
-    let page = json!({ "total_count": 2, "repositories": [{ "full_name": "Acme/Web" }, { "full_name": "acme/shop" }] });
+    let repo = |id: u64, name: &str| json!({ "id": id, "full_name": name, "owner": { "id": 7, "login": "acme" } });
+    let page = json!({ "total_count": 2, "repositories": [repo(2, "Acme/Web"), repo(1, "acme/shop")] });
     fake.always("GET", "/installation/repositories", Reply::json(200, &page));
-    let expected = ["acme/shop", "acme/web"].map(|name| RepoName::new(name).expect("a name"));
+    let seen = |id, name| RepoSeen { id: RepoId(id), owner: UserId(7), name: RepoName::new(name).expect("a name") };
+    let expected = [seen(1, "acme/shop"), seen(2, "acme/web")];
     assert_eq!(fake.client().repositories().await.expect("an answer"), expected);
     assert_eq!(fake.asked("GET", "/installation/repositories").len(), 1, "a suspended one is not asked");
 }
@@ -218,10 +234,11 @@ async fn a_renamed_repository_is_followed_on_the_same_host_only() {
     let github = fake.client();
     let moved = |url: &str| Reply::empty(301).with("location", format!("{url}/repositories/99"));
     fake.once("GET", "/repos/acme/shop", moved(&fake.url));
-    fake.always("GET", "/repositories/99", Reply::json(200, &json!({ "default_branch": "main" })));
-    assert_eq!(github.default_branch(&shop()).await.expect("an answer"), main_branch());
+    fake.always("GET", "/repositories/99", Reply::json(200, &repository("acme/store")));
+    let facts = github.repository(&shop()).await.expect("an answer");
+    assert_eq!((facts.seen.id, facts.seen.name.as_str()), (RepoId(774), "acme/store"));
     fake.once("GET", "/repos/acme/shop", moved(&elsewhere.url));
-    assert!(github.default_branch(&shop()).await.is_err());
+    assert!(github.repository(&shop()).await.is_err());
     assert_eq!(elsewhere.all().len(), 0, "no token leaves for another host");
 }
 

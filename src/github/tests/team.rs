@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fake::{FakeGitHub, MINT, Reply};
-use super::{denial_of, main_branch, shop};
+use super::{denial_of, main_branch, repository, shop};
 use crate::model::UserId;
 use crate::port::{Forge, PortError, PortResult};
 
@@ -89,13 +89,13 @@ async fn foreign_words_cannot_leave_their_place() {
 #[tokio::test]
 async fn an_app_that_may_not_look_into_teams_does_everything_else() {
     let fake = FakeGitHub::start().await;
-    fake.always("GET", "/repos/acme/shop", Reply::json(200, &json!({ "default_branch": "main" })));
+    fake.always("GET", "/repos/acme/shop", Reply::json(200, &repository("acme/shop")));
     fake.installed_without("members");
     let github = fake.client();
     let reason = denial_of(github.is_in_team(&shop(), "ops", "monalisa", UserId(1)).await);
     assert!(reason.contains("lacks the permission \"Members: read\""), "{reason}");
     assert_eq!(fake.asked("POST", MINT).len(), 0, "no token was asked for that GitHub would refuse");
-    assert_eq!(github.default_branch(&shop()).await.expect("an answer"), main_branch());
+    assert_eq!(github.repository(&shop()).await.expect("an answer").default_branch, main_branch());
 
     // Granted since: nobody has to restart anything.
     fake.installed(&["metadata", "members"]);

@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{CALL_TIMEOUT, Docker, Printed, listing, words};
+use super::env::Environment;
+use super::{CALL_TIMEOUT, Docker, Printed, listing, network, words};
 use crate::local::disk::{Fate, VersionId};
 use crate::local::launch::Occasion;
 use crate::local::log;
@@ -24,6 +25,22 @@ const NEW_POLL: Duration = Duration::from_millis(200);
 const OLD_POLL: Duration = Duration::from_secs(3);
 /// That many quick polls, then slow ones.
 const QUICK_POLLS: u32 = 150;
+
+/// What holds for every container.
+const LIMITS: [&str; 3] = [
+    // No program in it becomes more than the one that is started, by a bit on a file or otherwise.
+    "--security-opt=no-new-privileges",
+    "--cap-drop=ALL",
+    // Threads count as well. A program that starts others without end takes these and no more.
+    "--pids-limit=1024",
+];
+
+/// What root may do in a container: what images do before they become somebody else, and no more. Of
+/// what Docker gives besides, `NET_RAW` forges the addresses of neighbours, `MKNOD` makes devices,
+/// `SETFCAP` and `SETPCAP` hand rights on, `SYS_CHROOT` has been a way out, `AUDIT_WRITE` writes to the
+/// host's record.
+const CAPABILITIES: [&str; 8] =
+    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 
 /// A container of ours that exists.
 pub(in crate::local) struct Container {
@@ -61,8 +78,7 @@ struct Binding {
 
 impl Docker {
     async fn inspect(&self, name: &str) -> PortResult<Option<Inspected>> {
-        let printed =
-            self.call(&words(["inspect", "--type", "container", "--format", "{{json .}}", name]), &[]).await?;
+        let printed = self.call(&words(["inspect", "--type", "container", "--format", "{{json .}}", name])).await?;
         if printed.code != Some(0) {
             let absent = printed.err.to_ascii_lowercase().contains("no such");
             return if absent { Ok(None) } else { Err(printed.retry("asking about a container")) };
@@ -92,7 +108,7 @@ impl Container {
     pub(in crate::local) async fn stop(&self, docker: &Docker, drain: Duration) {
         let drain_seconds = drain.as_secs().to_string();
         let call = words(["stop", "--time", &drain_seconds, &self.name]);
-        if let Err(error) = docker.call_within(&call, &[], drain + CALL_TIMEOUT).await {
+        if let Err(error) = docker.call_within(&call, &Environment::default(), drain + CALL_TIMEOUT).await {
             tracing::warn!(container = self.name, %error, "cannot stop a container");
         }
     }
@@ -101,7 +117,7 @@ impl Container {
     pub(in crate::local) async fn log(&self, docker: &Docker, lines: usize, secrets: &[SecretString]) -> Vec<String> {
         let count = (lines + PRINTED_BEFORE).to_string();
         let call = words(["logs", "--timestamps", "--tail", &count, &self.name]);
-        let Ok(said) = docker.call(&call, &[]).await else { return Vec::new() };
+        let Ok(said) = docker.call(&call).await else { return Vec::new() };
         // The two streams come apart; the timestamps, all equally long, put them together again.
         let mut stamped: Vec<&str> = said.out.lines().chain(said.err.lines()).collect();
         stamped.sort_by_key(|line| line.split_once(' ').map_or(*line, |(stamp, _)| stamp));
@@ -128,8 +144,13 @@ pub(in crate::local) async fn start(
             return Ok(container);
         }
         Some(_) => {
-            let printed = shared.docker.call(&words(["start", &container.name]), &[]).await?;
-            refuse(&printed, &record.spec)?;
+            let printed = shared.docker.call(&words(["start", &container.name])).await?;
+            if lost_network(&printed) {
+                listing::remove_container(shared, &container.name).await?;
+                run(shared, &unit.id, &copy.to_string(), &record.spec, &record.artifact.reference, &[]).await?;
+            } else {
+                refuse(&printed, &record.spec)?;
+            }
         }
         None => run(shared, &unit.id, &copy.to_string(), &record.spec, &record.artifact.reference, &[]).await?,
     }
@@ -197,44 +218,39 @@ async fn run(
     if let Some(port) = spec.port.filter(|_| role != "migrate") {
         call.extend(["--publish".to_owned(), format!("127.0.0.1::{port}")]);
     }
-    let values = values(shared, spec)?;
-    for (variable, _) in &values {
-        call.extend(["--env".to_owned(), variable.clone()]);
-    }
+    call.extend(LIMITS.map(str::to_owned));
+    call.extend(CAPABILITIES.map(|capability| format!("--cap-add={capability}")));
+    call.extend(["--network".to_owned(), network::ensure(shared, &id.stage).await?]);
+    let environment = environment(shared, spec)?;
+    call.extend(environment.arguments());
     call.push(image.to_owned());
     call.extend(command.iter().cloned());
-    let printed = shared.docker.call(&call, &values).await?;
+    let printed = shared.docker.call_within(&call, &environment, CALL_TIMEOUT).await?;
     if printed.err.contains("is already in use by container") {
         return Ok(());
     }
     refuse(&printed, spec)
 }
 
-/// The container's environment, which the command line reads from its own.
-fn values(shared: &Shared, spec: &ServiceSpec) -> PortResult<Vec<(String, SecretString)>> {
+/// The container's environment.
+fn environment(shared: &Shared, spec: &ServiceSpec) -> PortResult<Environment> {
     let mut values: BTreeMap<String, SecretString> =
         spec.env.iter().map(|(name, value)| (name.clone(), SecretString::from(value.as_str()))).collect();
     values.extend(shared.secrets(spec)?);
     if let Some(port) = spec.port {
         values.entry("PORT".to_owned()).or_insert_with(|| SecretString::from(port.to_string()));
     }
-    // These would change what the command line itself does.
-    if let Some(name) = values.keys().find(|name| is_reserved(name)) {
-        let summary = format!("`{}` sets `{name}`, which the docker command line reads itself", spec.name);
-        return Err(PortError::failed(
-            FailureKind::Environment,
-            summary,
-            "Set it in the Dockerfile, or name it otherwise.",
-        ));
-    }
-    Ok(values.into_iter().collect())
+    Environment::of(values).map_err(|name| {
+        let summary =
+            format!("`{}` sets `{name}` to several lines, and the docker command line reads it itself", spec.name);
+        PortError::failed(FailureKind::Environment, summary, "Give it one line, or name it otherwise.")
+    })
 }
 
-fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["DOCKER_", "BUILDX_", "LD_", "SSL_CERT_"].iter().any(|prefix| name.starts_with(prefix))
-        || name.ends_with("_PROXY")
-        || ["PATH", "HOME", "GODEBUG", "XDG_CONFIG_HOME"].contains(&name.as_str())
+/// Whether a container cannot start because its network is gone, as `docker network prune` does it to
+/// a stage that stands still.
+fn lost_network(printed: &Printed) -> bool {
+    printed.code != Some(0) && printed.err.contains("network") && printed.err.contains("not found")
 }
 
 /// A container that the engine would not start is the user's to mend.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::container::Container;
-use super::words;
+use super::{network, words};
 use crate::local::disk::VersionId;
 use crate::local::shared::Shared;
 use crate::model::StageId;
@@ -25,7 +25,7 @@ pub(in crate::local) async fn stop_version(shared: &Shared, id: &VersionId, drai
 
 /// Kills and removes a container. Absent is success.
 pub(in crate::local) async fn remove_container(shared: &Shared, name: &str) -> PortResult<()> {
-    let printed = shared.docker.call(&words(["rm", "--force", "--volumes", name]), &[]).await?;
+    let printed = shared.docker.call(&words(["rm", "--force", "--volumes", name])).await?;
     let absent = printed.err.to_ascii_lowercase().contains("no such container");
     if printed.code == Some(0) || absent { Ok(()) } else { Err(printed.retry("removing a container")) }
 }
@@ -38,7 +38,7 @@ pub(in crate::local) async fn containers(shared: &Shared, stage: &StageId) -> Po
     Ok(lines.iter().filter_map(|line| line.split_once(' ')).map(|(n, s)| (n.to_owned(), s.to_owned())).collect())
 }
 
-/// Every stage that has a container.
+/// Every stage that has a container or a network.
 pub(in crate::local) async fn stages(shared: &Shared) -> PortResult<Vec<StageId>> {
     let home = format!("label=greenroom.home={}", shared.home);
     let format = "{{.Label \"greenroom.repo\"}}/{{.Label \"greenroom.stage\"}}";
@@ -47,7 +47,8 @@ pub(in crate::local) async fn stages(shared: &Shared) -> PortResult<Vec<StageId>
         let (repo, name) = line.rsplit_once('/')?;
         Some(StageId { repo: repo.parse().ok()?, name: name.parse().ok()? })
     };
-    Ok(shared.docker.list(&call).await?.iter().filter_map(parse).collect())
+    let (containers, networks) = (shared.docker.list(&call).await?, network::stages(shared).await?);
+    Ok(containers.iter().chain(&networks).filter_map(parse).collect())
 }
 
 /// The images of a stage, by the labels that the builder gives them. One without a tag goes by its
@@ -64,7 +65,7 @@ pub(in crate::local) async fn images(shared: &Shared, stage: &StageId) -> PortRe
 
 /// Removes an image. Absent is success.
 pub(in crate::local) async fn remove_image(shared: &Shared, image: &str) -> PortResult<()> {
-    let printed = shared.docker.call(&words(["rmi", image]), &[]).await?;
+    let printed = shared.docker.call(&words(["rmi", image])).await?;
     let absent = printed.err.to_ascii_lowercase().contains("no such image");
     if printed.code == Some(0) || absent { Ok(()) } else { Err(printed.retry("removing an image")) }
 }

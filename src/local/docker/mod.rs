@@ -2,30 +2,42 @@
 //!
 //! Guarantees: a copy is one container with a fixed name, so that the engine itself refuses a second
 //! one; no value of a service's environment appears in a process list; what is ours carries labels
-//! and nothing else is ever touched.
+//! and nothing else is ever touched; a container can become no more than it is, and reaches no other
+//! stage's.
 
 mod container;
+mod env;
 mod listing;
+mod network;
 
 use std::process::Stdio;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use self::env::Environment;
 
 use super::settings::DockerSettings;
 use crate::model::FailureKind;
-use crate::port::{PortError, PortResult};
+use crate::port::{PortError, PortResult, is_own_exhaustion};
 
 pub(super) use container::{Container, remove_once, run_once, start, version_log};
 pub(super) use listing::{containers, images, remove_container, remove_image, stages, stop_version};
+pub(super) use network::{networks, remove_network};
 
 /// Longer than any call but a stop, whose drain time is added.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// When to try again what this server lacked the descriptors or processes for.
+const OUT_OF_BREATH_MILLIS: i64 = 1_000;
+
 /// The docker command line.
 pub(super) struct Docker {
     settings: DockerSettings,
+    making_network: Mutex<()>,
 }
 
 /// What a call printed.
@@ -37,31 +49,48 @@ pub(super) struct Printed {
 
 impl Docker {
     pub(super) fn new(settings: DockerSettings) -> Self {
-        Self { settings }
+        Self { settings, making_network: Mutex::default() }
     }
 
     /// One call; an exit code other than 0 is no error here. No engine is [`PortError::Retry`].
-    async fn call(&self, arguments: &[String], values: &[(String, SecretString)]) -> PortResult<Printed> {
-        self.call_within(arguments, values, CALL_TIMEOUT).await
+    async fn call(&self, arguments: &[String]) -> PortResult<Printed> {
+        self.call_within(arguments, &Environment::default(), CALL_TIMEOUT).await
     }
 
     async fn call_within(
         &self,
         arguments: &[String],
-        values: &[(String, SecretString)],
+        environment: &Environment,
         limit: Duration,
     ) -> PortResult<Printed> {
         let mut command = Command::new(&self.settings.program);
         command
             .args(arguments)
             .env_clear()
-            .envs(values.iter().map(|(name, value)| (name, value.expose_secret())))
+            .envs(environment.variables.iter().map(|(name, value)| (name, value.expose_secret())))
             .envs(&self.settings.env)
-            .stdin(Stdio::null())
+            .stdin(if environment.file.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let output = match tokio::time::timeout(limit, command.output()).await {
+        let ended = async {
+            let mut child = command.spawn()?;
+            let pipe = child.stdin.take();
+            let feed = async {
+                if let (Some(mut pipe), Some(file)) = (pipe, &environment.file) {
+                    // A command line that does not read it says why.
+                    let _ = pipe.write_all(file.expose_secret().as_bytes()).await;
+                }
+            };
+            tokio::join!(feed, child.wait_with_output()).1
+        };
+        let output = match tokio::time::timeout(limit, ended).await {
             Ok(Ok(output)) => output,
+            Ok(Err(error)) if is_own_exhaustion(&error) => {
+                let reason = format!("this server has nothing left to call Docker with: {error}");
+                return Err(PortError::Retry { reason, after_millis: Some(OUT_OF_BREATH_MILLIS) });
+            }
             Ok(Err(error)) => {
                 return Err(PortError::retry(format!("`{}` cannot be run: {error}", self.settings.program)));
             }
@@ -79,9 +108,11 @@ impl Docker {
 
     /// Fails, with the way out, where no engine answers.
     async fn demand(&self) -> PortResult<()> {
-        let trouble = match self.call(&words(["version", "--format", "{{.Server.Version}}"]), &[]).await {
+        let trouble = match self.call(&words(["version", "--format", "{{.Server.Version}}"])).await {
             Ok(printed) if printed.code == Some(0) => return Ok(()),
             Ok(printed) => printed.trouble(),
+            // That says nothing about the engine.
+            Err(ours @ PortError::Retry { after_millis: Some(OUT_OF_BREATH_MILLIS), .. }) => return Err(ours),
             Err(error) => error.to_string(),
         };
         let summary = format!("this service runs as a container, and there is no Docker engine to run it: {trouble}");
@@ -92,7 +123,7 @@ impl Docker {
 
     /// The lines that a listing prints.
     async fn list(&self, arguments: &[String]) -> PortResult<Vec<String>> {
-        let printed = self.call(arguments, &[]).await?;
+        let printed = self.call(arguments).await?;
         if printed.code != Some(0) {
             return Err(printed.retry("listing"));
         }

@@ -22,7 +22,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::routes::{InFlight, Routes};
-use super::{VERSION_HEADER, forwarded};
+use super::{BUSY_HEADER, HEAD_BYTES, VERSION_HEADER, forwarded};
+use crate::crowd::AtWork;
+use crate::port::is_own_exhaustion;
 
 /// What goes back to the client: a version's answer or a page of ours.
 type Answer = Either<Counted, Full<Bytes>>;
@@ -48,6 +50,7 @@ const HOP_BY_HOP: [&str; 9] = [
 pub(super) struct Counted {
     body: Incoming,
     _request: InFlight,
+    _work: AtWork,
 }
 
 impl Body for Counted {
@@ -71,10 +74,17 @@ impl Body for Counted {
 enum NoWay {
     Unknown,
     Down,
+    /// We have no connection left for it.
+    Busy,
 }
 
 /// Answers one request; every failure is an answer too.
-pub(super) async fn handle(routes: &Routes, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Answer> {
+pub(super) async fn handle(
+    routes: &Routes,
+    peer: SocketAddr,
+    work: AtWork,
+    mut request: Request<Incoming>,
+) -> Response<Answer> {
     let Some(authority) = authority(&request) else {
         return page(StatusCode::BAD_REQUEST, "The request names no host.");
     };
@@ -96,12 +106,19 @@ pub(super) async fn handle(routes: &Routes, peer: SocketAddr, mut request: Reque
             );
             return page(StatusCode::SERVICE_UNAVAILABLE, &text);
         }
+        Err(NoWay::Busy) => {
+            let text =
+                "This server has more to do than it can; the program is not at fault.\n\nTry again in a few seconds.";
+            let mut page = page(StatusCode::SERVICE_UNAVAILABLE, text);
+            page.headers_mut().insert(BUSY_HEADER, HeaderValue::from_static("1"));
+            return page;
+        }
     };
     let upgrade = upgrade_wish(&request);
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     prepare(&mut request, &authority, peer, upgrade.as_ref());
     match sender.send_request(request).await {
-        Ok(response) => answer(response, counted, client),
+        Ok(response) => answer(response, counted, work, client),
         Err(error) => {
             tracing::debug!(%error, host, "a program broke off a request");
             let text = format!(
@@ -115,12 +132,16 @@ pub(super) async fn handle(routes: &Routes, peer: SocketAddr, mut request: Reque
 /// Connects to the version that the host leads to, trying again on what it leads to by then.
 async fn connect(routes: &Routes, host: &str) -> Result<(InFlight, SendRequest<Incoming>), NoWay> {
     let mut pause = Duration::from_millis(20);
+    let mut why = NoWay::Down;
     for attempt in 1..=TRIES {
         let counted = routes.enter(host).ok_or(NoWay::Unknown)?;
         if let Some(address) = counted.upstream().pick() {
             match open(address).await {
                 Ok(sender) => return Ok((counted, sender)),
-                Err(error) => tracing::debug!(%error, host, attempt, "a program takes no connection"),
+                Err(error) => {
+                    tracing::debug!(%error, host, attempt, "there is no connection to a program");
+                    why = if is_own_exhaustion(&error) { NoWay::Busy } else { NoWay::Down };
+                }
             }
         }
         drop(counted);
@@ -129,13 +150,15 @@ async fn connect(routes: &Routes, host: &str) -> Result<(InFlight, SendRequest<I
             pause *= 2;
         }
     }
-    Err(NoWay::Down)
+    Err(why)
 }
 
 async fn open(address: SocketAddr) -> std::io::Result<SendRequest<Incoming>> {
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+    let mut client = http1::Builder::new();
+    client.max_buf_size(HEAD_BYTES);
+    let (sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to a program ended early");
@@ -198,7 +221,12 @@ fn prepare(request: &mut Request<Incoming>, authority: &str, peer: SocketAddr, u
 }
 
 /// Turns the program's answer into ours to the client.
-fn answer(mut response: Response<Incoming>, counted: InFlight, client: Option<OnUpgrade>) -> Response<Answer> {
+fn answer(
+    mut response: Response<Incoming>,
+    counted: InFlight,
+    work: AtWork,
+    client: Option<OnUpgrade>,
+) -> Response<Answer> {
     let version = HeaderValue::from_str(counted.upstream().version());
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = response.headers().get(UPGRADE).cloned();
@@ -210,21 +238,26 @@ fn answer(mut response: Response<Incoming>, counted: InFlight, client: Option<On
     let (client, program) = match (client, program) {
         (Some(client), Some(program)) => (client, program),
         (None, Some(_)) => return page(StatusCode::BAD_GATEWAY, "The program changed the protocol unasked."),
-        (_, None) => return response.map(|body| Either::Left(Counted { body, _request: counted })),
+        (_, None) => return response.map(|body| Either::Left(Counted { body, _request: counted, _work: work })),
     };
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(protocol) = protocol {
         response.headers_mut().insert(UPGRADE, protocol);
     }
     tokio::spawn(async move {
-        let _counted = counted;
+        let (_counted, work) = (counted, work);
         let (client, program) = match tokio::try_join!(client, program) {
             Ok(both) => both,
             Err(error) => return tracing::debug!(%error, "a change of protocol failed"),
         };
-        let copied = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(program)).await;
-        if let Err(error) = copied {
-            tracing::debug!(%error, "an upgraded connection ended early");
+        let (mut client, mut program) = (TokioIo::new(client), TokioIo::new(program));
+        tokio::select! {
+            copied = tokio::io::copy_bidirectional(&mut client, &mut program) => {
+                if let Err(error) = copied {
+                    tracing::debug!(%error, "an upgraded connection ended early");
+                }
+            }
+            () = work.guest().sent_away() => tracing::debug!("an upgraded connection made room for another"),
         }
     });
     response.map(|_| Either::Right(Full::default()))

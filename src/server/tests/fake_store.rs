@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex as Gate, Notify, OwnedMutexGuard};
 
 use crate::model::{
-    AuditLine, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, Lane, Lock, NewDeploy, Outcome, PullNumber,
-    ReceiptKey, Release, RepoName, StageId, StageRecord, StepEvent, StepLog, Timestamp, Wake, Witness,
+    AuditLine, AuditLink, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, KnownRepo, Lane, Lock, NewDeploy,
+    Outcome, PullNumber, ReceiptKey, Release, RepoName, RepoOwner, RepoSeen, StageId, StageRecord, StepEvent, StepLog,
+    Timestamp, Wake, Witness,
 };
 use crate::port::{
     Claimed, Held, InboxRow, IntakeWrite, LaneState, Ledger, NewDelivery, PortError, PortResult, Receipt, Slots,
-    StageHistory, Store, StoreCounts, SurfaceRecord,
+    StageHistory, Store, StoreCounts, SurfaceRecord, Walls,
 };
 
 #[derive(Default)]
@@ -85,7 +86,35 @@ impl Ledger for FakeStore {
     async fn audited(&self) -> PortResult<Vec<RepoName>> {
         unused()
     }
+    async fn audit_head(&self, _: &RepoName) -> PortResult<Option<AuditLink>> {
+        unused()
+    }
+    async fn audit_place(&self, _: &str) -> PortResult<Option<(RepoName, i64)>> {
+        unused()
+    }
     async fn verify_audit(&self, _: &RepoName) -> PortResult<AuditVerdict> {
+        unused()
+    }
+}
+
+#[async_trait]
+impl Walls for FakeStore {
+    /// Everybody is known by the name of the moment.
+    async fn identify(&self, seen: &RepoSeen) -> PortResult<KnownRepo> {
+        self.whole()?;
+        let (key, name) = (seen.name.clone(), Some(seen.name.clone()));
+        Ok(KnownRepo { id: seen.id, key, name, owner: RepoOwner::AsNamed })
+    }
+    async fn known(&self, _: &RepoName) -> PortResult<Option<KnownRepo>> {
+        unused()
+    }
+    async fn take_hosts(&self, _: &StageId, _: &[String]) -> PortResult<Option<(String, StageId)>> {
+        unused()
+    }
+    async fn keep_hosts(&self, _: &StageId, _: &[String]) -> PortResult<()> {
+        unused()
+    }
+    async fn host_owner(&self, _: &str) -> PortResult<Option<StageId>> {
         unused()
     }
 }

@@ -1,5 +1,6 @@
 //! The door through real TCP, before a store in memory.
 
+mod exhaustion;
 mod fake_store;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use self::fake_store::FakeStore;
-use super::{DoorMetrics, DoorState, Limits, ServeError, serve};
+use super::{DoorMetrics, DoorState, Limits, ServeError, serve, serve_ops};
 use crate::model::{Chore, Event, Lane, RepoName, Timestamp};
 use crate::port::{Clock, InboxContent, NewDelivery};
 use crate::wire::{Secrets, sign};
@@ -22,7 +23,7 @@ use crate::wire::{Secrets, sign};
 const SECRET: &str = "the current secret";
 const GUID: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
 const PUSH: &str = r#"{"ref":"refs/heads/main","after":"0123456789abcdef0123456789abcdef01234567",
-    "repository":{"full_name":"acme/shop"},"sender":{"id":1,"login":"monalisa","type":"User"}}"#;
+    "repository":{"id":7,"full_name":"acme/shop","owner":{"id":8}},"sender":{"id":1,"login":"monalisa","type":"User"}}"#;
 
 struct Noon;
 
@@ -32,9 +33,10 @@ impl Clock for Noon {
     }
 }
 
-/// A door that is open on a port of its own.
+/// A door that is open on a port of its own, and the listener of operators on another.
 struct Door {
     address: std::net::SocketAddr,
+    ops: std::net::SocketAddr,
     store: Arc<FakeStore>,
     bell: Arc<Notify>,
     stop: oneshot::Sender<()>,
@@ -45,6 +47,8 @@ impl Door {
     async fn open(limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
+        let beside = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let ops = beside.local_addr().expect("an address");
         let store = Arc::new(FakeStore::default());
         let bell = Arc::new(Notify::new());
         let secrets = Secrets::new(SECRET.into(), Some("the previous secret".into())).expect("two secrets");
@@ -56,9 +60,10 @@ impl Door {
             metrics: Arc::new(DoorMetrics::new(Registry::new()).expect("an empty registry")),
             limits,
         };
+        tokio::spawn(serve_ops(beside, state.clone(), std::future::pending()));
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(serve(listener, state, async move { drop(stopped.await) }));
-        Self { address, store, bell, stop, served }
+        Self { address, ops, store, bell, stop, served }
     }
 
     async fn with_defaults() -> Self {
@@ -77,7 +82,12 @@ impl Door {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        self.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await
+        get(self.address, path).await
+    }
+
+    /// What operators ask.
+    async fn ask(&self, path: &str) -> (u16, String) {
+        get(self.ops, path).await
     }
 
     async fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> u16 {
@@ -93,6 +103,13 @@ impl Door {
     fn stored(&self) -> Vec<NewDelivery> {
         self.store.received.lock().expect("no test panics inside").clone()
     }
+}
+
+async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    answer(&mut stream).await
 }
 
 async fn answer(stream: &mut TcpStream) -> (u16, String) {
@@ -114,6 +131,12 @@ fn delivery(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// Headers as GitHub sends them, with a signature of nothing.
+fn forged() -> String {
+    let zeros = "0".repeat(64);
+    format!("x-github-event: push\r\nx-github-delivery: {GUID}\r\nx-hub-signature-256: sha256={zeros}\r\n")
+}
+
 fn shop() -> Lane {
     Lane::Repo(RepoName::new("acme/shop").expect("a repository's name"))
 }
@@ -130,7 +153,7 @@ async fn a_signed_delivery_is_stored_once_and_rings_its_lane() {
 
     assert_eq!(door.post_signed("push", GUID, PUSH).await, 202, "a duplicate is accepted as well");
     assert_eq!(door.stored().len(), 1);
-    assert!(door.get("/metrics").await.1.contains(r#"greenroom_deliveries_total{event="push",fate="duplicate"} 1"#));
+    assert!(door.ask("/metrics").await.1.contains(r#"greenroom_deliveries_total{event="push",fate="duplicate"} 1"#));
 }
 
 #[tokio::test]
@@ -172,7 +195,10 @@ async fn a_truncated_body_is_refused_and_not_stored() {
 #[tokio::test]
 async fn signed_json_that_lacks_what_it_must_have_is_kept_as_poison() {
     let door = Door::with_defaults().await;
-    assert_eq!(door.post_signed("push", GUID, r#"{"repository":{"full_name":"acme/shop"}}"#).await, 202);
+    assert_eq!(
+        door.post_signed("push", GUID, r#"{"repository":{"id":7,"full_name":"acme/shop","owner":{"id":8}}}"#).await,
+        202
+    );
     assert_eq!(door.post_signed("push", "another", r#"{"token":"hunter2"}"#).await, 202);
     let stored = door.stored();
     assert_eq!(stored.iter().map(|row| &row.lane).collect::<Vec<_>>(), [&shop(), &Lane::Chore(Chore::Reconcile)]);
@@ -208,9 +234,11 @@ async fn a_delivery_without_its_headers_is_refused() {
 async fn a_body_over_the_limit_is_refused_announced_or_not() {
     let door = Door::open(Limits { body_bytes: 1000, ..Limits::default() }).await;
     assert_eq!(door.post(&[], &[b'x'; 1001]).await, 413);
+    let claims = forged();
     let announced = b"POST /webhook HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 99999999\r\n\r\n";
     assert_eq!(door.raw(announced).await.0, 413, "refused before a byte of it came");
-    let head = "POST /webhook HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head =
+        format!("POST /webhook HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n{claims}\r\n");
     let chunk = format!("{:x}\r\n{}\r\n", 600, "x".repeat(600));
     assert_eq!(door.raw(format!("{head}{chunk}{chunk}0\r\n\r\n").as_bytes()).await.0, 413);
     assert_eq!(door.post(&[], &[b'x'; 1000]).await, 401, "the limit itself is allowed");
@@ -221,8 +249,10 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
 async fn a_slow_sender_is_not_waited_for() {
     let short = Duration::from_millis(50);
     let door = Door::open(Limits { body_time: short, header_time: short, ..Limits::default() }).await;
-    let begun = b"POST /webhook HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\nabc";
-    assert_eq!(door.raw(begun).await.0, 408, "a body that stops");
+    let claims = forged();
+    let begun =
+        format!("POST /webhook HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n{claims}\r\nabc");
+    assert_eq!(door.raw(begun.as_bytes()).await.0, 408, "a body that stops");
     assert_ne!(door.raw(b"POST /webhook HTTP/1.1\r\nhost:").await.0, 202, "headers that stop end the connection");
 }
 
@@ -231,9 +261,9 @@ async fn a_store_that_fails_is_a_failed_delivery_for_github() {
     let door = Door::with_defaults().await;
     door.store.broken.store(true, Ordering::SeqCst);
     assert_eq!(door.post_signed("push", GUID, PUSH).await, 503);
-    assert_eq!(door.get("/readyz").await.0, 503);
+    assert_eq!(door.ask("/readyz").await.0, 503);
     assert_eq!(door.get("/healthz").await.0, 200);
-    let metrics = door.get("/metrics").await;
+    let metrics = door.ask("/metrics").await;
     assert!(metrics.0 == 200 && metrics.1.contains("greenroom_store_up 0"), "{}", metrics.1);
 }
 
@@ -244,13 +274,17 @@ async fn the_probes_say_little_and_the_metrics_what_happened() {
     assert!(status == 200 && text.ends_with("\r\n\r\nok\n"), "{text}");
     let names_itself = |line: &str| line.starts_with("server:") || line.contains(env!("CARGO_PKG_VERSION"));
     assert!(!text.to_lowercase().lines().any(names_itself), "{text}");
-    assert_eq!(door.get("/readyz").await.0, 200);
+    assert_eq!(door.ask("/readyz").await.0, 200);
     assert_eq!((door.get("/").await.0, door.get("/webhook").await.0), (404, 405));
+    for path in ["/readyz", "/metrics"] {
+        assert_eq!(door.get(path).await.0, 404, "{path} is for operators");
+    }
+    assert_eq!((door.ask("/healthz").await.0, door.ask("/webhook").await.0), (200, 404));
 
     door.post_signed("push", GUID, PUSH).await;
     door.post(&[("x-github-event", "no\u{7f}such")], b"{}").await;
     door.post(&[("x-github-event", "made_up")], b"{}").await;
-    let (_, metrics) = door.get("/metrics").await;
+    let (_, metrics) = door.ask("/metrics").await;
     for line in [
         r#"greenroom_deliveries_total{event="push",fate="received"} 1"#,
         r#"greenroom_deliveries_total{event="push",fate="verified"} 1"#,

@@ -17,7 +17,7 @@ async fn an_image_is_built_and_pushed_once_for_all_stages_and_goes_with_the_last
     assert!(w.tags().await.values().all(|digest| *digest == first.digest), "the digest is the registry's");
     assert_eq!((w.count("build"), w.count("push")), (1, 1));
     let local: Vec<String> = w.local_images();
-    assert!(matches!(local.as_slice(), [one] if one.ends_with("/shared/web:newest")), "one image is kept: {local:?}");
+    assert!(matches!(local.as_slice(), [one] if one.contains("/shared/web:newest-")), "one image is kept: {local:?}");
 
     assert_eq!(w.reused("pr-1", "hello").await, first, "asked again");
     assert_eq!(w.reused("prod", "hello").await, first, "another stage");
@@ -87,7 +87,7 @@ async fn a_repository_is_made_once_with_what_it_needs() {
 async fn an_image_for_another_processor_is_named_before_it_is_pushed() {
     let Some(port) = port("an_image_for_another_processor_is_named_before_it_is_pushed").await else { return };
     let w = World::new(port, Kind::Ecr).await;
-    let base = w.base_for("linux/arm64", "hello");
+    let base = w.base_for("linux/arm64", "hello").await;
     let wrong = format!("FROM --platform=linux/arm64 {base}\nCOPY busybox /bin/sh\n");
     let failure = failure(w.build("pr-1", &wrong, "hello").await);
     assert_eq!(failure.kind, FailureKind::Build);

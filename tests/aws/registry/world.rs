@@ -55,6 +55,7 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     builder: DockerBuilder,
     pub(crate) registry: Arc<dyn Registry>,
+    port: u16,
     pub(crate) ecr: aws_sdk_ecr::Client,
     /// Where the images are, as ECR names it.
     pub(crate) repository: String,
@@ -87,7 +88,7 @@ impl World {
             concurrency: NonZeroUsize::MIN,
         });
         let builder = builder.expect("a builder");
-        Self { folder, builder, registry, ecr, repository, repo, stumbles: AtomicUsize::new(0) }
+        Self { folder, builder, registry, port, ecr, repository, repo, stumbles: AtomicUsize::new(0) }
     }
 
     pub(crate) fn stage(&self, name: &str) -> StageId {
@@ -131,14 +132,19 @@ impl World {
     }
 
     /// An image for another processor that this engine has: nothing but a greeting.
-    pub(crate) fn base_for(&self, platform: &str, greeting: &str) -> String {
-        let (folder, name) = (self.folder.path().join("base"), own("greenroom-test/base:b"));
+    pub(crate) async fn base_for(&self, platform: &str, greeting: &str) -> String {
+        // A build may begin with what a registry has, and not with what this engine has by itself.
+        let repository = own("base");
+        self.ecr.create_repository().repository_name(&repository).send().await.expect("a repository");
+        let name = format!("localhost:{}/{repository}:b", self.port);
+        let folder = self.folder.path().join("base");
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join("Dockerfile"), "FROM scratch\nCOPY greeting /greeting\n").expect("a file");
         self.write_greeting(&folder, greeting);
         let label = format!("--label=greenroom.repo={}", self.repo);
         let (platform, tag) = (format!("--platform={platform}"), format!("--tag={name}"));
         docker(&["build", "--no-cache", &platform, &tag, &label, &folder.display().to_string()]);
+        docker(&["push", "--quiet", &name]);
         name
     }
 

@@ -24,6 +24,8 @@ use greenroom::model::{
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site, Slots};
 use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::door::{HOST, ask, open_door};
 use crate::ministack::{ACCOUNT, Containers, MiniStack, REGION};
@@ -333,19 +335,19 @@ impl World {
         ask(self.door, "/name").await.unwrap_or_default()
     }
 
-    /// Asks without a pause until it is told to stop: how often it was answered, and what was not.
-    pub(crate) fn load(&self, stop: Arc<AtomicU64>) -> tokio::task::JoinHandle<(u64, Vec<String>)> {
+    /// Asks without a pause until it is told to stop, and counts the answers; what was not answered.
+    pub(crate) fn load(&self, stop: CancellationToken, answered: Arc<AtomicU64>) -> JoinHandle<Vec<String>> {
         let door = self.door;
         tokio::spawn(async move {
-            let (mut answered, mut failed) = (0, Vec::new());
-            while stop.load(Ordering::SeqCst) == 0 {
+            let mut failed = Vec::new();
+            while !stop.is_cancelled() {
                 match ask(door, "/health").await {
-                    Ok(body) if body == "fine" => answered += 1,
+                    Ok(body) if body == "fine" => drop(answered.fetch_add(1, Ordering::SeqCst)),
                     other => failed.push(format!("{other:?}")),
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            (answered, failed)
+            failed
         })
     }
 }

@@ -1,0 +1,245 @@
+//! What a build may begin with and copy from, judged before the builder sees it.
+//!
+//! # Guarantees
+//!
+//! - In the engine itself nothing but images that a registry has is used: what only this engine has is
+//!   another repository's, or the server's own. An image counts as a registry's if it was pulled, or
+//!   pushed, under the very name that the Dockerfile has for it.
+//! - What such an image has its children do (`ONBUILD`) is judged like the Dockerfile, so it is pulled
+//!   before the build and not by it.
+//! - What Greenroom keeps in a registry is nobody's base, whichever builder there is.
+
+use std::process::Stdio;
+
+use serde::Deserialize;
+
+use super::docker::Tools;
+use super::dockerfile::{self, Image, Where};
+use super::image::{ImageWork, cancelled, is_passing};
+use super::jobs::Job;
+use super::log::BuildLog;
+use super::process::{self, Ended};
+use super::recipe::{Recipe, is_ours};
+use super::source::blocking;
+use crate::model::FailureKind;
+use crate::port::{PortError, PortResult, Site, repository_path};
+
+const NOT_HERE: &str = "Begin with an image that a registry has. With Docker's `buildx` plugin on the server, builds \
+                        see no image of the engine at all.";
+const NOT_OURS: &str = "Begin with an image of your own registry, or build both in one Dockerfile.";
+
+/// An image as the engine has it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Held {
+    repo_digests: Option<Vec<String>>,
+    config: Option<Config>,
+    os: String,
+    architecture: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    on_build: Option<Vec<String>>,
+}
+
+impl Held {
+    /// Whether a registry has it under this name.
+    fn is_of_registry(&self, name: &str) -> bool {
+        let wanted = repository_of(name);
+        self.repo_digests.iter().flatten().any(|digest| repository_of(digest) == wanted)
+    }
+
+    fn is_for(&self, platform: Option<&str>) -> bool {
+        platform.is_none_or(|wanted| {
+            let own = format!("{}/{}", self.os, self.architecture);
+            wanted == own || wanted.strip_prefix(&own).is_some_and(|variant| variant.starts_with('/'))
+        })
+    }
+}
+
+impl ImageWork {
+    /// Refuses a recipe that would have the builder read what is not its repository's.
+    pub(super) async fn judge(&self, recipe: &Recipe, tools: Tools, job: &Job, log: &mut BuildLog) -> PortResult<()> {
+        let own = self.own_place().await?;
+        let place = match tools {
+            Tools::Legacy => Where::Engine,
+            Tools::Buildx => Where::Apart,
+        };
+        if place == Where::Apart && own.is_none() {
+            return Ok(());
+        }
+        let context = recipe.context.clone();
+        let text = blocking(move || context.dockerfile_text(dockerfile::MOST_BYTES)).await?;
+        let images = dockerfile::read(&text, &self.spec.args, place)
+            .map_err(|refusal| self.refuse(&refusal.reason, refusal.advice))?;
+        for image in images {
+            let is_hub_ours = repository_of(&image.name).strip_prefix("docker.io/").is_some_and(is_ours);
+            if is_hub_ours || own.as_deref().is_some_and(|own| may_be_below(&image.name, own)) {
+                return Err(self.refuse(&format!("`{}` is kept by Greenroom for a stage", image.name), NOT_OURS));
+            }
+            if place == Where::Engine {
+                self.judge_base(&image, job, log).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Host and path of all that Greenroom keeps in the registry.
+    async fn own_place(&self) -> PortResult<Option<String>> {
+        let Some(registry) = &self.registry else { return Ok(None) };
+        let site = Site { stage: &self.stage, place: &self.place };
+        let address = registry.repository(site, &self.service).await?.address;
+        let path = repository_path(&self.stage.repo, &self.service);
+        Ok(Some(address.strip_suffix(&path).unwrap_or(&address).to_owned()))
+    }
+
+    async fn judge_base(&self, image: &Image, job: &Job, log: &mut BuildLog) -> PortResult<()> {
+        let own = self.platform().map(|platform| platform.as_str().to_owned());
+        let platform = image.platform.clone().or(own);
+        let held = self.docker.held(&image.name).await?;
+        if held.as_ref().is_some_and(|held| !held.is_of_registry(&image.name)) {
+            let reason = format!("`{}` is an image that this server's engine alone has", image.name);
+            return Err(self.refuse(&reason, NOT_HERE));
+        }
+        let held = match held.filter(|held| held.is_for(platform.as_deref())) {
+            Some(held) => held,
+            None => {
+                self.pull(&image.name, platform.as_deref(), job, log).await?;
+                let pulled = self.docker.held(&image.name).await?.filter(|held| held.is_of_registry(&image.name));
+                pulled
+                    .ok_or_else(|| PortError::retry(format!("{} was removed right after it was pulled", image.name)))?
+            }
+        };
+        let triggers = held.config.and_then(|config| config.on_build).unwrap_or_default();
+        for trigger in triggers {
+            // A trigger may name another image, which would have to be judged in its turn.
+            let named = dockerfile::read(trigger.as_bytes(), &self.spec.args, Where::Engine);
+            if named.is_ok_and(|named| named.is_empty()) {
+                continue;
+            }
+            let trigger: String = trigger.chars().filter(|c| !c.is_control()).take(100).collect();
+            let reason = format!("`{}` has its children do `{trigger}` (`ONBUILD`), which may fetch", image.name);
+            return Err(self.refuse(&reason, "Begin with an image that does not."));
+        }
+        Ok(())
+    }
+
+    async fn pull(&self, name: &str, platform: Option<&str>, job: &Job, log: &mut BuildLog) -> PortResult<()> {
+        let mut command = self.docker.command();
+        command.args(["pull", "--quiet"]).args(platform.map(|platform| format!("--platform={platform}"))).arg(name);
+        let mut last = String::new();
+        let on_line = |line: &str| {
+            log.line(line);
+            line.clone_into(&mut last);
+        };
+        let ended = process::run(command, Stdio::null(), &self.records, &job.cancel, on_line)
+            .await
+            .map_err(|error| self.docker.not_started(&error))?;
+        match ended {
+            Ended::Exited(status) if status.success() => Ok(()),
+            Ended::Cancelled => Err(cancelled()),
+            Ended::Exited(_) if is_passing(&last) => {
+                Err(PortError::retry(format!("`{name}` of the Dockerfile cannot be pulled: {last}")))
+            }
+            Ended::Exited(_) => Err(self.refuse(&format!("`{name}` cannot be pulled: {last}"), NOT_HERE)),
+        }
+    }
+
+    fn refuse(&self, reason: &str, advice: &str) -> PortError {
+        let summary = format!("The image of `{}` is not built: {reason}", self.service);
+        PortError::failed(FailureKind::Build, summary, advice)
+    }
+}
+
+/// Whether a name, in which a `$` stands for anything, may be below a place.
+fn may_be_below(name: &str, place: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    match lower.split_once('$') {
+        Some((before, _)) => before.starts_with(place) || place.starts_with(before),
+        None => lower.starts_with(place),
+    }
+}
+
+/// Host and path of an image's name, without tag and digest, as Docker completes them.
+/// Source: <https://pkg.go.dev/github.com/distribution/reference>.
+fn repository_of(name: &str) -> String {
+    let name = name.split('@').next().unwrap_or_default();
+    let path_start = name.rfind('/').map_or(0, |slash| slash + 1);
+    let name = name[path_start..].find(':').map_or(name, |colon| &name[..path_start + colon]);
+    let is_host =
+        |first: &str| first.contains(['.', ':']) || first == "localhost" || first.to_ascii_lowercase() != first;
+    match name.split_once('/') {
+        Some(("docker.io" | "index.docker.io", path)) if !path.contains('/') => format!("docker.io/library/{path}"),
+        Some(("index.docker.io", path)) => format!("docker.io/{path}"),
+        Some((first, _)) if is_host(first) => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+        None => format!("docker.io/library/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_completed_as_docker_completes_it() {
+        for (name, repository) in [
+            ("node", "docker.io/library/node"),
+            ("node:22", "docker.io/library/node"),
+            ("node:22@sha256:00", "docker.io/library/node"),
+            ("library/node", "docker.io/library/node"),
+            ("docker.io/node", "docker.io/library/node"),
+            ("index.docker.io/library/node:1", "docker.io/library/node"),
+            ("greenroom/acme-shop/pr-1-web:0123", "docker.io/greenroom/acme-shop/pr-1-web"),
+            ("registry.example:5000/team/web:1", "registry.example:5000/team/web"),
+            ("localhost/web", "localhost/web"),
+            ("Team/web", "Team/web"),
+            ("5d6db84c0ffe", "docker.io/library/5d6db84c0ffe"),
+            ("sha256:5d6db84c0ffe", "docker.io/library/sha256"),
+        ] {
+            assert_eq!(repository_of(name), repository, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_a_registrys_under_the_name_that_it_was_pulled_by() {
+        let held =
+            |digests: &str| serde_json::from_str::<Held>(&format!("{{\"RepoDigests\":{digests}}}")).expect("JSON");
+        let pulled = held(r#"["node@sha256:00","registry.example/base@sha256:11"]"#);
+        for (name, is_known) in [
+            ("node", true),
+            ("docker.io/library/node:22", true),
+            ("registry.example/base:1", true),
+            // By the number of its image, or of another one's digest.
+            ("00", false),
+            ("sha256:00", false),
+            ("debian@sha256:00", false),
+            ("other/node", false),
+        ] {
+            assert_eq!(pulled.is_of_registry(name), is_known, "{name}");
+        }
+        for digests in ["[]", "null", r#"["<none>@<none>"]"#] {
+            assert!(!held(digests).is_of_registry("node"), "{digests}");
+        }
+    }
+
+    #[test]
+    fn what_greenroom_keeps_is_below_its_place_whatever_a_variable_adds() {
+        let own = "registry.example/greenroom/";
+        for (name, is_below) in [
+            ("registry.example/greenroom/acme/shop/web:s-prod", true),
+            ("Registry.example/greenroom/acme/shop/web", true),
+            ("registry.example/base/node", false),
+            ("node", false),
+            ("$BASE", true),
+            ("registry.example/${TEAM}/node", true),
+            ("registry.example/greenroom/$X", true),
+            ("node:$VERSION", false),
+            ("base-${TARGETARCH}", false),
+        ] {
+            assert_eq!(may_be_below(name, own), is_below, "{name}");
+        }
+    }
+}

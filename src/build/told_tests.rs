@@ -1,0 +1,192 @@
+//! What the Docker command line is told where no engine of the tests could do it: `buildx`, and images
+//! of a registry. It is a script here that writes everything down.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::model::{Failure, ImageSpec, Place, Platform, Trust};
+
+/// It has the images of `$FOLDER/held` and pulls those of `$FOLDER/registry`, by their last word.
+const SCRIPT: &str = r#"#!/bin/sh
+echo "$*" >> "$FOLDER/told"
+env >> "$FOLDER/environment"
+for last; do :; done
+case "$1 $2" in
+"buildx version") exit "$NO_BUILDX" ;;
+"buildx inspect") echo "no builder" >&2; exit 1 ;;
+"buildx build" | "build "*)
+    [ -e "$FOLDER/network" ] || { echo "network greenroom-builds not found"; exit 1; }
+    for word; do case $word in --tag=*) echo '{}' > "$FOLDER/held/${word##*/}" ;; esac; done
+    cat > /dev/null ;;
+"image inspect")
+    name=${last##*/}
+    [ -e "$FOLDER/held/$name" ] || { echo "No such image: $name" >&2; exit 1; }
+    if [ "$4" = "{{.Id}}" ]; then echo sha256:0; else cat "$FOLDER/held/$name"; fi ;;
+"pull "*) cp "$FOLDER/registry/${last##*/}" "$FOLDER/held/" || exit 1 ;;
+"network create") [ -e "$FOLDER/stubborn" ] || : > "$FOLDER/network" ;;
+"buildx create" | "buildx rm") ;;
+*) exit 9 ;;
+esac
+"#;
+
+struct World {
+    folder: tempfile::TempDir,
+    builder: DockerBuilder,
+    stage: StageId,
+}
+
+impl World {
+    fn new(no_buildx: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["held", "registry", "source"] {
+            fs::create_dir(at(name)).expect("a folder");
+        }
+        fs::write(at("docker"), SCRIPT).expect("a script");
+        fs::set_permissions(at("docker"), fs::Permissions::from_mode(0o755)).expect("a program");
+        let env =
+            [("PATH", "/usr/bin:/bin"), ("NO_BUILDX", no_buildx), ("FOLDER", folder.path().to_str().expect("plain"))];
+        let builder = DockerBuilder::new(BuildSettings {
+            data_dir: at("data"),
+            docker: at("docker"),
+            docker_env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            registry: None,
+            cache: None,
+            limits: UnpackLimits::default(),
+            concurrency: NonZeroUsize::MIN,
+        });
+        let stage = StageId { repo: "acme/shop".parse().expect("a name"), name: "pr-1".parse().expect("a name") };
+        Self { builder: builder.expect("a builder"), folder, stage }
+    }
+
+    /// An image of the registry.
+    fn publish(&self, name: &str, platform: &str, triggers: &[&str]) {
+        let (os, architecture) = platform.split_once('/').expect("a platform");
+        let image = serde_json::json!({
+            "RepoDigests": [format!("hub/{name}@sha256:00")], "Os": os, "Architecture": architecture,
+            "Config": { "OnBuild": triggers },
+        });
+        fs::write(self.folder.path().join("registry").join(name), image.to_string()).expect("an image");
+    }
+
+    async fn build(&self, dockerfile: &str, platform: Option<Platform>) -> PortResult<Output> {
+        let source = self.folder.path().join("source");
+        fs::write(source.join("Dockerfile"), dockerfile).expect("a file");
+        let spec = ImageSpec {
+            context: ".".into(),
+            dockerfile: "Dockerfile".into(),
+            target: None,
+            platform,
+            args: BTreeMap::from([("DOCKER_HOST".to_owned(), "tcp://evil.example".to_owned())]),
+        };
+        let service = tests::service(&Runtime::Image(spec));
+        let sha: CommitSha = "a".repeat(40).parse().expect("a commit");
+        let source = source.to_str().expect("a plain path");
+        let place = Place::default();
+        let trust = Trust::Preview;
+        let job = BuildJob { stage: &self.stage, place: &place, sha: &sha, trust, service: &service, source };
+        loop {
+            match self.builder.ensure(&job).await? {
+                Progress::Done(output) => return Ok(output),
+                Progress::Pending { .. } => {}
+            }
+        }
+    }
+
+    async fn refused(&self, dockerfile: &str, platform: Option<Platform>) -> Failure {
+        match self.build(dockerfile, platform).await {
+            Err(PortError::Failed(failure)) => *failure,
+            other => panic!("{dockerfile}: {other:?}"),
+        }
+    }
+
+    /// The words of the calls that begin so.
+    fn told(&self, beginning: &str) -> Vec<String> {
+        let told = fs::read_to_string(self.folder.path().join("told")).expect("the command line was used");
+        told.lines().filter(|line| line.starts_with(beginning)).map(str::to_owned).collect()
+    }
+
+    fn has_nothing_of_a_commit_in_its_environment(&self) -> bool {
+        let seen = fs::read_to_string(self.folder.path().join("environment")).expect("an environment");
+        seen.contains("FOLDER=") && !seen.contains("evil.example")
+    }
+}
+
+#[tokio::test]
+async fn buildx_builds_in_a_container_of_the_repository_and_trust() {
+    let world = World::new("0");
+    // Neither the engine's network nor its images are within reach there.
+    let built = world.build("FROM hub/base\nADD http://127.0.0.1/ /x\n", None).await;
+    assert!(matches!(built, Ok(Output::Built(_))), "{built:?}");
+    assert_eq!(world.told("network create").len(), 1);
+    let name = builder::name(&world.stage.repo, Trust::Preview);
+    let created =
+        format!("buildx create --name={name} --driver=docker-container --driver-opt=network=greenroom-builds");
+    assert_eq!(world.told("buildx create"), [created]);
+    let build = world.told("buildx build").concat();
+    assert!(
+        build.contains(&format!("--builder={name} ")) && build.contains("--build-arg=DOCKER_HOST=tcp://"),
+        "{build}"
+    );
+    assert!(!build.contains("--allow") && world.has_nothing_of_a_commit_in_its_environment());
+    fs::create_dir_all(world.folder.path().join("data/stages/acme/shop/pr-2")).expect("a folder");
+    world.builder.forget(&world.stage).await.expect("forgotten");
+    assert_eq!(world.told("buildx rm"), Vec::<String>::new(), "another stage uses them");
+    let other = StageId { name: "pr-2".parse().expect("a name"), ..world.stage.clone() };
+    world.builder.forget(&other).await.expect("forgotten");
+    assert_eq!(world.told("buildx rm").len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_base_image_has_its_children_do_is_judged_before_the_build() {
+    let world = World::new("1");
+    world.publish("honest", "linux/amd64", &["RUN true", "COPY . /app", "ADD app.tar /"]);
+    for (name, trigger) in [
+        ("adds", "ADD http://127.0.0.1/ /x"),
+        ("expands", "ADD $URL /x"),
+        ("copies", "COPY --from=greenroom/acme-other/pr-1-web:0 /secret /x"),
+        ("joins", "RUN true \\\nADD http://127.0.0.1/ /x"),
+    ] {
+        world.publish(name, "linux/amd64", &["RUN true", trigger]);
+        for dockerfile in [format!("FROM hub/{name}\n"), format!("FROM scratch\nFROM hub/{name} AS x\nFROM scratch\n")]
+        {
+            let failure = world.refused(&dockerfile, None).await;
+            assert!(failure.summary.contains("ONBUILD"), "{}", failure.summary);
+        }
+    }
+    assert_eq!(world.told("build "), Vec::<String>::new(), "nothing was built");
+    let built = world.build("FROM hub/honest\n", None).await;
+    assert!(matches!(built, Ok(Output::Built(_))), "{built:?}");
+    assert_eq!(world.told("pull ").last().map(String::as_str), Some("pull --quiet hub/honest"));
+    assert!(world.told("build ").concat().contains(" --network=greenroom-builds "));
+    assert!(world.has_nothing_of_a_commit_in_its_environment());
+}
+
+#[tokio::test]
+async fn an_image_for_another_processor_is_pulled_before_it_is_judged() {
+    let world = World::new("1");
+    world.publish("base", "linux/amd64", &[]);
+    world.build("FROM hub/base\n", Some(Platform::LinuxAmd64)).await.expect("an image");
+    world.publish("base", "linux/arm64", &["ADD http://127.0.0.1/ /x"]);
+    let failure = world.refused("FROM hub/base\nLABEL a=b\n", Some(Platform::LinuxArm64)).await;
+    assert!(failure.summary.contains("ONBUILD"), "{}", failure.summary);
+    assert_eq!(world.told("pull ").last().map(String::as_str), Some("pull --quiet --platform=linux/arm64 hub/base"));
+    let failure = world.refused("FROM hub/nowhere\n", None).await;
+    assert!(failure.summary.contains("cannot be pulled"), "{}", failure.summary);
+}
+
+#[tokio::test]
+async fn the_network_is_made_once_and_a_commit_that_says_it_is_missing_fails() {
+    let world = World::new("1");
+    world.build("FROM scratch\n", None).await.expect("an image");
+    world.build("FROM scratch\nLABEL a=b\n", None).await.expect("an image");
+    assert_eq!((world.told("network create").len(), world.told("build ").len()), (1, 3));
+
+    let world = World::new("1");
+    fs::write(world.folder.path().join("stubborn"), "").expect("a file");
+    let failure = world.refused("FROM scratch\n", None).await;
+    assert!(failure.summary.contains("exit code 1"), "{}", failure.summary);
+    assert_eq!(world.told("build ").len(), 2, "it has an end");
+}

@@ -1,0 +1,149 @@
+//! The connections of one listener: how many there are, and who goes when one more comes.
+//!
+//! # Guarantees
+//!
+//! - There are never more than were allowed, so that descriptors are left for everything else.
+//! - A newcomer is let in as long as any connection has nothing to do: of the peer that has most of
+//!   them, the one that has had nothing to do for the longest time goes.
+//! - Nobody keeps others out by staying: a peer with more than half of all places loses its oldest
+//!   connection to somebody else, even one at work.
+
+mod book;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+use book::Book;
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub struct Crowd {
+    book: Mutex<Book<CancellationToken>>,
+    /// Told whenever one is gone.
+    left: Notify,
+}
+
+/// One connection. Its place is free once this is dropped.
+#[derive(Debug)]
+pub struct Guest {
+    crowd: Arc<Crowd>,
+    number: u64,
+    sent_away: CancellationToken,
+}
+
+/// A request of a guest, until dropped.
+#[derive(Debug)]
+pub struct AtWork(Arc<Guest>);
+
+impl Crowd {
+    /// With places for so many.
+    pub fn new(places: usize) -> Arc<Self> {
+        Arc::new(Self { book: Mutex::new(Book::new(places)), left: Notify::new() })
+    }
+
+    /// A place for a connection from there. Waits while nobody can go.
+    pub async fn admit(self: &Arc<Self>, peer: IpAddr) -> Arc<Guest> {
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            left.as_mut().enable();
+            if let Some(guest) = self.enter(peer) {
+                return guest;
+            }
+            left.await;
+        }
+    }
+
+    /// Whether a newcomer may have to wait, because everybody is at work.
+    pub fn is_stuck(&self) -> bool {
+        self.book().is_stuck()
+    }
+
+    /// A place if there is one; otherwise somebody is sent away, if anybody can go.
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Arc<Guest>> {
+        let mut book = self.book();
+        let sent_away = CancellationToken::new();
+        if let Some(number) = book.enter(peer, sent_away.clone()) {
+            return Some(Arc::new(Guest { crowd: Arc::clone(self), number, sent_away }));
+        }
+        if let Some(goes) = book.send_away(peer) {
+            goes.cancel();
+        }
+        None
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book<CancellationToken>> {
+        // Each change of it is whole.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guest {
+    /// Waits until its place is wanted for somebody else: the connection is to be closed.
+    pub fn sent_away(&self) -> WaitForCancellationFuture<'_> {
+        self.sent_away.cancelled()
+    }
+
+    /// It has something to do as long as the answer is kept.
+    pub fn at_work(self: &Arc<Self>) -> AtWork {
+        self.crowd.book().begin(self.number);
+        AtWork(Arc::clone(self))
+    }
+}
+
+impl AtWork {
+    /// Whose request it is.
+    pub fn guest(&self) -> &Guest {
+        &self.0
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.crowd.book().end(self.0.number);
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.crowd.book().leave(self.number);
+        self.crowd.left.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn a_newcomer_waits_for_whoever_is_sent_away_to_be_gone() {
+        let crowd = Crowd::new(2);
+        let (first, second) = (crowd.admit(HERE).await, crowd.admit(HERE).await);
+        assert!(!crowd.is_stuck());
+        let mut third = Box::pin(crowd.admit(HERE));
+        assert!(futures_util::poll!(third.as_mut()).is_pending());
+        first.sent_away().await;
+        assert!(futures_util::poll!(third.as_mut()).is_pending(), "its place is not free yet");
+        drop(first);
+        third.await;
+        assert!(!second.sent_away.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn who_is_at_work_is_waited_for() {
+        let crowd = Crowd::new(1);
+        let only = crowd.admit(HERE).await;
+        let work = only.at_work();
+        let mut next = Box::pin(crowd.admit(HERE));
+        assert!(futures_util::poll!(next.as_mut()).is_pending());
+        assert!(crowd.is_stuck() && !work.guest().sent_away.is_cancelled());
+        drop((work, only));
+        next.await;
+    }
+}

@@ -1,0 +1,28 @@
+//! What keeps the repositories of one server apart: who is who, and whose a host is.
+
+use async_trait::async_trait;
+
+use super::PortResult;
+use crate::model::{KnownRepo, RepoName, RepoSeen, StageId};
+
+/// The part of the database that tells repositories apart. None of it needs a lane: what is written
+/// is about all of them.
+#[async_trait]
+pub trait Walls: Send + Sync + 'static {
+    /// Takes down what a repository is called now, and answers as what it is known here. Who was
+    /// known by that name before has none from then on.
+    async fn identify(&self, seen: &RepoSeen) -> PortResult<KnownRepo>;
+
+    /// The repository that is known by this key; `None` if it was never seen.
+    async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>>;
+
+    /// Takes hosts for a stage, all or none: `None`, or the first of them that another stage has, with
+    /// whose it is. A host that the stage has already is success.
+    async fn take_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<Option<(String, StageId)>>;
+
+    /// Gives back every host of a stage but these.
+    async fn keep_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<()>;
+
+    /// Whose a host is.
+    async fn host_owner(&self, host: &str) -> PortResult<Option<StageId>>;
+}

@@ -1,0 +1,140 @@
+//! What one repository, or a stranger, can use up of a server, and whom it serves all the same: another
+//! repository's pull request gets its stage, the server ends when it is told to, and stays small.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenroom::model::RepoName;
+use greenroom::sandbox::FileChange;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::door::{genuine, post_head, sign};
+use crate::server::SECRET;
+use crate::world::World;
+
+/// What the server may have resident at most.
+const MOST_MEGABYTES: u64 = 200;
+/// How long it may take to end.
+const END: Duration = Duration::from_secs(15);
+
+/// Another repository is served; then the server ends in time, and was never large.
+async fn holds_out(mut w: World, other: &RepoName) {
+    w.serves(other).await;
+    let megabytes = w.server().peak_megabytes();
+    assert!(megabytes < MOST_MEGABYTES, "{megabytes} MB");
+    let server = w.take_server();
+    let asked = Instant::now();
+    server.ask_to_stop();
+    let ended = server.stopped().await;
+    assert!(ended.success() && asked.elapsed() < END, "{ended} after {:?}:\n{}", asked.elapsed(), w.home.log());
+    let log = w.home.log();
+    assert!(!log.contains("ERROR") && !log.contains("panicked"), "the server logged an error:\n{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_through_each_other_hold_nobody_up() {
+    let (mut w, other) = World::of_two("").await;
+    let deep = (0..60).map(|n| format!("folder-{n:02}")).collect::<Vec<_>>().join("/");
+    let detour = "x/../".repeat(150);
+    let mut changes: Vec<FileChange> =
+        (0..2_000).map(|n| FileChange::link(format!("{deep}/l{n}"), &format!("{detour}l{}", n + 1))).collect();
+    changes.push(FileChange::write("app", "tangled"));
+    let sha = w.github.commit(&w.repo, "topic", changes, "Tangle").expect("a commit");
+    w.pull = w.github.open_pull(&w.repo, "topic", "A change").expect("a pull request");
+    w.step_began(1, "fetch").await;
+    let pull = w.serves(&other).await;
+    // It is a repository like any other, and gets its stage as well.
+    w.live(&sha).await;
+    w.serves_no_more(&other, pull).await;
+    holds_out(w, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_sockets_keep_nobody_out_and_are_no_program_s_fault() {
+    const DESCRIPTORS: usize = 256;
+    let (mut w, other) = World::of_two(&format!("ulimit -n {DESCRIPTORS}")).await;
+    let one = w.open("one");
+    w.live(&one).await;
+    let programs = w.programs();
+    let mut idle = Vec::new();
+    for round in 0..DESCRIPTORS * 2 {
+        for (address, start) in
+            [(w.server().door, "POST /webhook HTTP/1.1\r\nhost:"), (w.proxy(), "GET / HTTP/1.1\r\n")]
+        {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            if round % 2 == 0 {
+                // It may be closed already: somebody newer came.
+                let _ = stream.write_all(start.as_bytes()).await;
+            }
+            idle.push(stream);
+        }
+    }
+    w.until("clients of the stage are answered", async || w.ask("/").await == (200, "one".into())).await;
+    assert_eq!(w.programs(), programs, "nothing was started again");
+    let log = w.home.log();
+    assert!(!log.contains("starting a program again"), "{log}");
+    holds_out(w, &other).await;
+    drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_in_flight_have_one_budget() {
+    const LARGE: usize = 25 * 1024 * 1024;
+    let (w, other) = World::of_two("").await;
+    let unsigned = {
+        let mut headers = genuine(&w).await.headers;
+        headers.remove("x-hub-signature-256");
+        headers
+    };
+    let body = Arc::new([b"{".as_slice(), &vec![b' '; LARGE - 2], b"}"].concat());
+    let mut signed = unsigned.clone();
+    signed.insert("x-github-event", "workflow_run".parse().expect("plain text"));
+    sign(&mut signed, SECRET, &body);
+    let senders: Vec<_> = (0..40)
+        .map(|n| {
+            let (door, body) = (w.server().door, Arc::clone(&body));
+            let head = post_head(if n % 2 == 0 { &unsigned } else { &signed }, body.len());
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(door).await.expect("it listens");
+                // The door may answer and close before it has read everything.
+                let _ = stream.write_all(&head).await;
+                let _ = stream.write_all(&body).await;
+            })
+        })
+        .collect();
+    let pull = w.serves(&other).await;
+    for sender in senders {
+        sender.await.expect("it sends");
+    }
+    w.serves_no_more(&other, pull).await;
+    holds_out(w, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_of_one_repository_leave_room_for_another_s() {
+    let (w, other) = World::of_two("").await;
+    for number in 0..300 {
+        let content = number.to_string();
+        w.github.push(&w.repo, "elsewhere", [("other", content.as_str())], "More").expect("a commit");
+    }
+    holds_out(w, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_for_their_owner_alone_whatever_the_mask() {
+    let w = World::begin_behind("umask 000", Vec::new(), |_| Vec::new()).await;
+    let mode = |name: &str| {
+        let file = w.home.folder.join(name);
+        fs::metadata(&file).unwrap_or_else(|error| panic!("{name}: {error}")).permissions().mode() & 0o777
+    };
+    for name in ["greenroom.db", "greenroom.db-wal", "greenroom.db-shm"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    for name in ["data", "data/build", "data/local"] {
+        assert_eq!(mode(name), 0o700, "{name}");
+    }
+    w.finish().await;
+}

@@ -1,0 +1,356 @@
+//! What a Dockerfile tries.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use greenroom::build::DockerBuilder;
+use greenroom::model::{
+    Artifact, CommitSha, Failure, FailureKind, Health, ImageSpec, Output, Place, Runtime, Scale, Seconds, ServiceSpec,
+    Size, StageId, Trust,
+};
+use greenroom::port::{BuildJob, Builder, PortError, PortResult, Progress};
+
+use crate::engine::Engine;
+use crate::own::own;
+
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// A repository with a builder on an engine.
+pub(crate) struct Repository {
+    data: tempfile::TempDir,
+    builder: DockerBuilder,
+    stage: StageId,
+}
+
+impl Repository {
+    pub(crate) fn new(engine: &Engine, name: &str) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let builder = engine.builder(&data.path().join("data")).with_key(&name.into());
+        let stage = StageId { repo: own(name).parse().expect("a name"), name: "pr-1".parse().expect("a name") };
+        Self { data, builder, stage }
+    }
+
+    fn source(&self, dockerfile: &str) -> PathBuf {
+        let folder = self.data.path().join("source");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        if dockerfile.contains("busybox") {
+            fs::copy(crate::busybox(), folder.join("busybox")).expect("busybox");
+        }
+        // No other test's layers: what one removes, another may build on.
+        fs::write(folder.join("mark"), self.stage.repo.as_str()).expect("a file");
+        fs::write(folder.join("Dockerfile"), dockerfile).expect("a file");
+        folder
+    }
+
+    pub(crate) async fn build(&self, dockerfile: &str, arguments: &[(&str, &str)]) -> PortResult<Artifact> {
+        let source = self.source(dockerfile);
+        let sha: CommitSha = "a".repeat(40).parse().expect("a commit");
+        let service = service(arguments);
+        let job = BuildJob {
+            stage: &self.stage,
+            place: &Place::default(),
+            sha: &sha,
+            trust: Trust::Preview,
+            service: &service,
+            source: source.to_str().expect("a plain path"),
+        };
+        let begun = Instant::now();
+        loop {
+            match self.builder.ensure(&job).await {
+                Ok(Progress::Done(Output::Built(artifact) | Output::Reused(artifact))) => return Ok(artifact),
+                Ok(Progress::Done(other)) => panic!("{other:?}"),
+                // Another test may remove a layer of this build.
+                Ok(Progress::Pending { .. }) | Err(PortError::Retry { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            assert!(begun.elapsed() < PATIENCE, "the build takes too long");
+        }
+    }
+
+    pub(crate) async fn refused(&self, dockerfile: &str, arguments: &[(&str, &str)]) -> Failure {
+        match self.build(dockerfile, arguments).await {
+            Err(PortError::Failed(failure)) => {
+                assert_eq!(failure.kind, FailureKind::Build);
+                assert!(failure.summary.contains("is not built: "), "{dockerfile}: {}", failure.summary);
+                *failure
+            }
+            other => panic!("{dockerfile}: {other:?}"),
+        }
+    }
+
+    /// What the builds of this repository printed last.
+    pub(crate) fn log(&self) -> String {
+        let stage = format!("data/stages/{}/{}/logs/web.log", self.stage.repo, self.stage.name);
+        fs::read_to_string(self.data.path().join(stage)).expect("a log")
+    }
+
+    pub(crate) async fn clean_up(&self, images: &[Artifact]) {
+        let begun = Instant::now();
+        for image in images {
+            // A busy engine takes its time.
+            while let Err(error) = self.builder.remove(image).await {
+                assert!(begun.elapsed() < PATIENCE, "the image does not go: {error}");
+            }
+        }
+    }
+}
+
+fn service(arguments: &[(&str, &str)]) -> ServiceSpec {
+    let image = ImageSpec {
+        context: ".".into(),
+        dockerfile: "Dockerfile".into(),
+        target: None,
+        platform: None,
+        args: arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    };
+    ServiceSpec {
+        name: "web".parse().expect("a name"),
+        runtime: Runtime::Image(image),
+        port: None,
+        host: None,
+        url: None,
+        size: Size { cpu: 256, memory: 64 },
+        scale: Scale { min: 1, max: 1, cpu: None, memory: None },
+        health: Health {
+            path: "/".into(),
+            status: 200,
+            interval: Seconds(1),
+            timeout: Seconds(5),
+            healthy: 1,
+            unhealthy: 3,
+            grace: Seconds(30),
+        },
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        migrate: None,
+        needs: vec![],
+        paths: vec![],
+        drain: Seconds(1),
+        canary: None,
+        edition: None,
+    }
+}
+
+/// Ends the answers also where the work panics.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Something that listens on the host's loopback alone.
+struct Secret(TcpListener);
+
+impl Secret {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a listener");
+        Self(listener)
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().expect("an address").port()
+    }
+
+    /// Answers who asks until the work is done; whether anybody did.
+    fn asked_during<T>(&self, work: impl FnOnce() -> T) -> (bool, T) {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let answering = scope.spawn(|| {
+                let mut asked = false;
+                loop {
+                    match self.0.accept() {
+                        Ok((mut stream, _)) => {
+                            asked = true;
+                            stream.set_nonblocking(false).expect("a stream");
+                            let _ = stream.read(&mut [0; 512]);
+                            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret");
+                        }
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                            // Whoever asked before the end waits in the listener's queue.
+                            if done.load(Ordering::SeqCst) {
+                                return asked;
+                            }
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+            let result = {
+                let _ending = Ending(&done);
+                work()
+            };
+            (answering.join().expect("the answers"), result)
+        })
+    }
+}
+
+#[test]
+fn nothing_that_the_engine_would_fetch_is_built() {
+    let engine = Engine::shared();
+    let (secret, thief) = (Secret::new(), Repository::new(&engine, "evil/fetcher"));
+    let url = format!("http://127.0.0.1:{}/", secret.port());
+    let (scheme, rest) = url.split_at(3);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut fetched = 0;
+    for attack in [
+        format!("FROM scratch\nADD {url} /x"),
+        format!("FROM scratch\n  add --chown=1:1 {url} /x"),
+        format!("FROM scratch\nADD [\"{url}\", \"/x\"]"),
+        format!("FROM scratch\nADD [\"{}\", \"/x\"]", url.replace('/', "\\u002f")),
+        format!("FROM scratch\nADD {scheme}\\\n# not here\n{rest} /x"),
+        format!("FROM scratch\nADD {scheme}\\{rest} /x"),
+        format!("FROM scratch\nADD {scheme}\"{rest}\" /x"),
+        format!("# escape=`\nFROM scratch\nADD {scheme}`\n{rest} /x"),
+        format!("FROM scratch\nENV U={url}\nADD $U /x"),
+        format!("FROM scratch\nARG U={url}\nADD ${{U}} /x"),
+        format!("FROM scratch\nADD ${{U:-{url}}} /x"),
+        format!("FROM scratch\nCOPY busybox /bin/sh\nRUN : <<EOF\nADD {url} /x\nLABEL a=b"),
+        format!("FROM scratch\nCOPY busybox /bin/sh\nRUN : \\\n  # not here\nADD {url} /x"),
+        format!("FROM scratch\nCOPY busybox /bin/sh\nRUN : \\\\\nADD {url} /x"),
+        format!("FROM scratch\nONBU\u{130}LD ADD {url} /x"),
+        format!("FROM scratch\nONBUILD ADD {url} /x"),
+    ] {
+        let folder = thief.source(&attack);
+        let context = folder.to_str().expect("a plain path");
+        let plain = ["build", "--quiet", "--no-cache", "--force-rm", context];
+        let (asked, (_, said)) = secret.asked_during(|| engine.try_docker(&plain));
+        fetched += usize::from(asked);
+        if let Some(image) = said.lines().find(|line| line.starts_with("sha256:")) {
+            engine.docker(&["rmi", image]);
+        }
+        let (asked, failure) = secret.asked_during(|| runtime.block_on(thief.refused(&attack, &[])));
+        assert!(!asked, "{attack}");
+        assert!(!failure.advice.is_empty(), "{attack}");
+    }
+    // One and another are attacks with other engines only.
+    assert!(fetched >= 12, "the engine fetches what is refused: {fetched}");
+    let (asked, built) = secret.asked_during(|| {
+        let honest = format!("FROM scratch\nADD mark /x\nLABEL from={url}");
+        runtime.block_on(thief.build(&honest, &[])).expect("an image")
+    });
+    assert!(!asked);
+    runtime.block_on(thief.clean_up(&[built]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_builds_from_what_another_repository_built() {
+    let engine = Engine::shared();
+    let (owner, thief) = (Repository::new(&engine, "acme/private"), Repository::new(&engine, "evil/thief"));
+    let private = owner.build("FROM scratch\nCOPY mark /secret\n", &[]).await.expect("an image");
+    let local = format!("{}:latest", own("server-own"));
+    engine.docker(&["tag", &private.reference, &local]);
+    let digits = private.digest.strip_prefix("sha256:").expect("a digest");
+    let (place, tag) = private.reference.split_once(':').expect("a tag");
+    assert_eq!(tag.len(), 32, "nobody guesses it: {tag}");
+    let (reference, digest) = (private.reference.as_str(), private.digest.as_str());
+    let names = [reference, digest, digits, &digits[..12], &digits[..6], local.as_str()];
+    let stolen = |name: &str| format!("FROM {name}\nCOPY mark /x\n");
+    for name in names {
+        // The engine knows it by that name.
+        assert_eq!(engine.docker(&["image", "inspect", "--format", "{{.Id}}", name]), private.digest);
+        thief.refused(&stolen(name), &[]).await;
+        thief.refused(&format!("FROM scratch\nCOPY --from={name} /secret /x\n"), &[]).await;
+    }
+    // However it is written; the tables of unit tests have more.
+    let name = &digits[..12];
+    for dockerfile in [
+        format!("FROM {name} AS base\nFROM base\n"),
+        format!("ARG BASE={name}\nFROM $BASE\n"),
+        format!("ARG BASE\nFROM ${{BASE:-{name}}}\n"),
+        format!("FROM scratch\nCOPY \\\n  --from=\"{name}\" /secret /x\n"),
+        format!("FROM scratch\nONBUILD COPY --from={name} /secret /x\n"),
+    ] {
+        thief.refused(&dockerfile, &[]).await;
+    }
+    thief.refused("ARG BASE=scratch\nFROM $BASE\nCOPY mark /y\n", &[("BASE", name)]).await;
+    // Not even its own: an image is begun with what a registry has.
+    owner.refused(&stolen(reference), &[]).await;
+    for absent in
+        [format!("{place}:newest"), format!("docker.io/{place}"), format!("index.docker.io/{place}@sha256:{digits}")]
+    {
+        thief.refused(&stolen(&absent), &[]).await;
+    }
+    let stages = "FROM scratch AS base\nCOPY mark /x\nFROM base AS more\nFROM scratch\nCOPY --from=more /x /y\nCOPY --from=0 /x /z\n";
+    let honest = thief.build(stages, &[]).await.expect("stages of its own");
+    engine.docker(&["rmi", &local]);
+    thief.clean_up(&[honest]).await;
+    owner.clean_up(&[private]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_with_the_name_of_before_is_not_built_again() {
+    let engine = Engine::shared();
+    let data = tempfile::tempdir().expect("a folder");
+    let mut before = Repository::new(&engine, "acme/upgraded");
+    before.builder = engine.builder(&data.path().join("data"));
+    let dockerfile = "FROM scratch\nCOPY mark /x\n";
+    let image = before.build(dockerfile, &[]).await.expect("an image");
+    assert_eq!(image.reference.split_once(':').expect("a tag").1.len(), 16);
+    let keyed = engine.builder(&data.path().join("data")).with_key(&"key".into());
+    let after = Repository { builder: keyed, ..before };
+    assert_eq!(after.build(dockerfile, &[]).await.expect("the same image"), image);
+    after.clean_up(&[image]).await;
+}
+
+/// Runs in a step of a build, and says what it reaches.
+pub(crate) fn steps(commands: &str) -> String {
+    format!(
+        "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\nENV PATH=/bin\n\
+         COPY mark /mark\nRUN {commands}\n"
+    )
+}
+
+#[test]
+fn a_step_of_a_build_is_in_a_network_of_builds() {
+    let engine = Engine::shared();
+    let (secret, guest) = (Secret::new(), Repository::new(&engine, "evil/steps"));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let commands = format!(
+        "ip -4 -o address; nc -w 5 127.0.0.1 {} < /dev/null && echo \"rea\"ched || echo \"bar\"red",
+        secret.port()
+    );
+    let (asked, image) =
+        secret.asked_during(|| runtime.block_on(guest.build(&steps(&commands), &[])).expect("an image"));
+    let log = guest.log();
+    assert!(!asked, "the host's loopback is not a build's: {log}");
+    let has = |wanted: &str| log.lines().any(|line| line.contains(wanted));
+    assert!(has("inet 198.18.") || has("inet 198.19."), "{log}");
+    assert!(log.lines().any(|line| line == "barred") && !log.lines().any(|line| line == "reached"), "{log}");
+    runtime.block_on(guest.clean_up(&[image]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argument_steers_the_build_and_not_its_command_line() {
+    let engine = Engine::shared();
+    let guest = Repository::new(&engine, "evil/arguments");
+    let arguments = [
+        ("DOCKER_HOST", "unix:///nonexistent/socket"),
+        ("DOCKER_CONFIG", "/nonexistent"),
+        ("DOCKER_BUILDKIT", "1"),
+        ("DOCKER_CONTEXT", "nowhere"),
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+        ("HOME", "/nonexistent"),
+        ("LD_PRELOAD", "/nonexistent/evil.so"),
+        ("GODEBUG", "netdns=9"),
+        ("LINES", "one\ntwo = \"three\""),
+    ];
+    // What is not declared is given all the same.
+    let declared = "ARG DOCKER_HOST\nARG LINES\n";
+    let dockerfile =
+        steps("true").replace("RUN true", &format!("{declared}RUN echo \"<$DOCKER_HOST>\"; echo \"<$LINES>\""));
+    let image = guest.build(&dockerfile, &arguments).await.expect("an image");
+    let log = guest.log();
+    assert!(log.lines().any(|line| line == "<unix:///nonexistent/socket>"), "{log}");
+    assert!(log.contains("<one\ntwo = \"three\">"), "{log}");
+    guest.clean_up(&[image]).await;
+}

@@ -1,0 +1,93 @@
+//! Who is who among repositories, and whose a host is: whoever asks at the same time.
+
+use greenroom::model::{KnownRepo, RepoId, RepoOwner, RepoSeen, StageId, UserId};
+use greenroom::port::PortResult;
+
+use crate::Place;
+
+fn seen(id: u64, owner: u64, name: &str) -> RepoSeen {
+    RepoSeen { id: RepoId(id), owner: UserId(owner), name: name.parse().expect("a repository") }
+}
+
+fn brief(known: &KnownRepo) -> (String, Option<String>, RepoOwner) {
+    (known.key.to_string(), known.name.as_ref().map(ToString::to_string), known.owner)
+}
+
+fn stage(repo: &str, name: &str) -> StageId {
+    StageId { repo: repo.parse().expect("a repository"), name: name.parse().expect("a stage") }
+}
+
+pub(crate) async fn a_repository_keeps_its_key_and_gives_it_to_nobody(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    let (named, other) = (RepoOwner::AsNamed, RepoOwner::Another);
+    let text = |text: &str| Some(text.to_owned());
+    let shop = store.identify(&seen(1, 7, "Acme/Shop")).await?;
+    assert_eq!(brief(&shop), ("acme/shop".into(), text("acme/shop"), named));
+    assert_eq!(store.identify(&seen(1, 7, "acme/store")).await?.key, shop.key, "renamed");
+
+    let thief = store.identify(&seen(2, 7, "acme/shop")).await?;
+    assert_eq!(brief(&thief), ("acme.2/shop".into(), text("acme/shop"), other), "its name was another's");
+    assert_eq!(store.known(&thief.key).await?, Some(thief.clone()));
+    let renamed = store.known(&shop.key).await?.expect("known");
+    assert_eq!(brief(&renamed), ("acme/shop".into(), text("acme/store"), named));
+
+    // Who is told late that its name was taken has none until GitHub tells it.
+    store.identify(&seen(3, 7, "acme/store")).await?;
+    assert_eq!(store.known(&shop.key).await?.expect("known").name, None);
+    store.identify(&seen(1, 7, "acme/third")).await?;
+    assert_eq!(store.known(&shop.key).await?.expect("known").name.map(|name| name.to_string()), text("acme/third"));
+
+    // An account that took another's name, and a repository that was handed on.
+    assert_eq!(brief(&store.identify(&seen(4, 8, "acme/tools")).await?).2, other);
+    assert_eq!(store.identify(&seen(4, 8, "acme/tools")).await?.key.as_str(), "acme.4/tools");
+    let handed = store.identify(&seen(1, 9, "evil/shop")).await?;
+    assert_eq!((handed.key.as_str(), handed.owner), ("acme/shop", other));
+    assert_eq!(store.known(&"nobody/knows".parse().expect("a name")).await?, None);
+    Ok(())
+}
+
+pub(crate) async fn many_at_once_on_two_stores_agree_on_who_is_who(place: Place) -> PortResult<()> {
+    let (one, two) = (place.open().await, place.open().await);
+    let asks = (0..20_u64).map(|number| {
+        let store = if number % 2 == 0 { one.clone() } else { two.clone() };
+        async move { store.identify(&seen(number / 4, 7, &format!("acme/shop-{}", number / 4))).await }
+    });
+    let known = futures_util::future::try_join_all(asks).await?;
+    for (number, repo) in known.iter().enumerate() {
+        assert_eq!(repo.key.as_str(), format!("acme/shop-{}", number / 4));
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_host_is_one_stages_until_that_gives_it_back(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    let (shop, evil) = (stage("acme/shop", "pr-1"), stage("evil/shop", "pr-1"));
+    let hosts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(store.take_hosts(&shop, &hosts(&["a.test", "b.test"])).await?, None);
+    assert_eq!(store.take_hosts(&shop, &hosts(&["b.test", "a.test"])).await?, None, "its own");
+    let taken = store.take_hosts(&evil, &hosts(&["c.test", "b.test"])).await?;
+    assert_eq!(taken, Some(("b.test".into(), shop.clone())));
+    assert_eq!(store.host_owner("c.test").await?, None, "all or none");
+    assert_eq!(store.host_owner("b.test").await?, Some(shop.clone()));
+
+    store.keep_hosts(&evil, &[]).await?;
+    assert_eq!(store.host_owner("a.test").await?, Some(shop.clone()), "nobody gives back what is another's");
+    store.keep_hosts(&shop, &hosts(&["a.test"])).await?;
+    assert_eq!(store.take_hosts(&evil, &hosts(&["b.test"])).await?, None);
+    store.keep_hosts(&shop, &[]).await?;
+    assert_eq!(store.take_hosts(&evil, &hosts(&["a.test"])).await?, None);
+    assert_eq!(store.take_hosts(&evil, &[]).await?, None);
+    Ok(())
+}
+
+pub(crate) async fn many_who_want_one_host_get_one_owner(place: Place) -> PortResult<()> {
+    let (one, two) = (place.open().await, place.open().await);
+    let asks = (0..20).map(|number| {
+        let store = if number % 2 == 0 { one.clone() } else { two.clone() };
+        let own = stage(&format!("acme/shop-{number}"), "prod");
+        async move { store.take_hosts(&own, &["one.test".to_owned()]).await }
+    });
+    let answers = futures_util::future::try_join_all(asks).await?;
+    assert_eq!(answers.iter().filter(|taken| taken.is_none()).count(), 1);
+    Ok(())
+}
