@@ -34,6 +34,11 @@ impl<T> Book<T> {
         self.is_full() && self.guests.values().all(|guest| guest.requests > 0)
     }
 
+    /// The bells of all without a request.
+    pub(super) fn dismiss(&mut self) -> Vec<T> {
+        self.guests.values_mut().filter(|guest| guest.requests == 0).filter_map(|guest| guest.bell.take()).collect()
+    }
+
     /// The newcomer's number, if there is a place.
     pub(super) fn enter(&mut self, peer: IpAddr, bell: T) -> Option<u64> {
         if self.is_full() {

@@ -74,6 +74,13 @@ impl Crowd {
         None
     }
 
+    /// Sends away everybody who has nothing to do.
+    pub fn dismiss(&self) {
+        for goes in self.book().dismiss() {
+            goes.cancel();
+        }
+    }
+
     fn book(&self) -> MutexGuard<'_, Book<CancellationToken>> {
         // Each change of it is whole.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
@@ -133,6 +140,17 @@ mod tests {
         drop(first);
         third.await;
         assert!(!second.sent_away.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn who_has_nothing_to_do_is_dismissed_and_who_is_at_work_is_not() {
+        let crowd = Crowd::new(3);
+        let (idle, busy) = (crowd.admit(HERE).await, crowd.admit(HERE).await);
+        let work = busy.at_work();
+        crowd.dismiss();
+        idle.sent_away().await;
+        assert!(!busy.sent_away.is_cancelled());
+        drop(work);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::{DoorState, Limits, ops_router, router};
 use crate::crowd::{Crowd, Guest};
@@ -97,7 +98,15 @@ async fn attend(
         });
     }
     drop(listener);
-    tokio::time::timeout(limits.drain_time, graceful.shutdown()).await.map_err(|_| ServeError::Drain(limits.drain_time))
+    let mut drained = pin!(graceful.shutdown());
+    let for_heads = limits.drain_time / 4;
+    if timeout(for_heads, &mut drained).await.is_err() {
+        // Whoever has not finished asking by now keeps nobody.
+        crowd.dismiss();
+        let drained = timeout(limits.drain_time.saturating_sub(for_heads), drained).await;
+        drained.map_err(|_| ServeError::Drain(limits.drain_time))?;
+    }
+    Ok(())
 }
 
 /// The next connection, once there is a place for it.
