@@ -35,10 +35,10 @@ fn denied<T>() -> PortResult<T> {
 
 #[async_trait]
 impl Builder for NoBuilder {
-    async fn source(&self, _: &StageId, _: &CommitSha) -> PortResult<Option<String>> {
+    async fn source(&self, _: &StageId, _: &CommitSha) -> PortResult<Option<Progress<String>>> {
         denied()
     }
-    async fn unpack(&self, _: &StageId, _: &CommitSha, _: TarballStream) -> PortResult<String> {
+    async fn unpack(&self, _: &StageId, _: &CommitSha, _: TarballStream) -> PortResult<Progress<String>> {
         denied()
     }
     async fn ensure(&self, _: &BuildJob<'_>) -> PortResult<Progress<Output>> {

@@ -4,8 +4,8 @@
 //!
 //! - A source is there completely or not at all, and its archive cannot write elsewhere
 //!   ([`UnpackLimits`] caps it).
-//! - Every call is short: building happens in the background, one job for each stage, service and
-//!   commit, and a limited number of them at once, in which repositories take turns.
+//! - Every call is short: sources arrive and images are built in the background, one job for each
+//!   stage, service and commit, and a limited number of builds at once, in which repositories take turns.
 //! - An image is named by its content: the same context, Dockerfile and arguments are built once. What
 //!   is hashed for it is what the builder gets, byte for byte.
 //! - With a registry, an image is there once for its content, for all stages of its repository, and
@@ -19,6 +19,7 @@
 //! - A build reads no image that is not a registry's, and fetches nothing in this host's own network
 //!   (`bases`, `dockerfile`, `builder`).
 
+mod arrivals;
 mod bases;
 mod builder;
 mod cache_names;
@@ -62,6 +63,7 @@ use crate::model::Trust;
 use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceName, ServiceSpec, StageId};
 use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, Site, TarballStream};
 
+use arrivals::Arrivals;
 use demand::Demand;
 use docker::Docker;
 use folders::{Folders, Remains};
@@ -101,8 +103,9 @@ pub struct DockerBuilder {
     registry: Option<Arc<dyn Registry>>,
     cache: Option<String>,
     limits: UnpackLimits,
+    arrivals: Arrivals,
     jobs: Arc<Jobs>,
-    /// Ends what is unpacked.
+    /// Ends what is on its way.
     halt: CancellationToken,
 }
 
@@ -116,7 +119,9 @@ impl DockerBuilder {
         process::end_orphans(&folders.running()).map_err(disk)?;
         let docker = Docker::new(docker, docker_env);
         let (names, jobs) = (Names::default(), Arc::new(Jobs::new(concurrency.get())));
-        Ok(Self { folders, docker, names, registry, cache, limits, jobs, halt: CancellationToken::new() })
+        let halt = CancellationToken::new();
+        let arrivals = Arrivals::new(halt.clone());
+        Ok(Self { folders, docker, names, registry, cache, limits, arrivals, jobs, halt })
     }
 
     /// Names images so that nobody without this key can tell what one is called. Images that were named
@@ -142,19 +147,28 @@ impl Drop for DockerBuilder {
 
 #[async_trait]
 impl Builder for DockerBuilder {
-    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>> {
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>> {
+        if let Some(known) = self.arrivals.progress(stage, sha).await {
+            return known.map(Some);
+        }
         let tree = self.folders.tree(stage, sha);
         if !tree.is_dir() {
             return Ok(None);
         }
-        text(&tree).map(Some)
+        text(&tree).map(|tree| Some(Progress::Done(tree)))
     }
 
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<String> {
-        if let Some(there) = self.source(stage, sha).await? {
-            return Ok(there);
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>> {
+        if let Some(known) = self.source(stage, sha).await? {
+            return Ok(known);
         }
-        text(&source::arrive(&self.folders, self.limits, stage, sha, tarball, &self.halt).await?)
+        let (folders, limits) = (self.folders.clone(), self.limits);
+        let (of, at) = (stage.clone(), sha.clone());
+        self.arrivals.begin(stage, sha, |demand| async move {
+            text(&source::arrive(folders, limits, of, at, tarball, demand).await?)
+        });
+        let begun = self.source(stage, sha).await?;
+        begun.ok_or_else(|| PortError::retry("the source went while it arrived"))
     }
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
@@ -211,6 +225,7 @@ impl Builder for DockerBuilder {
     }
 
     async fn cancel(&self, stage: &StageId) -> PortResult<()> {
+        self.arrivals.cancel(stage).await;
         self.jobs.cancel(stage).await;
         Ok(())
     }

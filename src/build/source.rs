@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::AsyncReadExt;
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
 use super::content::tree_hash;
 use super::demand::Demand;
@@ -15,19 +14,15 @@ use super::unpack::{UnpackError, UnpackLimits, unpack};
 use crate::model::{CommitSha, FailureKind, StageId};
 use crate::port::{PortError, PortResult, TarballStream};
 
-/// Unpacks, hashes and publishes a source; stops early once the caller has gone or `halt` is cancelled.
+/// Unpacks, hashes and publishes a source; stops early once nobody waits for it.
 pub(super) async fn arrive(
-    folders: &Folders,
+    folders: Folders,
     limits: UnpackLimits,
-    stage: &StageId,
-    sha: &CommitSha,
+    stage: StageId,
+    sha: CommitSha,
     tarball: TarballStream,
-    halt: &CancellationToken,
+    demand: Demand,
 ) -> PortResult<PathBuf> {
-    let gone = halt.child_token();
-    let _leaving = gone.clone().drop_guard();
-    let demand = Demand::until(gone);
-    let (folders, stage, sha) = (folders.clone(), stage.clone(), sha.clone());
     let reader = BlockingReader { inner: tarball, handle: Handle::current(), demand: demand.clone() };
     blocking(move || {
         let disk = |error: io::Error| disk_error("the source", &error);

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tokio::io::AsyncWriteExt as _;
 
 use super::*;
 
@@ -79,6 +80,17 @@ fn everything_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The folder of a source, once it arrived.
+async fn arrived(builder: &DockerBuilder, stage: &StageId, sha: &CommitSha, archive: Vec<u8>) -> PortResult<String> {
+    let mut progress = builder.unpack(stage, sha, stream(archive)).await?;
+    loop {
+        match progress {
+            Progress::Done(folder) => return Ok(folder),
+            Progress::Pending { .. } => progress = builder.source(stage, sha).await?.expect("it is on its way"),
+        }
+    }
+}
+
 async fn finished(builder: &DockerBuilder, job: &BuildJob<'_>) -> PortResult<Output> {
     loop {
         if let Progress::Done(output) = builder.ensure(job).await? {
@@ -94,18 +106,18 @@ async fn a_source_is_there_completely_or_not_at_all() {
     let (stage, sha) = (stage("pr-1"), sha("a"));
     let whole = archive(&[("app.py", "print('hello')"), ("lib/x.py", &"x = 1\n".repeat(2000))]);
 
-    let cut = builder.unpack(&stage, &sha, stream(whole[..whole.len() - 9].to_vec())).await;
+    let cut = arrived(&builder, &stage, &sha, whole[..whole.len() - 9].to_vec()).await;
     assert!(matches!(cut, Err(PortError::Retry { .. })), "{cut:?}");
     assert_eq!(builder.source(&stage, &sha).await.expect("an answer"), None, "half a source is none");
 
     let partial = builder.folders.stage(&stage).join("partial/tree/app.py");
     fs::create_dir_all(partial.parent().expect("a folder")).expect("a folder");
     fs::write(&partial, "left by a server that died").expect("a file");
-    let folder = builder.unpack(&stage, &sha, stream(whole)).await.expect("a whole archive");
+    let folder = arrived(&builder, &stage, &sha, whole).await.expect("a whole archive");
     assert_eq!(fs::read_to_string(Path::new(&folder).join("app.py")).expect("a file"), "print('hello')");
-    assert_eq!(builder.source(&stage, &sha).await.expect("an answer"), Some(folder.clone()));
+    assert_eq!(builder.source(&stage, &sha).await.expect("an answer"), Some(Progress::Done(folder.clone())));
 
-    let again = builder.unpack(&stage, &sha, stream(b"not even read".to_vec())).await.expect("it is there");
+    let again = arrived(&builder, &stage, &sha, b"not even read".to_vec()).await.expect("it is there");
     assert_eq!(again, folder);
 }
 
@@ -113,7 +125,7 @@ async fn a_source_is_there_completely_or_not_at_all() {
 async fn a_refused_archive_says_why_and_leaves_nothing() {
     let data = tempfile::tempdir().expect("a temporary folder");
     let builder = builder(data.path());
-    let refused = builder.unpack(&stage("pr-1"), &sha("a"), stream(b"<html>not found</html>".to_vec())).await;
+    let refused = arrived(&builder, &stage("pr-1"), &sha("a"), b"<html>not found</html>".to_vec()).await;
     match refused {
         Err(PortError::Failed(failure)) => {
             assert_eq!(failure.kind, FailureKind::Source);
@@ -126,11 +138,36 @@ async fn a_refused_archive_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_slow_to_come_holds_no_call_up_and_ends_with_its_stage() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let builder = builder(data.path());
+    let (stage, sha) = (stage("pr-1"), sha("a"));
+    let whole = archive(&[("app.py", "print('hello')")]);
+    let (mut github, way) = tokio::io::duplex(whole.len());
+    github.write_all(&whole[..whole.len() / 2]).await.expect("half of it");
+    let told = builder.unpack(&stage, &sha, Box::pin(way)).await.expect("an answer");
+    assert!(matches!(told, Progress::Pending { .. }), "{told:?}");
+    builder.cancel(&stage).await.expect("cancelled");
+    assert_eq!(builder.source(&stage, &sha).await.expect("an answer"), None);
+    // Nobody reads the rest: what is sent now comes back.
+    while github.write_all(b"x").await.is_ok() {}
+    let folder = loop {
+        match arrived(&builder, &stage, &sha, whole.clone()).await {
+            // The folder's lock goes a little after the stream.
+            Err(PortError::Retry { .. }) => tokio::task::yield_now().await,
+            other => break other.expect("a whole archive"),
+        }
+    };
+    assert!(Path::new(&folder).join("app.py").is_file());
+    assert!(!builder.folders.stage(&stage).join("partial").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tidying_one_stage_leaves_the_others() {
     let data = tempfile::tempdir().expect("a temporary folder");
     let builder = builder(data.path());
     for name in ["pr-1", "pr-2"] {
-        builder.unpack(&stage(name), &sha("a"), stream(archive(&[("f", name)]))).await.expect("a source");
+        arrived(&builder, &stage(name), &sha("a"), archive(&[("f", name)])).await.expect("a source");
     }
     builder.tidy(&stage("pr-1")).await.expect("tidied");
     builder.tidy(&stage("pr-1")).await.expect("absent is success");
@@ -147,7 +184,7 @@ async fn a_process_runs_from_its_source_and_is_known_by_its_content() {
     let mut digests = Vec::new();
     for (digit, text) in [("a", "one"), ("b", "two"), ("c", "one")] {
         let sha = sha(digit);
-        let source = builder.unpack(&stage, &sha, stream(archive(&[("app.py", text)]))).await.expect("a source");
+        let source = arrived(&builder, &stage, &sha, archive(&[("app.py", text)])).await.expect("a source");
         // A program that runs there writes beside its code.
         fs::write(Path::new(&source).join("app.pyc"), digit).expect("a file");
         let job = BuildJob {
@@ -197,8 +234,7 @@ async fn without_docker_an_image_fails_and_says_how_to_get_it() {
         platform: None,
         args: std::collections::BTreeMap::new(),
     }));
-    let source =
-        builder.unpack(&stage, &sha, stream(archive(&[("Dockerfile", "FROM scratch")]))).await.expect("a source");
+    let source = arrived(&builder, &stage, &sha, archive(&[("Dockerfile", "FROM scratch")])).await.expect("a source");
     let job = BuildJob {
         stage: &stage,
         place: &crate::model::Place::default(),

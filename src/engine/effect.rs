@@ -56,23 +56,22 @@ impl Engine {
                 }
                 Ok(Progress::Done(Output::Nothing))
             }
-            Action::Remove { resource } => match self.ports.cloud.remove(site_of(run), resource).await? {
-                Progress::Done(()) => Ok(Progress::Done(Output::Nothing)),
-                Progress::Pending { again_millis, note } => Ok(Progress::Pending { again_millis, note }),
-            },
+            Action::Remove { resource } => {
+                Ok(self.ports.cloud.remove(site_of(run), resource).await?.map(|()| Output::Nothing))
+            }
             Action::Prove { planned } => self.prove(run, *planned).await,
         }
     }
 
     async fn fetch(&self, spec: &StageSpec) -> PortResult<Progress<Output>> {
-        let path = match self.ports.builder.source(&spec.stage, &spec.sha).await? {
-            Some(path) => path,
+        let progress = match self.ports.builder.source(&spec.stage, &spec.sha).await? {
+            Some(known) => known,
             None => {
                 let tarball = self.ports.forge.tarball(&spec.stage.repo, &spec.sha).await?;
                 self.ports.builder.unpack(&spec.stage, &spec.sha, tarball).await?
             }
         };
-        Ok(Progress::Done(Output::Source { path }))
+        Ok(progress.map(|path| Output::Source { path }))
     }
 
     async fn build(&self, run: &Run, service: &ServiceName) -> PortResult<Progress<Output>> {

@@ -27,15 +27,17 @@ pub struct BuildJob<'a> {
 /// Makes artifacts from sources.
 #[async_trait]
 pub trait Builder: Send + Sync + 'static {
-    /// The folder of a source unpacked earlier and completely, if it is still there.
-    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>>;
+    /// The folder of a source that was unpacked completely, if it is still there; `Pending` while it is
+    /// being unpacked, and once the reason why that ended early.
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>>;
 
-    /// Unpacks a tarball to a folder of this stage and commit, and answers that folder.
+    /// Unpacks a tarball to a folder of this stage and commit, in the background: `Pending` until it is
+    /// there, which [`Builder::source`] tells; then that folder.
     ///
     /// Nothing is ever written outside that folder; links that lead out of it, devices and
     /// oversized archives are refused as `Failed`. A folder that was begun and not finished counts
     /// as absent.
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<String>;
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>>;
 
     /// Makes the service's artifact, in the background: `Pending` until it is there, then
     /// `Output::Built` or, where the same content was there already, `Output::Reused`.
@@ -46,7 +48,7 @@ pub trait Builder: Send + Sync + 'static {
     /// does not go with the stage that it was made for. `Failed` where it is gone.
     async fn adopt(&self, site: Site<'_>, service: &ServiceName, artifact: &Artifact) -> PortResult<()>;
 
-    /// Stops every build of this stage that is running. Unknown is success.
+    /// Stops every build of this stage that is running, and what is being unpacked. Unknown is success.
     async fn cancel(&self, stage: &StageId) -> PortResult<()>;
 
     /// Removes the stage's sources of every commit. The artifacts and the build logs stay.

@@ -44,3 +44,13 @@ pub enum Progress<T> {
     /// words for the pull request: `waiting for the health check`.
     Pending { again_millis: i64, note: String },
 }
+
+impl<T> Progress<T> {
+    /// The same with another result.
+    pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Progress<U> {
+        match self {
+            Self::Done(result) => Progress::Done(with(result)),
+            Self::Pending { again_millis, note } => Progress::Pending { again_millis, note },
+        }
+    }
+}

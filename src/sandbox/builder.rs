@@ -73,12 +73,17 @@ impl State {
 
 #[async_trait]
 impl Builder for SandboxBuilder {
-    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>> {
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>> {
         let known = self.lock().sources.contains(&(stage.clone(), sha.clone()));
-        Ok(known.then(|| format!("{stage}@{sha}")))
+        Ok(known.then(|| Progress::Done(format!("{stage}@{sha}"))))
     }
 
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, mut tarball: TarballStream) -> PortResult<String> {
+    async fn unpack(
+        &self,
+        stage: &StageId,
+        sha: &CommitSha,
+        mut tarball: TarballStream,
+    ) -> PortResult<Progress<String>> {
         let mut chunk = [0; 8192];
         let mut total = 0;
         loop {
@@ -94,7 +99,7 @@ impl Builder for SandboxBuilder {
         let mut state = self.lock();
         state.sources.insert((stage.clone(), sha.clone()));
         state.journal.push(format!("unpack {} {}", stage.name, sha.short()));
-        Ok(format!("{stage}@{sha}"))
+        Ok(Progress::Done(format!("{stage}@{sha}")))
     }
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

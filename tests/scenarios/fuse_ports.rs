@@ -217,10 +217,10 @@ impl Cloud for Fused<dyn Cloud> {
 
 #[async_trait]
 impl Builder for Fused<dyn Builder> {
-    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>> {
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>> {
         read!(self, self.port.source(stage, sha))
     }
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<String> {
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>> {
         write!(self, self.port.unpack(stage, sha, tarball))
     }
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

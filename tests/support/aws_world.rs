@@ -312,10 +312,10 @@ struct Pinning(SandboxBuilder);
 
 #[async_trait]
 impl Builder for Pinning {
-    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<String>> {
+    async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>> {
         self.0.source(stage, sha).await
     }
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<String> {
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>> {
         self.0.unpack(stage, sha, tarball).await
     }
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
