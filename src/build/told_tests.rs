@@ -19,7 +19,8 @@ case "$1 $2" in
 "buildx build" | "build "*)
     [ -e "$FOLDER/network" ] || { echo "network greenroom-builds not found"; exit 1; }
     for word; do case $word in --tag=*) echo '{}' > "$FOLDER/held/${word##*/}" ;; esac; done
-    cat > /dev/null ;;
+    cat > /dev/null
+    while [ -e "$FOLDER/busy" ]; do sleep 0.05; done ;;
 "image inspect")
     name=${last##*/}
     [ -e "$FOLDER/held/$name" ] || { echo "No such image: $name" >&2; exit 1; }
@@ -72,6 +73,16 @@ impl World {
     }
 
     async fn build(&self, dockerfile: &str, platform: Option<Platform>) -> PortResult<Output> {
+        loop {
+            match self.ask(dockerfile, platform, Trust::Preview).await? {
+                Progress::Done(output) => return Ok(output),
+                Progress::Pending { .. } => {}
+            }
+        }
+    }
+
+    /// How far the build for a commit of that trust is.
+    async fn ask(&self, dockerfile: &str, platform: Option<Platform>, trust: Trust) -> PortResult<Progress<Output>> {
         let source = self.folder.path().join("source");
         fs::write(source.join("Dockerfile"), dockerfile).expect("a file");
         let spec = ImageSpec {
@@ -85,14 +96,8 @@ impl World {
         let sha: CommitSha = "a".repeat(40).parse().expect("a commit");
         let source = source.to_str().expect("a plain path");
         let place = Place::default();
-        let trust = Trust::Preview;
         let job = BuildJob { stage: &self.stage, place: &place, sha: &sha, trust, service: &service, source };
-        loop {
-            match self.builder.ensure(&job).await? {
-                Progress::Done(output) => return Ok(output),
-                Progress::Pending { .. } => {}
-            }
-        }
+        self.builder.ensure(&job).await
     }
 
     async fn refused(&self, dockerfile: &str, platform: Option<Platform>) -> Failure {
@@ -189,4 +194,31 @@ async fn the_network_is_made_once_and_a_commit_that_says_it_is_missing_fails() {
     let failure = world.refused("FROM scratch\n", None).await;
     assert!(failure.summary.contains("exit code 1"), "{}", failure.summary);
     assert_eq!(world.told("build ").len(), 2, "it has an end");
+}
+
+/// Somebody deploys a commit by its name, and while it is built the branch comes to the very same one.
+#[tokio::test]
+async fn a_build_under_way_is_none_for_a_commit_of_another_trust() {
+    let world = World::new("1");
+    fs::write(world.folder.path().join("busy"), "").expect("a file");
+    let ask = |trust| world.ask("FROM scratch\n", None, trust);
+    loop {
+        assert!(matches!(ask(Trust::Preview).await, Ok(Progress::Pending { .. })), "it is built");
+        if !world.told("build ").is_empty() {
+            break;
+        }
+    }
+    assert!(matches!(ask(Trust::Permanent).await, Ok(Progress::Pending { .. })), "it waits");
+    fs::remove_file(world.folder.path().join("busy")).expect("it is there");
+    let mut images = Vec::new();
+    for trust in [Trust::Permanent, Trust::Preview] {
+        images.push(loop {
+            match ask(trust).await.expect("an image") {
+                Progress::Done(Output::Built(image) | Output::Reused(image)) => break image.reference,
+                Progress::Done(other) => panic!("{other:?}"),
+                Progress::Pending { .. } => {}
+            }
+        });
+    }
+    assert_ne!(images[0], images[1], "each has its own");
 }

@@ -116,14 +116,18 @@ impl Account {
     }
 
     async fn doctor(&self, repo: &str, resolver: &str) -> Said {
+        // Where nobody listens: the machine's own may be set as it likes.
+        self.doctor_with(repo, resolver, "127.0.0.1:1").await
+    }
+
+    async fn doctor_with(&self, repo: &str, resolver: &str, metadata: &str) -> Said {
         let output = program()
             .envs(self.aws.environment())
             .env("AWS_ACCESS_KEY_ID", &self.keys.0)
             .env("AWS_SECRET_ACCESS_KEY", &self.keys.1)
             .current_dir(self.file())
             .args(["--json", "doctor", "greenroom.yml", "--repo", repo, "--resolver", resolver])
-            // Where nobody listens: the machine's own may be set as it likes.
-            .args(["--metadata", "127.0.0.1:1"])
+            .args(["--metadata", metadata])
             .output()
             .await
             .expect("the program runs");
@@ -271,4 +275,39 @@ async fn a_zone_that_the_world_does_not_ask_route_53_for_is_found() {
     let (health, seen, _) = wrong.of("delegation of the zone");
     assert_eq!((health, wrong.code), ("fail", Some(1)), "{seen}");
     assert!(seen.contains("ns1.registrar.example"), "{seen}");
+}
+
+/// What the wall of before left open: a machine whose role anybody in a container may take, and a secret
+/// whose tag says a stage and not of which repository.
+#[tokio::test]
+async fn a_metadata_service_without_tokens_and_a_secret_that_is_tagged_for_all_are_found() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let account = Account::new().await;
+    let nobody = resolver(Vec::new()).await;
+    let said = account.doctor("acme/shop", &nobody).await;
+    assert_eq!(said.of("metadata service").0, "ok");
+    assert_eq!(said.of("secrets of programs").0, "ok");
+
+    let template = json!({ "Resources": { "Secret": { "Type": "AWS::SecretsManager::Secret", "Properties": {
+        "Name": "shop-url", "SecretString": "hush", "Tags": [{ "Key": "greenroom:access", "Value": "prod" }],
+    } } } });
+    let stacks = aws_sdk_cloudformation::Client::new(&account.aws.config().await);
+    let made = stacks.create_stack().stack_name("secrets").template_body(template.to_string()).send().await;
+    made.expect("a secret");
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let metadata = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 512]).await;
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nami-id").await;
+        }
+    });
+    let said = account.doctor_with("acme/shop", &nobody, &metadata).await;
+    let (health, seen, fix) = said.of("metadata service");
+    assert_eq!((health, said.code), ("fail", Some(1)), "{seen}");
+    assert!(fix.contains("--http-tokens required"), "{fix}");
+    let (health, seen, fix) = said.of("secrets of programs");
+    assert_eq!(health, "warn", "{seen}");
+    assert!(fix.contains("Key=greenroom:access,Value=acme/shop/prod"), "{fix}");
 }
