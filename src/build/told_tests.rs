@@ -222,3 +222,17 @@ async fn a_build_under_way_is_none_for_a_commit_of_another_trust() {
     }
     assert_ne!(images[0], images[1], "each has its own");
 }
+
+#[tokio::test]
+async fn what_greenroom_calls_its_images_is_looked_for_on_no_public_registry() {
+    let world = World::new("1");
+    // Anybody may have that name there.
+    world.publish("pr-1-web:0", "linux/amd64", &[]);
+    for name in ["greenroom/acme-other/pr-1-web:0", "docker.io/greenroom/acme-other/pr-1-web:0"] {
+        for dockerfile in [format!("FROM {name}\n"), format!("FROM scratch\nCOPY --from={name} /secret /x\n")] {
+            let failure = world.refused(&dockerfile, None).await;
+            assert!(failure.summary.contains("is kept by Greenroom for a stage"), "{}", failure.summary);
+        }
+    }
+    assert_eq!((world.told("pull "), world.told("build ")), (Vec::new(), Vec::new()));
+}
