@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use super::*;
 use crate::model::{Failure, ImageSpec, Place, Platform, Trust};
 
@@ -40,6 +43,11 @@ struct World {
 
 impl World {
     fn new(no_buildx: &str) -> Self {
+        Self::with(no_buildx, None)
+    }
+
+    /// Of a target that pulls its images from there.
+    fn with(no_buildx: &str, registry: Option<Arc<dyn Registry>>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for name in ["held", "registry", "source"] {
@@ -53,7 +61,7 @@ impl World {
             data_dir: at("data"),
             docker: at("docker"),
             docker_env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            registry: None,
+            registry,
             cache: None,
             limits: UnpackLimits::default(),
             concurrency: NonZeroUsize::MIN,
@@ -235,4 +243,33 @@ async fn what_greenroom_calls_its_images_is_looked_for_on_no_public_registry() {
         }
     }
     assert_eq!((world.told("pull "), world.told("build ")), (Vec::new(), Vec::new()));
+}
+
+/// The server's own login reads all that is there.
+#[tokio::test]
+async fn what_the_registry_keeps_for_another_repository_is_no_base() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let place = format!("{}/team", listener.local_addr().expect("an address"));
+    // It has nothing yet of what is asked for.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        }
+    });
+    for no_buildx in ["0", "1"] {
+        let world = World::with(no_buildx, Some(Arc::new(OciRegistry::new(&place, Vec::new()))));
+        let theirs = format!("{place}/acme/private/web");
+        for dockerfile in [
+            format!("FROM {theirs}:s-prod\n"),
+            format!("FROM scratch\nCOPY --from={theirs}:s-prod /secret /x\n"),
+            format!("ARG BASE={theirs}\nFROM $BASE:s-prod\n"),
+        ] {
+            let failure = world.refused(&dockerfile, None).await;
+            assert!(failure.summary.contains("is kept by Greenroom for a stage"), "{}", failure.summary);
+        }
+        for call in ["build ", "buildx build", "pull "] {
+            assert_eq!(world.told(call), Vec::<String>::new(), "nothing is begun");
+        }
+    }
 }
