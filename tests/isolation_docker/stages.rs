@@ -291,8 +291,10 @@ async fn no_build_reaches_another_build() {
     let engine = Engine::with_rules();
     let (guest, thief) = (Repository::new(&engine, "acme/serves"), Repository::new(&engine, "evil/reaches"));
     // It serves in a step, and says where once it has reached that itself.
-    let serving = "httpd -p 3000 -h / && own=$(ip -4 -o address show eth0 | sed 's/.*inet //;s/[/].*//') \
-                   && wget -q -O /dev/null http://$own:3000/mark && echo serves at $own && sleep 600";
+    let serving = steps(
+        "httpd -p 3000 -h / && own=$(ip -4 -o address show eth0 | sed 's/.*inet //;s/[/].*//') \
+                   && wget -q -O /dev/null http://$own:3000/mark && echo serves at $own && sleep 600",
+    );
     let begun = Instant::now();
     let attack = async {
         let address = loop {
@@ -306,7 +308,7 @@ async fn no_build_reaches_another_build() {
         thief.build(&steps(&format!("{fetch} && echo \"rea\"ched || echo \"bar\"red")), &[]).await
     };
     let image = tokio::select! {
-        ended = guest.build(&steps(serving), &[]) => panic!("it serves as long as it is asked: {ended:?}"),
+        ended = guest.build(&serving, &[]) => panic!("it serves as long as it is asked: {ended:?}"),
         image = attack => image.expect("an image"),
     };
     guest.cancel().await;
