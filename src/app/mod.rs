@@ -306,3 +306,27 @@ fn docker_env() -> Vec<(String, String)> {
 fn server_env() -> ServerEnv {
     Arc::new(|name| variable(&format!("GREENROOM_SECRET_{name}")).map(SecretString::from))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::model::Seconds;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: ServerSettings,
+    }
+
+    #[test]
+    fn what_the_operator_says_reaches_the_engine() {
+        let line = ["greenroom", "--github-app-id", "7", "--build-deadline", "2h", "--allow", "acme/*"];
+        let settings = Line::try_parse_from(line).expect("a command line").settings;
+        let wall = settings.wall.wall().expect("a wall");
+        let engine = engine_settings(&settings, wall.clone());
+        assert_eq!((engine.app_id, engine.build_deadline), (7, Seconds(7_200)));
+        assert_eq!((engine.wall.allow.to_string(), engine.wall), ("acme/*".to_owned(), wall));
+    }
+}

@@ -260,3 +260,18 @@ impl ServerSecrets {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_build_is_given_up_at_once_and_none_holds_a_builder_for_good() {
+        for (text, span) in [("60s", 60), ("90m", 5_400), ("24h", 86_400)] {
+            assert_eq!(build_deadline(text), Ok(Seconds(span)), "{text}");
+        }
+        for text in ["0s", "59s", "25h", "365d", "soon"] {
+            assert!(build_deadline(text).is_err(), "{text}");
+        }
+    }
+}

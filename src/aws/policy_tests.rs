@@ -24,6 +24,8 @@ mod iam;
 mod reference;
 #[path = "policy_refused_tests.rs"]
 mod refused;
+#[path = "policy_restrictions_tests.rs"]
+mod restrictions;
 
 const ALL: [Policy; 10] = [
     Policy::Server,

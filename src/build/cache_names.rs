@@ -50,6 +50,7 @@ mod tests {
             ("acme-shop/web", "a", Trust::Preview, "web"),
             ("acme/shop.web", "a", Trust::Preview, "web"),
             ("acme/shop", "pr-1", Trust::Preview, "web"),
+            ("acme/shop", "pr-2", Trust::Preview, "web"),
             ("acme/shop", "pr-1", Trust::Permanent, "web"),
             ("acme/shop", "pr-1", Trust::Fork, "web"),
             ("acme/shop", "pr", Trust::Preview, "1-web"),

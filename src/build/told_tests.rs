@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use super::*;
 use crate::model::{Failure, ImageSpec, Place, Platform, Trust};
 
@@ -19,7 +22,8 @@ case "$1 $2" in
 "buildx build" | "build "*)
     [ -e "$FOLDER/network" ] || { echo "network greenroom-builds not found"; exit 1; }
     for word; do case $word in --tag=*) echo '{}' > "$FOLDER/held/${word##*/}" ;; esac; done
-    cat > /dev/null ;;
+    cat > /dev/null
+    while [ -e "$FOLDER/busy" ]; do sleep 0.05; done ;;
 "image inspect")
     name=${last##*/}
     [ -e "$FOLDER/held/$name" ] || { echo "No such image: $name" >&2; exit 1; }
@@ -39,6 +43,11 @@ struct World {
 
 impl World {
     fn new(no_buildx: &str) -> Self {
+        Self::with(no_buildx, None)
+    }
+
+    /// Of a target that pulls its images from there.
+    fn with(no_buildx: &str, registry: Option<Arc<dyn Registry>>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for name in ["held", "registry", "source"] {
@@ -52,7 +61,7 @@ impl World {
             data_dir: at("data"),
             docker: at("docker"),
             docker_env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            registry: None,
+            registry,
             cache: None,
             limits: UnpackLimits::default(),
             concurrency: NonZeroUsize::MIN,
@@ -72,6 +81,16 @@ impl World {
     }
 
     async fn build(&self, dockerfile: &str, platform: Option<Platform>) -> PortResult<Output> {
+        loop {
+            match self.ask(dockerfile, platform, Trust::Preview).await? {
+                Progress::Done(output) => return Ok(output),
+                Progress::Pending { .. } => {}
+            }
+        }
+    }
+
+    /// How far the build for a commit of that trust is.
+    async fn ask(&self, dockerfile: &str, platform: Option<Platform>, trust: Trust) -> PortResult<Progress<Output>> {
         let source = self.folder.path().join("source");
         fs::write(source.join("Dockerfile"), dockerfile).expect("a file");
         let spec = ImageSpec {
@@ -85,14 +104,8 @@ impl World {
         let sha: CommitSha = "a".repeat(40).parse().expect("a commit");
         let source = source.to_str().expect("a plain path");
         let place = Place::default();
-        let trust = Trust::Preview;
         let job = BuildJob { stage: &self.stage, place: &place, sha: &sha, trust, service: &service, source };
-        loop {
-            match self.builder.ensure(&job).await? {
-                Progress::Done(output) => return Ok(output),
-                Progress::Pending { .. } => {}
-            }
-        }
+        self.builder.ensure(&job).await
     }
 
     async fn refused(&self, dockerfile: &str, platform: Option<Platform>) -> Failure {
@@ -189,4 +202,74 @@ async fn the_network_is_made_once_and_a_commit_that_says_it_is_missing_fails() {
     let failure = world.refused("FROM scratch\n", None).await;
     assert!(failure.summary.contains("exit code 1"), "{}", failure.summary);
     assert_eq!(world.told("build ").len(), 2, "it has an end");
+}
+
+/// Somebody deploys a commit by its name, and while it is built the branch comes to the very same one.
+#[tokio::test]
+async fn a_build_under_way_is_none_for_a_commit_of_another_trust() {
+    let world = World::new("1");
+    fs::write(world.folder.path().join("busy"), "").expect("a file");
+    let ask = |trust| world.ask("FROM scratch\n", None, trust);
+    loop {
+        assert!(matches!(ask(Trust::Preview).await, Ok(Progress::Pending { .. })), "it is built");
+        if !world.told("build ").is_empty() {
+            break;
+        }
+    }
+    assert!(matches!(ask(Trust::Permanent).await, Ok(Progress::Pending { .. })), "it waits");
+    fs::remove_file(world.folder.path().join("busy")).expect("it is there");
+    let mut images = Vec::new();
+    for trust in [Trust::Permanent, Trust::Preview] {
+        images.push(loop {
+            match ask(trust).await.expect("an image") {
+                Progress::Done(Output::Built(image) | Output::Reused(image)) => break image.reference,
+                Progress::Done(other) => panic!("{other:?}"),
+                Progress::Pending { .. } => {}
+            }
+        });
+    }
+    assert_ne!(images[0], images[1], "each has its own");
+}
+
+#[tokio::test]
+async fn what_greenroom_calls_its_images_is_looked_for_on_no_public_registry() {
+    let world = World::new("1");
+    // Anybody may have that name there.
+    world.publish("pr-1-web:0", "linux/amd64", &[]);
+    for name in ["greenroom/acme-other/pr-1-web:0", "docker.io/greenroom/acme-other/pr-1-web:0"] {
+        for dockerfile in [format!("FROM {name}\n"), format!("FROM scratch\nCOPY --from={name} /secret /x\n")] {
+            let failure = world.refused(&dockerfile, None).await;
+            assert!(failure.summary.contains("is kept by Greenroom for a stage"), "{}", failure.summary);
+        }
+    }
+    assert_eq!((world.told("pull "), world.told("build ")), (Vec::new(), Vec::new()));
+}
+
+/// The server's own login reads all that is there.
+#[tokio::test]
+async fn what_the_registry_keeps_for_another_repository_is_no_base() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let place = format!("{}/team", listener.local_addr().expect("an address"));
+    // It has nothing yet of what is asked for.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+        }
+    });
+    for no_buildx in ["0", "1"] {
+        let world = World::with(no_buildx, Some(Arc::new(OciRegistry::new(&place, Vec::new()))));
+        let theirs = format!("{place}/acme/private/web");
+        for dockerfile in [
+            format!("FROM {theirs}:s-prod\n"),
+            format!("FROM scratch\nCOPY --from={theirs}:s-prod /secret /x\n"),
+            format!("ARG BASE={theirs}\nFROM $BASE:s-prod\n"),
+        ] {
+            let failure = world.refused(&dockerfile, None).await;
+            assert!(failure.summary.contains("is kept by Greenroom for a stage"), "{}", failure.summary);
+        }
+        for call in ["build ", "buildx build", "pull "] {
+            assert_eq!(world.told(call), Vec::<String>::new(), "nothing is begun");
+        }
+    }
 }

@@ -229,7 +229,7 @@ fn human(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StageKind;
+    use crate::model::{Dns, StageKind};
 
     #[test]
     fn findings_are_a_table_with_what_to_do() {
@@ -244,6 +244,29 @@ mod tests {
                         AWS is not ready: 1 to mend, 0 to look at.\n";
         assert_eq!(human(&findings), expected);
         assert!(human(&findings[..1]).ends_with("AWS is ready.\n"));
+    }
+
+    #[test]
+    fn who_is_not_served_is_told_how_to_be() {
+        let found = |allow: &str, zones: &str, zone: Option<&str>| {
+            let wall = Wall { allow: allow.parse().expect("a list"), zones: zones.parse().expect("zones") };
+            let domain = zone.map(|zone| Domain { zone: zone.to_owned(), dns: Dns::None, certificate: None });
+            let repo: RepoName = "acme/shop".parse().expect("a name");
+            let Finding { health, seen, fix, .. } = served(&wall, Some(&repo), domain.as_ref());
+            (health, format!("{seen} -> {}", fix.unwrap_or_default()))
+        };
+        for (allow, zones, zone, told) in [
+            ("", "", None, "GREENROOM_ALLOW names none -> no repository is served"),
+            ("acme/web", "", None, "add acme/shop to GREENROOM_ALLOW"),
+            ("acme/*", "example.com=acme/web", Some("shop.example.com"), "change `domain.zone`, or GREENROOM_ZONES"),
+        ] {
+            let (health, said) = found(allow, zones, zone);
+            assert!(health == Health::Warn && said.contains(told), "{allow:?} {zones:?}: {said}");
+        }
+        assert_eq!(found("acme/*", "example.com=acme/shop", Some("shop.example.com")).0, Health::Ok);
+        // Nobody has to be named for that.
+        let nobody = served(&Wall::default(), None, None);
+        assert_eq!((nobody.health, nobody.fix.as_deref()), (Health::Warn, Some(WallArgs::EMPTY)));
     }
 
     #[test]

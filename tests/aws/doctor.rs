@@ -2,12 +2,14 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use crate::ministack::{ACCOUNT, Containers, Guard, MiniStack, REGION};
 use aws_sdk_iam::Client as Iam;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::process::Command;
 
 const ROLE: &str = "greenroom-previews";
@@ -20,6 +22,8 @@ struct Account {
     iam: Iam,
     folder: TempDir,
     keys: (String, String),
+    /// Where the doctor asks in place of AWS itself.
+    endpoint: Option<String>,
 }
 
 /// What a run said.
@@ -108,7 +112,7 @@ impl Account {
              services:\n  web: {{ kind: ecs, build: {{ context: . }}, host: \"@\", port: 80, health: {{ path: / }} }}\n"
         );
         std::fs::write(folder.path().join("greenroom.yml"), file).expect("written");
-        Self { aws, iam, folder, keys }
+        Self { aws, iam, folder, keys, endpoint: None }
     }
 
     fn file(&self) -> &Path {
@@ -116,14 +120,19 @@ impl Account {
     }
 
     async fn doctor(&self, repo: &str, resolver: &str) -> Said {
+        // Where nobody listens: the machine's own may be set as it likes.
+        self.doctor_with(repo, resolver, "127.0.0.1:1").await
+    }
+
+    async fn doctor_with(&self, repo: &str, resolver: &str, metadata: &str) -> Said {
         let output = program()
             .envs(self.aws.environment())
+            .envs(self.endpoint.iter().map(|endpoint| ("AWS_ENDPOINT_URL", endpoint)))
             .env("AWS_ACCESS_KEY_ID", &self.keys.0)
             .env("AWS_SECRET_ACCESS_KEY", &self.keys.1)
             .current_dir(self.file())
             .args(["--json", "doctor", "greenroom.yml", "--repo", repo, "--resolver", resolver])
-            // Where nobody listens: the machine's own may be set as it likes.
-            .args(["--metadata", "127.0.0.1:1"])
+            .args(["--metadata", metadata])
             .output()
             .await
             .expect("the program runs");
@@ -271,4 +280,101 @@ async fn a_zone_that_the_world_does_not_ask_route_53_for_is_found() {
     let (health, seen, _) = wrong.of("delegation of the zone");
     assert_eq!((health, wrong.code), ("fail", Some(1)), "{seen}");
     assert!(seen.contains("ns1.registrar.example"), "{seen}");
+}
+
+/// Whose role anybody in a container may take.
+#[tokio::test]
+async fn a_machine_whose_metadata_service_wants_no_token_is_found() {
+    let account = Account::new().await;
+    let nobody = resolver(Vec::new()).await;
+    let said = account.doctor("acme/shop", &nobody).await;
+    assert_eq!(said.of("metadata service").0, "ok");
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let metadata = listener.local_addr().expect("an address").to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 512]).await;
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nami-id").await;
+        }
+    });
+    let said = account.doctor_with("acme/shop", &nobody, &metadata).await;
+    let (health, seen, fix) = said.of("metadata service");
+    assert_eq!((health, said.code), ("fail", Some(1)), "{seen}");
+    assert!(fix.contains("--http-tokens required"), "{fix}");
+}
+
+/// Stands between the doctor and AWS at that port: its address, and what was asked on each connection.
+async fn recorder(port: u16) -> (String, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let written = Arc::clone(&written);
+            tokio::spawn(async move {
+                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+                let ((mut questions, mut back), (mut answers, mut to)) = (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
+                let number = {
+                    let mut written = written.lock().expect("nobody panicked");
+                    written.push(Vec::new());
+                    written.len() - 1
+                };
+                let mut bytes = [0; 8192];
+                while let Ok(read @ 1..) = questions.read(&mut bytes).await {
+                    written.lock().expect("nobody panicked")[number].extend_from_slice(&bytes[..read]);
+                    if to.write_all(&bytes[..read]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (endpoint, asked)
+}
+
+/// A made-up resource has no tags and lies nowhere: whatever is asked about that says nothing.
+#[tokio::test]
+async fn what_is_asked_is_of_the_foundation_that_is_there_and_with_what_aws_would_know() {
+    use sha2::{Digest as _, Sha256};
+
+    let mut account = Account::new().await;
+    let nobody = resolver(Vec::new()).await;
+    let roles = format!("Roles{}", hex::encode_upper(&Sha256::digest("acme/shop")[..16]));
+    let role = |name: &str| format!("arn:aws:iam::{ACCOUNT}:role/greenroom/the-real-{name}");
+    let remembered = json!({ "access": "previews", "nat": 0, "boundary": null, "protect": false, "root": false,
+                             "doors": 0, "zones": [], "repositories": ["acme/shop"] });
+    let mut outputs = json!({ "Cluster": { "Value": "the-real-cluster" }, "Vpc": { "Value": "vpc-1" },
+                              "Subnets": { "Value": "subnet-1" }, "SecurityGroup": { "Value": "sg-1" },
+                              "PublicAddress": { "Value": "ENABLED" }, "Remembered": { "Value": remembered.to_string() } });
+    outputs[&roles] = json!({ "Value": format!("{},{}", role("execution"), role("task")) });
+    let template = json!({ "Resources": { "Logs": { "Type": "AWS::Logs::LogGroup" } }, "Outputs": outputs });
+    let stacks = aws_sdk_cloudformation::Client::new(&account.aws.config().await);
+    let foundation = stacks.create_stack().stack_name("greenroom-previews-foundation");
+    foundation.template_body(template.to_string()).send().await.expect("a foundation");
+
+    let (endpoint, asked) = recorder(account.aws.port()).await;
+    account.endpoint = Some(endpoint);
+    account.doctor("acme/shop", &nobody).await;
+    let asked = asked.lock().expect("nobody panicked").concat();
+    let asked = percent_encoding::percent_decode(&asked).decode_utf8_lossy().into_owned();
+    assert!(asked.contains("Action=SimulatePrincipalPolicy"), "{asked}");
+    for told in [
+        format!("ResourceArns.member.1=arn:aws:ecs:{REGION}:{ACCOUNT}:service/the-real-cluster/"),
+        format!("ResourceArns.member.1={}", role("execution")),
+        format!("ResourceArns.member.1={}", role("task")),
+        format!("=arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/the-real-cluster"),
+        "ContextKeyName=ecs:cluster".to_owned(),
+        "ContextKeyName=iam:PassedToService".to_owned(),
+        "ContextKeyName=aws:ResourceTag/greenroom:stage".to_owned(),
+        "ContextKeyName=aws:PrincipalTag/greenroom:stack".to_owned(),
+        // The session itself says whose it is.
+        "Tags.member.1.Key=greenroom:repo&Tags.member.1.Value=acme/shop".to_owned(),
+        // And what is tagged for programs to read is looked at.
+        "\"Key\":\"greenroom:access\"".to_owned(),
+    ] {
+        assert!(asked.contains(&told), "{told} is not asked: {asked}");
+    }
 }

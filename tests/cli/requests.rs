@@ -238,3 +238,21 @@ async fn a_second_server_is_told_which_address_is_taken() {
     let refusal = format!("cannot listen on {taken}: set GREENROOM_OPS_LISTEN to a free address");
     assert!(said.err.contains(&refusal), "{}", said.err);
 }
+
+/// Whoever set it before would have a server that serves nobody, and not know why.
+#[tokio::test]
+async fn the_list_s_earlier_name_is_refused_with_the_new_one() {
+    let mut bench = with_database().await;
+    let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
+    bench.env("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret());
+    bench.env("GREENROOM_GITHUB_API_URL", github.api_url());
+    bench.env("GREENROOM_GITHUB_APP_ID", github.app_id().to_string());
+    bench.env("GREENROOM_LOCAL_ALLOW", "acme/*");
+    let plan = ["plan", "pr-1", "--repo", "acme/shop", "--target", "local"];
+    let said = bench.run(&plan).await;
+    assert_eq!(said.code, 3, "{}", said.all());
+    assert!(said.err.contains("GREENROOM_LOCAL_ALLOW is now GREENROOM_ALLOW"), "{}", said.err);
+    bench.env("GREENROOM_ALLOW", "acme/*");
+    let said = bench.run(&plan).await;
+    assert!(!said.err.contains("GREENROOM_LOCAL_ALLOW"), "{}", said.err);
+}

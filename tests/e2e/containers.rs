@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::docker::{CleanUp, LAST_WORDS, containers, docker, everything, files, printed};
+use crate::docker::{CleanUp, LAST_WORDS, containers, docker, everything, files, printed, tags};
 use crate::world::World;
 
 async fn world() -> (World, CleanUp) {
@@ -27,6 +27,9 @@ async fn a_pull_request_of_containers_from_its_first_commit_to_its_end() {
     w.live(&one).await;
     assert_eq!(w.ask("/").await, (200, "one".into()));
     assert_eq!(containers(&w.repo).len(), 1);
+    // Nobody who knows the commit can tell what its image is called: 32 digits, by this server's own key.
+    let tags = tags(&w.repo);
+    assert!(!tags.is_empty() && tags.iter().all(|tag| tag.len() == 32), "{tags:?}");
 
     let load = w.load().await;
     let two = w.push("two");

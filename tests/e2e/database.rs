@@ -58,3 +58,17 @@ fn kind(json: &str) -> String {
         other => other.to_string(),
     }
 }
+
+/// The hosts that stages have, as `host: stage`.
+pub(crate) async fn hosts(file: &Path) -> Vec<String> {
+    let mut database = open(file).await;
+    let rows = sqlx::query("SELECT host, stage FROM host ORDER BY host").fetch_all(&mut database).await;
+    let rows = rows.expect("the hosts can be read");
+    rows.iter().map(|row| format!("{}: {}", row.get::<String, _>(0), row.get::<String, _>(1))).collect()
+}
+
+/// Leaves no host known.
+pub(crate) async fn forget_hosts(file: &Path) {
+    let mut database = open(file).await;
+    sqlx::query("DELETE FROM host").execute(&mut database).await.expect("they go");
+}

@@ -102,6 +102,12 @@ fn images(repo: &RepoName) -> Vec<String> {
     lines(&docker(&["images", "--all", "--filter", &label(repo), "--format", "{{.ID}}"]))
 }
 
+/// The tags of a repository's images.
+pub(crate) fn tags(repo: &RepoName) -> Vec<String> {
+    let tags = docker(&["images", "--filter", &label(repo), "--format", "{{.Tag}}"]);
+    lines(&tags).into_iter().filter(|tag| tag != "<none>").collect()
+}
+
 fn label(repo: &RepoName) -> String {
     format!("label=greenroom.repo={repo}")
 }

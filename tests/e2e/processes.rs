@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use greenroom::model::Permission;
 
+use crate::database;
 use crate::program::LAST_WORDS;
 use crate::world::World;
 
@@ -114,6 +115,30 @@ async fn a_repository_that_is_not_allowed_is_told_the_setting_and_nothing_of_it_
     assert_eq!(w.ask("/").await, (200, "one".into()), "the allowed one has the host");
 
     assert!(w.github.environments(&stranger).is_empty(), "nothing was made for it");
+    w.close();
+    w.comment_says("Destroyed at").await;
+    w.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_takes_down_whose_the_hosts_of_an_older_one_are_and_says_that_it_serves_nobody() {
+    let mut w = World::of_processes().await;
+    let one = w.open("one");
+    w.live(&one).await;
+    let database = w.home.database();
+    let hosts = database::hosts(&database).await;
+    assert_eq!(hosts.len(), 1, "{hosts:?}");
+    let server = w.take_server();
+    server.ask_to_stop();
+    assert!(server.stopped().await.success(), "{}", w.home.log());
+    // As an older version left it.
+    database::forget_hosts(&database).await;
+    assert!(!w.home.log().contains("no repository is served"), "{}", w.home.log());
+    w.home.allow = String::new();
+    w.start_server().await;
+    w.until("the hosts are known again", async || database::hosts(&database).await == hosts).await;
+    w.until("it says so", async || w.home.log().contains("no repository is served: name those")).await;
+    w.until("what runs, runs on", async || w.ask("/").await == (200, "one".into())).await;
     w.close();
     w.comment_says("Destroyed at").await;
     w.finish().await;

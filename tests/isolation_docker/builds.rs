@@ -87,7 +87,12 @@ impl Repository {
     /// What the builds of this repository printed last.
     pub(crate) fn log(&self) -> String {
         let stage = format!("data/stages/{}/{}/logs/web.log", self.stage.repo, self.stage.name);
-        fs::read_to_string(self.data.path().join(stage)).expect("a log")
+        fs::read_to_string(self.data.path().join(stage)).unwrap_or_default()
+    }
+
+    /// Ends what is built.
+    pub(crate) async fn cancel(&self) {
+        self.builder.cancel(&self.stage).await.expect("it ends");
     }
 
     pub(crate) async fn clean_up(&self, images: &[Artifact]) {

@@ -287,6 +287,37 @@ async fn no_stage_and_no_build_reaches_another_stage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_build_reaches_another_build() {
+    let engine = Engine::with_rules();
+    let (guest, thief) = (Repository::new(&engine, "acme/serves"), Repository::new(&engine, "evil/reaches"));
+    // It serves in a step, and says where once it has reached that itself.
+    let serving = steps(
+        "httpd -p 3000 -h / && own=$(ip -4 -o address show eth0 | sed 's/.*inet //;s/[/].*//') \
+                   && wget -q -O /dev/null http://$own:3000/mark && echo serves at $own && sleep 600",
+    );
+    let begun = Instant::now();
+    let attack = async {
+        let address = loop {
+            if let Some(address) = guest.log().lines().find_map(|line| line.strip_prefix("serves at ")) {
+                break address.to_owned();
+            }
+            assert!(begun.elapsed() < PATIENCE, "it serves: {}", guest.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let fetch = format!("wget -q -T 5 -O /dev/null http://{address}:3000/mark");
+        thief.build(&steps(&format!("{fetch} && echo \"rea\"ched || echo \"bar\"red")), &[]).await
+    };
+    let image = tokio::select! {
+        ended = guest.build(&serving, &[]) => panic!("it serves as long as it is asked: {ended:?}"),
+        image = attack => image.expect("an image"),
+    };
+    guest.cancel().await;
+    let log = thief.log();
+    assert!(log.lines().any(|line| line == "barred") && !log.lines().any(|line| line == "reached"), "{log}");
+    thief.clean_up(&[image]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_environment_reaches_the_program_and_not_the_command_line() {
     let engine = Engine::shared();
     let folder = TempDir::new().expect("a folder");

@@ -1,7 +1,8 @@
 //! What a pull request may ask for, and who decides it.
 
-use greenroom::model::PullNumber;
-use greenroom::sandbox::FileChange;
+use greenroom::model::{PullNumber, Seconds, StageStatus};
+use greenroom::port::Clock;
+use greenroom::sandbox::{FileChange, Mishap};
 
 use crate::commands::people;
 use crate::world::World;
@@ -69,4 +70,37 @@ async fn what_runs_in_previews_today_runs_on_without_a_word_about_limits() {
     let (pull, sha) = w.open("topic", "2");
     w.settle().await;
     assert_eq!(w.serving("pr-1", "web"), Some(sha), "{}", w.comment(pull));
+}
+
+#[tokio::test]
+async fn a_build_that_holds_its_builder_is_given_up_when_the_operator_says() {
+    for (span, lasts) in [(Seconds(120), 60), (Seconds(600), 400)] {
+        let mut w = World::new().await;
+        w.gives_builds(span);
+        w.builder.mishap("web", None, Mishap::Slow(100_000));
+        let (pull, sha) = w.open("topic", "2");
+        let since = w.clock.now();
+        while !matches!(w.stage_status("pr-1").await, Some(StageStatus::Failed { .. })) {
+            assert!(w.clock.now().since(since) < 1_000 * 3_600, "it goes on: {}", w.comment(pull));
+            w.runs(10).await;
+        }
+        let took = w.clock.now().since(since) / 1_000;
+        let most = i64::try_from(span.0).expect("a number") + 60;
+        assert!((lasts..most).contains(&took), "{span}: {took} s");
+        assert!(w.headline(pull).contains(sha.short()), "{}", w.headline(pull));
+    }
+}
+
+/// A permanent stage has what it asks for, and what it has built is anybody's to promote.
+#[tokio::test]
+async fn what_is_promoted_to_a_preview_is_within_its_limits_too() {
+    let config = shop("", "").replace("  prod:", "  lab: { on: { push: lab } }\n  prod:");
+    let w = World::with_config(&config).await;
+    let pull = greedy(&w).await;
+    w.hears("adam", pull, "/deploy lab").await;
+    assert!(w.serving("lab", "web").is_some(), "{}", w.answer(pull));
+    w.after(61_000).await;
+    w.hears("adam", pull, "/promote lab pr-1").await;
+    assert_eq!(w.serving("pr-1", "web"), None, "{}", w.answer(pull));
+    assert!(w.comment(pull).contains("asks for 16384 CPU units"), "{}", w.comment(pull));
 }

@@ -2,10 +2,10 @@
 //! after one of them has taken the other's name.
 
 use greenroom::model::{
-    CommitSha, PullNumber, RepoName, SecretRef, ServiceName, StageId, StageName, StageStatus, Wanted,
+    CommitSha, Lane, Permission, PullNumber, RepoName, SecretRef, ServiceName, StageId, StageName, StageStatus, Wanted,
 };
 use greenroom::port::Phase;
-use greenroom::sandbox::{FileChange, Mishap};
+use greenroom::sandbox::{DeliveryMode, FileChange, Mishap};
 
 use crate::world::{CONFIG, World};
 
@@ -149,6 +149,14 @@ async fn a_host_is_its_first_repositorys_and_the_other_is_told_no_more_than_that
     assert!(!said.contains("acme/shop"), "{said}");
     assert!(w.builder.journal().iter().all(|line| !line.contains("secret-plans")), "{:?}", w.builder.journal());
 
+    // A plan says so as well: it is known before anything is begun.
+    w.github.set_permission(&other.name, "rita", Permission::Read);
+    w.github.comment(&other.name, late, "rita", "/plan").expect("a comment");
+    w.settle().await;
+    let answers = other.read(&w, late).into_iter().filter(|body| body.starts_with("<!-- greenroom receipt"));
+    let answer = answers.last().expect("an answer");
+    assert!(answer.contains("belongs to another repository"), "{answer}");
+
     w.github.close_pull(&w.repo, pull).expect("it closes");
     w.settle().await;
     let next = other.push(&w, "4");
@@ -249,4 +257,64 @@ async fn hosts_of_stages_from_before_there_was_a_wall_are_taken_down() {
     w.settle().await;
     assert_eq!(w.store.host_owner(host).await.expect("the database answers"), Some(stage));
     assert_eq!((w.builder.journal(), w.cloud.journal()), before, "nothing is brought on for it");
+}
+
+#[tokio::test]
+async fn of_who_is_no_longer_served_no_file_is_read_and_no_commit_comes() {
+    let read = |w: &World| {
+        let asked = w.github.requests();
+        asked.iter().filter(|asked| asked.path.contains("/contents") || asked.path.contains("/tarball")).count()
+    };
+    let mut w = World::new().await;
+    let (_, sha) = w.open("topic", "2");
+    w.settle().await;
+    w.serves("acme/web", "");
+    w.push("topic", "3");
+    let before = read(&w);
+    // By itself it is looked at again every hour.
+    for _ in 0..3 {
+        w.after(3_601_000).await;
+    }
+    assert_eq!(w.stage("pr-1").await.status, StageStatus::Live { sha }, "it runs on as it is");
+    assert_eq!(read(&w), before, "no file of it is read");
+}
+
+/// What the repository's number is compared for: neither its new name nor who took the old one was told.
+#[tokio::test]
+async fn a_name_that_leads_to_somebody_else_leads_no_commit_of_theirs_here() {
+    for is_thief_known in [false, true] {
+        let mut w = World::with_config(&config(None)).await;
+        let (pull, first) = w.open("topic", "2");
+        w.settle().await;
+        let shop = w.stage_id("pr-1");
+        w.github.set_delivery_mode(DeliveryMode::Drop);
+        w.repo = w.github.rename_repo(&w.repo, "acme/store").expect("it is renamed");
+        if is_thief_known {
+            w.github.set_delivery_mode(DeliveryMode::Send);
+        }
+        let thief = Other::made(&w, "acme/shop", &config(None));
+        let (stolen, evil) = thief.open(&w, "evil");
+        assert_eq!(stolen, pull, "the same number as well");
+        w.ring(Lane::Stage(shop.clone())).await;
+        w.ring(Lane::Repo(shop.repo.clone())).await;
+        w.runs(30).await;
+        assert_eq!(w.cloud.serving(&shop, &ServiceName::new("web").expect("a name")), Some(first));
+        let journal = [w.builder.journal(), w.cloud.journal()].concat();
+        assert!(journal.iter().all(|line| !line.contains(evil.short())), "{journal:#?}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_asks_for_the_variable_of_another_repository() {
+    let w = World::with_config(&config(None)).await;
+    w.open("topic", "2");
+    w.settle().await;
+    let theirs = token(&w, &w.stage_id("pr-1")).await;
+    let config = config(Some("thief.test")).replace("env:TOKEN", &format!("env:{theirs}"));
+    let thief = Other::made(&w, "acme/thief", &config);
+    let (pull, _) = thief.open(&w, "evil");
+    w.settle().await;
+    assert_eq!(thief.serving(&w, "pr-1"), None);
+    let said = thief.read(&w, pull).join("\n");
+    assert!(said.contains("no digit first"), "{said}");
 }

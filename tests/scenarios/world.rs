@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use greenroom::decide::BUILD_DEADLINE;
 use greenroom::engine::{Engine, EngineSettings, Ports};
 use greenroom::github::{GitHub, GitHubSettings};
 use greenroom::model::{
-    CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, StageId, StageName, StageRecord, Timestamp, Wall,
+    CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, Seconds, StageId, StageName, StageRecord, StageStatus,
+    Timestamp, Wall,
 };
 use greenroom::port::{Clock, Store};
 use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxCloud, SandboxSettings, WebhookTarget};
@@ -75,6 +77,7 @@ pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) repo: RepoName,
     wall: Wall,
+    build_deadline: Seconds,
     ports: Ports,
     door: JoinHandle<()>,
     _folder: TempDir,
@@ -143,25 +146,25 @@ impl World {
         };
         let bell = Arc::new(Notify::new());
         let wall = wall("acme/*", "");
-        let engine = Arc::new(Engine::new(ports.clone(), settings_of(&github, &wall), bell.clone()));
+        let engine = Arc::new(Engine::new(ports.clone(), settings_of(&github, &wall, BUILD_DEADLINE), bell.clone()));
         let (door, address) = open_door(store.clone(), clock.clone(), bell).await;
         github.set_webhook(WebhookTarget {
             url: format!("http://{address}/webhook"),
             secret: SecretString::from(SECRET),
         });
-        Self { github, cloud, builder, clock, store, engine, repo, wall, ports, door, _folder: folder }
+        let build_deadline = BUILD_DEADLINE;
+        Self { github, cloud, builder, clock, store, engine, repo, wall, build_deadline, ports, door, _folder: folder }
     }
 
     /// Replaces the engine by one whose ports give up as the fuse says.
     pub(crate) fn burn(&mut self, fuse: &Arc<Fuse>) {
         let ports = fused(&self.ports, fuse);
-        self.engine = Arc::new(Engine::new(ports, settings_of(&self.github, &self.wall), Arc::new(Notify::new())));
+        self.engine = Arc::new(Engine::new(ports, self.settings(), Arc::new(Notify::new())));
     }
 
     /// A process that starts after another one died: new engine, same world.
     pub(crate) fn restart(&mut self) {
-        self.engine =
-            Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github, &self.wall), Arc::new(Notify::new())));
+        self.engine = Arc::new(Engine::new(self.ports.clone(), self.settings(), Arc::new(Notify::new())));
     }
 
     /// The operator says anew who is served and whose zones are, and starts the server again.
@@ -170,9 +173,19 @@ impl World {
         self.restart();
     }
 
+    /// The operator gives builds so long, and starts the server again.
+    pub(crate) fn gives_builds(&mut self, span: Seconds) {
+        self.build_deadline = span;
+        self.restart();
+    }
+
+    fn settings(&self) -> EngineSettings {
+        settings_of(&self.github, &self.wall, self.build_deadline)
+    }
+
     /// A second engine over the same world.
     pub(crate) fn another_engine(&self) -> Arc<Engine> {
-        Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github, &self.wall), Arc::new(Notify::new())))
+        Arc::new(Engine::new(self.ports.clone(), self.settings(), Arc::new(Notify::new())))
     }
 
     /// Lets everything happen that is due now or soon, turning the clock as far as needed.
@@ -253,6 +266,12 @@ impl World {
         stage.unwrap_or_else(|| panic!("there is no stage {name}"))
     }
 
+    /// How a stage stands, if there is one by now.
+    pub(crate) async fn stage_status(&self, name: &str) -> Option<StageStatus> {
+        let stage = self.store.stage(&self.stage_id(name)).await.expect("the database answers");
+        stage.map(|stage| stage.status)
+    }
+
     /// Somebody writes on a pull request; answers the comment's id.
     pub(crate) fn says(&self, who: &str, number: PullNumber, body: &str) -> u64 {
         self.github.comment(&self.repo, number, who, body).expect("a comment")
@@ -270,8 +289,8 @@ fn wall(allow: &str, zones: &str) -> Wall {
     Wall { allow: allow.parse().expect("a list"), zones: zones.parse().expect("zones") }
 }
 
-fn settings_of(github: &Sandbox, wall: &Wall) -> EngineSettings {
-    EngineSettings { app_id: github.app_id(), wall: wall.clone(), ..EngineSettings::default() }
+fn settings_of(github: &Sandbox, wall: &Wall, build_deadline: Seconds) -> EngineSettings {
+    EngineSettings { app_id: github.app_id(), wall: wall.clone(), build_deadline, ..EngineSettings::default() }
 }
 
 impl Drop for World {

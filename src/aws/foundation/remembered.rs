@@ -73,7 +73,7 @@ impl Remembered {
         let settings = &shared.settings;
         let is_permanent = site.place.kind != StageKind::Ephemeral;
         Self {
-            access: if is_permanent { site.stage.to_string() } else { PREVIEWS.to_owned() },
+            access: access_of(site),
             nat: match settings.nat_gateways {
                 NatGateways::None => 0,
                 NatGateways::One => 1,
@@ -190,6 +190,14 @@ impl Remembered {
             "hosted_zone": zone.hosted_zone,
             "records": root.into_iter().chain([wildcard]).collect::<Vec<_>>(),
         })
+    }
+}
+
+/// [`Remembered::access`] of a new foundation.
+pub(super) fn access_of(Site { stage, place }: Site<'_>) -> String {
+    match place.kind {
+        StageKind::Ephemeral => PREVIEWS.to_owned(),
+        StageKind::Permanent | StageKind::Production => stage.to_string(),
     }
 }
 

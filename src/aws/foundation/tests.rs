@@ -1,6 +1,12 @@
 //! How a foundation grows, and what it is read from.
 
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudformation::types::StackStatus;
+
+use super::remembered::access_of;
 use super::*;
+use crate::model::{Place, StageId};
 
 fn zone(base: &str, dns: Dns, certificate: Option<&str>) -> Zone {
     let certificate = certificate.map(str::to_owned);
@@ -76,7 +82,62 @@ fn each_repository_has_roles_of_its_own_and_none_reads_what_all_share() {
         assert!(may_read.iter().any(|line| line.contains(&format!(": \"{repo}\" }}"))), "{repo}: {may_read:?}");
         assert!(text.contains(&format!("Path: \"/greenroom/greenroom-previews-foundation/repo/{repo}/\"")), "{text}");
         assert!(text.contains(&format!("Tags: [{{ Key: \"greenroom:repo\", Value: \"{repo}\" }}]")), "{text}");
+        for own in ["arn:${AWS::Partition}:ecr:*:${AWS::AccountId}:repository/greenroom", "log-group:/greenroom"] {
+            assert_eq!(text.matches(&format!("{own}/{repo}/*\"")).count(), 1, "{own} of {repo}: {text}");
+        }
     }
+}
+
+#[test]
+fn a_program_is_started_by_a_role_of_its_own_repository_or_by_none() {
+    let repos = ["acme/shop", "evil/shop"];
+    let remembered = Remembered {
+        repositories: repos.iter().map(|repo| repo.parse().expect("a name")).collect(),
+        ..foundation(0, Vec::new())
+    };
+    let remembered = serde_json::to_string(&remembered).expect("JSON");
+    let mut outputs = BTreeMap::from([("Remembered".to_owned(), remembered)]);
+    for shared in ["Vpc", "Cluster", "Subnets", "SecurityGroup", "PublicAddress", "ExecutionRole", "TaskRole"] {
+        outputs.insert(shared.to_owned(), format!("the shared {shared}"));
+    }
+    for repo in repos {
+        outputs.insert(format!("Roles{}", template::long_hash(repo)), format!("starts {repo},is {repo}"));
+    }
+    let stack = Snapshot {
+        id: "arn:stack".into(),
+        name: "stack".into(),
+        status: StackStatus::CreateComplete,
+        reason: String::new(),
+        outputs,
+        parameters: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        is_protected: false,
+        began: 0,
+    };
+    let roles = |repo: &str| {
+        let stage = StageId { repo: repo.parse().expect("a name"), name: "pr-1".parse().expect("a name") };
+        let read = Foundation::read(&stack, Site { stage: &stage, place: &Place::default() });
+        read.map(|made| (made.execution_role, made.task_role)).ok()
+    };
+    for repo in repos {
+        assert_eq!(roles(repo), Some((format!("starts {repo}"), format!("is {repo}"))));
+    }
+    assert_eq!(roles("acme/new"), None, "it takes nobody's, nor what all share");
+}
+
+#[test]
+fn a_permanent_stage_reads_what_is_tagged_with_its_repository_and_itself() {
+    let of = |repo: &str, kind: StageKind| {
+        let stage = StageId { repo: repo.parse().expect("a name"), name: "prod".parse().expect("a name") };
+        access_of(Site { stage: &stage, place: &Place { kind, ..Place::default() } })
+    };
+    for kind in [StageKind::Permanent, StageKind::Production] {
+        assert_eq!([of("acme/shop", kind), of("evil/shop", kind)], ["acme/shop/prod", "evil/shop/prod"]);
+    }
+    let access = of("acme/shop", StageKind::Production);
+    let text = Remembered { access, root: true, ..foundation(1, Vec::new()) }.render("greenroom").expect("a text");
+    let may_read: Vec<&str> = text.lines().filter(|line| line.contains("ResourceTag/greenroom:access")).collect();
+    assert!(matches!(may_read.as_slice(), [one] if one.contains(": \"acme/shop/prod\" }")), "{may_read:?}");
 }
 
 #[test]
