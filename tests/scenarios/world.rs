@@ -170,6 +170,20 @@ impl World {
         self.restart();
     }
 
+    /// The server goes on with another database, as one that starts there finds it.
+    pub(crate) async fn moves_to(&mut self, store: Arc<dyn Store>) {
+        self.door.abort();
+        self.ports.store = store.clone();
+        self.store = store;
+        self.restart();
+        let (door, address) = open_door(self.store.clone(), self.clock.clone(), Arc::new(Notify::new())).await;
+        self.door = door;
+        self.github.set_webhook(WebhookTarget {
+            url: format!("http://{address}/webhook"),
+            secret: SecretString::from(SECRET),
+        });
+    }
+
     /// A second engine over the same world.
     pub(crate) fn another_engine(&self) -> Arc<Engine> {
         Arc::new(Engine::new(self.ports.clone(), settings_of(&self.github, &self.wall), Arc::new(Notify::new())))
