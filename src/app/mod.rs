@@ -73,7 +73,11 @@ pub struct App {
 impl App {
     /// Opens the database, the target and the door.
     pub async fn open(settings: &ServerSettings, secrets: ServerSecrets) -> anyhow::Result<Self> {
+        // What refuses the start comes before the database, which no older version opens afterwards.
         let webhook = Secrets::new(secrets.webhook, secrets.webhook_previous)?;
+        let wall = settings.wall.wall()?;
+        let listener = listen(settings.listen, "GREENROOM_LISTEN").await?;
+        let ops = listen(settings.ops_listen, "GREENROOM_OPS_LISTEN").await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let forge = connect(settings, secrets.private_key, clock.clone())?;
         private::folder(&settings.data)
@@ -92,8 +96,6 @@ impl App {
         .context("cannot set up the builder")?
         .with_key(&key::image_key(&settings.data)?);
         let builder = Arc::new(builder);
-        let listener = listen(settings.listen, "GREENROOM_LISTEN").await?;
-        let ops = listen(settings.ops_listen, "GREENROOM_OPS_LISTEN").await?;
         let bell = Arc::new(Notify::new());
         let ports = Ports {
             store: store.clone(),
@@ -102,7 +104,6 @@ impl App {
             builder: builder.clone(),
             clock: clock.clone(),
         };
-        let wall = settings.wall.wall()?;
         if wall.allow.is_empty() {
             tracing::warn!("{}", WallArgs::EMPTY);
         }
@@ -143,7 +144,7 @@ impl App {
     /// Serves until `stop`. Stages go on running after it.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { engine, target, builder, listener, ops, door } = self;
-        engine.carry_over_hosts().await.context("the database does not tell which hosts are whose")?;
+        engine.carry_over().await.context("the database does not tell what an older version left")?;
         engine.ring_chores().await.context("the database does not take the first ring")?;
         let work = tokio::spawn(engine.run(stop.clone()));
         let told = stop.clone();

@@ -1,6 +1,8 @@
 //! What one repository of a server may have, and what is said to those who ask for more.
 
-use crate::model::{KnownRepo, RepoName, SecretRef, StageId, StageKind, StageSpec, Wall};
+use std::collections::BTreeSet;
+
+use crate::model::{KnownRepo, RepoId, RepoName, SecretRef, StageId, StageKind, StageSpec, Wall};
 
 /// Why nothing is done for a repository, with the way out.
 pub fn not_served(key: &RepoName) -> String {
@@ -63,7 +65,6 @@ pub fn taken(stage: &StageId, name: &str, owner: &StageId) -> String {
 /// 774 is `GREENROOM_SECRET_774_TOKEN`. No configuration can write such a name, because none of
 /// `env:` begins with a digit.
 pub fn bind_secrets(spec: &mut StageSpec, repo: &KnownRepo) {
-    let is_bound = |name: &str| name.starts_with(|c: char| c.is_ascii_digit());
     for secret in spec.services.iter_mut().flat_map(|service| service.secrets.values_mut()) {
         if let SecretRef::ServerEnv(name) = secret
             && !is_bound(name)
@@ -73,11 +74,39 @@ pub fn bind_secrets(spec: &mut StageSpec, repo: &KnownRepo) {
     }
 }
 
+fn is_bound(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The server's variables that a stage has by names of an older version, which were no repository's own.
+pub fn unbound_secrets(spec: &StageSpec) -> BTreeSet<&str> {
+    let secrets = spec.services.iter().flat_map(|service| service.secrets.values());
+    let names = secrets.filter_map(|secret| match secret {
+        SecretRef::ServerEnv(name) => Some(name.as_str()),
+        SecretRef::SecretsManager(_) | SecretRef::Ssm(_) => None,
+    });
+    names.filter(|name| !is_bound(name)).collect()
+}
+
+/// What is said to the operator of a variable that these stages have by its old name. `number` is the
+/// repository's, once it was seen.
+pub fn renamed_variable(repo: &RepoName, number: Option<RepoId>, name: &str, stages: &[&str]) -> String {
+    let (number, where_from) = match number {
+        Some(number) => (number.to_string(), String::new()),
+        None => ("<ID>".to_owned(), format!(", where <ID> is what `gh api repos/{repo} --jq .id` prints")),
+    };
+    format!(
+        "{repo} has GREENROOM_SECRET_{name} as GREENROOM_SECRET_{number}_{name} from now on{where_from}: set that too. \
+         {} runs with the old one until it is deployed anew",
+        stages.join(", ")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{name, spec, stage};
     use super::*;
-    use crate::model::{RepoId, RepoOwner, ZoneList};
+    use crate::model::{RepoOwner, ZoneList};
 
     fn known(key: &str, id: u64) -> KnownRepo {
         KnownRepo { id: RepoId(id), key: key.parse().unwrap(), name: None, owner: RepoOwner::AsNamed }
@@ -127,7 +156,9 @@ mod tests {
             service.secrets.insert("TOKEN".into(), SecretRef::ServerEnv("TOKEN".into()));
             service.secrets.insert("URL".into(), SecretRef::Ssm("TOKEN".into()));
         }
+        assert_eq!(unbound_secrets(&spec).into_iter().collect::<Vec<_>>(), ["TOKEN"]);
         bind_secrets(&mut spec, &known("acme/shop", 774));
+        assert!(unbound_secrets(&spec).is_empty());
         assert_eq!(secret(&spec), SecretRef::ServerEnv("774_TOKEN".into()));
         bind_secrets(&mut spec, &known("acme/shop", 774));
         assert_eq!(secret(&spec), SecretRef::ServerEnv("774_TOKEN".into()), "once");

@@ -10,6 +10,7 @@
 
 mod board;
 mod by_key;
+mod carry;
 mod chore;
 mod drive;
 mod effect;

@@ -6,11 +6,11 @@ use super::origin::origin;
 use super::{CONFIG_PATH, Engine};
 use crate::config;
 use crate::decide::gate::Origin;
-use crate::decide::{Admission, admit, admit_place, has_place, resolve, trust, wall};
+use crate::decide::{Admission, admit, admit_place, has_place, is_release_of, resolve, trust, wall};
 use crate::model::{
     Asked, CameBy, CommitSha, Generation, GoneReason, Pinned, Position, Problem, Problems, Project, PullNumber,
     PullRequest, PullRequestState, Release, RepoName, Runtime, Seconds, StageId, StageName, StagePattern, StageRecord,
-    StageRule, StageSpec, Subject, Target, Timestamp, Trust, Verb, Wanted,
+    StageRule, StageSpec, StageStatus, Subject, Target, Timestamp, Trust, Verb, Wanted,
 };
 use crate::port::{PortError, PortResult};
 
@@ -274,13 +274,24 @@ impl Engine {
     /// here on.
     async fn objections(&self, record: &StageRecord, spec: &mut StageSpec) -> PortResult<Option<Problems>> {
         wall::bind_secrets(spec, &self.repository(&record.id.repo).await?);
-        let mut objections = self.ports.cloud.objections(spec);
+        // What it would not start is no objection to what runs.
+        let runs = self.runs_already(record, spec).await?;
+        let mut objections = if runs { Vec::new() } else { self.ports.cloud.objections(spec) };
         objections.extend(self.trespasses(spec).await?);
         if record.place.as_ref().is_some_and(|place| place.is_elsewhere(&spec.place)) {
             objections
                 .push("the stage lives in another account or region: destroy it first, then deploy it anew".into());
         }
         Ok(problems(objections))
+    }
+
+    /// Whether the stage was seen live as just this, and is so still as far as anybody knows.
+    async fn runs_already(&self, record: &StageRecord, spec: &StageSpec) -> PortResult<bool> {
+        if record.status != (StageStatus::Live { sha: spec.sha.clone() }) {
+            return Ok(false);
+        }
+        let release = self.newest_release(&record.id).await?;
+        Ok(release.is_some_and(|release| is_release_of(&release, spec)))
     }
 }
 

@@ -4,15 +4,15 @@
 //! and no file of it is read; what it has already runs on, and goes when its pull request does. A host
 //! is one stage's for as long as anything of that stage is there.
 
+use super::Engine;
 use super::board::Board;
 use super::intake::nothing;
-use super::{Engine, chain};
 use crate::decide::command::{Known, read};
 use crate::decide::wall;
 use crate::model::{
     Action, ActorKind, CommandReceipt, CommentSource, Event, GoneReason, KnownRepo, Prefix, PullNumber,
-    PullRequestAction, PullRequestState, ReceiptKey, ReceiptState, RepoName, StageId, StageRecord, StageSpec,
-    StageStatus, Target, Wanted,
+    PullRequestAction, PullRequestState, ReceiptKey, ReceiptState, RepoName, StageId, StageRecord, StageSpec, Target,
+    Wanted,
 };
 use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 use crate::view::{Receipt, Told, receipt};
@@ -133,38 +133,7 @@ impl Engine {
         let names = spec.map(wall::names_of).unwrap_or_default();
         self.ports.store.keep_hosts(stage, &names).await
     }
-
-    /// Takes down whose hosts are those of stages that an older version brought here: in the order in
-    /// which they were last brought on. Nothing of them changes.
-    pub async fn carry_over_hosts(&self) -> PortResult<()> {
-        let mut live = Vec::new();
-        for record in self.ports.store.stages(None).await? {
-            if matches!(record.status, StageStatus::Gone { .. }) {
-                continue;
-            }
-            let deploys = self.ports.store.deploys(&record.id, DEPLOYS).await?;
-            let spec = deploys.into_iter().find_map(|deploy| match deploy.plan.wanted {
-                Wanted::Live(spec) => Some((deploy.started_at, spec)),
-                Wanted::Gone(_) => None,
-            });
-            live.extend(spec);
-        }
-        live.sort_by_key(|(at, _)| *at);
-        for (_, spec) in live {
-            match self.take_addresses(&spec).await {
-                Ok(None) => {}
-                Ok(Some(why)) => tracing::warn!(stage = %spec.stage, "two stages have one address: {why}"),
-                Err(error) => {
-                    tracing::warn!(stage = %spec.stage, "its addresses are not taken down: {}", chain(&error));
-                }
-            }
-        }
-        Ok(())
-    }
 }
-
-/// Deploys among which the newest that brought something on is looked for.
-const DEPLOYS: u32 = 20;
 
 /// Says to the operator whose it is, and to everybody else no more than they need.
 fn taken(stage: &StageId, name: &str, owner: &StageId) -> String {

@@ -17,6 +17,8 @@ use crate::model::{Observed, ObservedService, Resource, Runtime, ServiceName, St
 use crate::port::{PortError, PortResult, Progress};
 
 const WAIT: Duration = Duration::from_millis(600);
+/// For all services of a stage; less than the engine waits for an answer.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 const ROUTE: &str = "route";
 const PROCESS: &str = "process";
@@ -27,6 +29,7 @@ const FILES: &str = "files";
 
 /// What exists of a stage.
 pub(super) async fn observe(shared: &Arc<Shared>, stage: &StageId) -> PortResult<Observed> {
+    let first_look = tokio::time::Instant::now() + FIRST_LOOK;
     let mut services = BTreeMap::new();
     let (mut routes, mut programs, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for service in shared.disk.services(stage)? {
@@ -37,8 +40,11 @@ pub(super) async fn observe(shared: &Arc<Shared>, stage: &StageId) -> PortResult
         let mut seen = ObservedService { serving: None, others: Vec::new() };
         for id in shared.disk.versions(stage, &service)? {
             programs.extend(processes(shared, &id).into_iter().map(|name| resource(PROCESS, name, Some(&service))));
-            let healthy = shared.unit(&id)?.is_some_and(|unit| unit.is_healthy());
-            if healthy && route.as_ref().is_some_and(|route| route.version == id.version) {
+            let unit = shared.unit(&id)?.filter(|_| route.as_ref().is_some_and(|route| route.version == id.version));
+            if let Some(unit) = &unit {
+                unit.known(first_look).await;
+            }
+            if unit.is_some_and(|unit| unit.is_healthy()) {
                 seen.serving = Some(id.version);
             } else {
                 seen.others.push(id.version);

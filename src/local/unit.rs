@@ -163,6 +163,18 @@ impl Unit {
         self.healthy_copies() == self.copies()
     }
 
+    /// Waits until something is known of every copy, at the latest until then. A server that has just
+    /// begun has not looked yet at what served before it came, which is no reason to bring it on anew.
+    pub(super) async fn known(&self, by: tokio::time::Instant) {
+        if self.is_retiring() {
+            return;
+        }
+        let mut states = self.states.subscribe();
+        let is_known = |states: &Vec<CopyState>| !states.iter().any(|state| matches!(state, CopyState::Coming { .. }));
+        // What takes longer is as it is seen then.
+        let _ = tokio::time::timeout_at(by, states.wait_for(is_known)).await;
+    }
+
     /// Waits up to `wait` for the version to be gone, beginning its end if nobody has.
     pub(super) async fn retired(
         self: &Arc<Self>,

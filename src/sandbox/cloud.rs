@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::model::{
     Addressing, CommitSha, Failure, LocalCommands, Observed, ObservedService, Output, Place, Resource, Scheme,
-    ServiceName, StageId, VersionKey,
+    ServiceName, StageId, StageSpec, VersionKey,
 };
 use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
@@ -47,6 +47,7 @@ struct State {
     stages: BTreeMap<StageId, BTreeMap<ServiceName, Service>>,
     mishaps: BTreeMap<(Phase, ServiceName, Option<CommitSha>), Mishap>,
     stubborn: Vec<String>,
+    objection: Option<String>,
     /// Where stages live that do not live at the target's own place.
     places: BTreeMap<StageId, Place>,
     /// Digests of images by the stage that pushed them.
@@ -96,6 +97,11 @@ impl SandboxCloud {
     /// Everything can be removed again.
     pub fn allow_removal(&self) {
         self.lock().stubborn.clear();
+    }
+
+    /// Whatever is to run, the target has this against it; nothing any more where it is `None`.
+    pub fn object(&self, sentence: Option<&str>) {
+        self.lock().objection = sentence.map(str::to_owned);
     }
 
     /// What changed, in order: `start pr-1/web abc1234`.
@@ -200,6 +206,10 @@ impl State {
 impl Cloud for SandboxCloud {
     fn addressing(&self) -> Addressing {
         self.addressing.clone()
+    }
+
+    fn objections(&self, _spec: &StageSpec) -> Vec<String> {
+        self.lock().objection.iter().cloned().collect()
     }
 
     async fn observe(&self, site: Site<'_>) -> PortResult<Observed> {

@@ -256,3 +256,26 @@ async fn the_list_s_earlier_name_is_refused_with_the_new_one() {
     let said = bench.run(&plan).await;
     assert!(!said.err.contains("GREENROOM_LOCAL_ALLOW"), "{}", said.err);
 }
+
+#[tokio::test]
+async fn a_start_that_is_refused_leaves_the_database_to_the_version_before() {
+    let mut bench = Bench::new();
+    let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
+    bench.env("GREENROOM_DATABASE_URL", bench.database());
+    bench.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
+    bench.env("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret());
+    // As it was called once.
+    bench.env("GREENROOM_LOCAL_ALLOW", "*");
+    let first = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = first.local_addr().expect("an address").to_string();
+    let any = "127.0.0.1:0";
+    let serve = ["serve", "--target", "local", "--github-app-id", "1", "--listen", any, "--proxy-listen", any];
+    for (more, refusal) in [
+        (["--ops-listen", any, "--log", "info"], "GREENROOM_LOCAL_ALLOW is now GREENROOM_ALLOW"),
+        (["--ops-listen", &taken, "--allow", "acme/shop"], "set GREENROOM_OPS_LISTEN to a free address"),
+    ] {
+        let said = bench.run(&[&serve[..], &more].concat()).await;
+        assert!(said.code == 3 && said.err.contains(refusal), "{}", said.all());
+        assert!(!bench.folder().join("greenroom.db").exists(), "{refusal}: the database was opened before");
+    }
+}

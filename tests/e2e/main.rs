@@ -45,4 +45,5 @@ mod processes;
 mod program;
 mod server;
 mod stopping;
+mod upgrade;
 mod world;

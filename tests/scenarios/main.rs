@@ -3,6 +3,7 @@
 //! The GitHub is the sandbox over real HTTP, the door and the engine are the real ones, the target
 //! and the builder exist in memory, and the clock is turned by hand: nothing here sleeps.
 
+mod before;
 mod commands;
 mod control;
 mod crash;

@@ -253,7 +253,7 @@ async fn hosts_of_stages_from_before_there_was_a_wall_are_taken_down() {
     w.store.keep_hosts(&stage, &[]).await.expect("the database answers");
     assert_eq!(w.store.host_owner(host).await.expect("the database answers"), None);
     let before = (w.builder.journal(), w.cloud.journal());
-    w.engine.carry_over_hosts().await.expect("the database answers");
+    w.engine.carry_over().await.expect("the database answers");
     w.settle().await;
     assert_eq!(w.store.host_owner(host).await.expect("the database answers"), Some(stage));
     assert_eq!((w.builder.journal(), w.cloud.journal()), before, "nothing is brought on for it");

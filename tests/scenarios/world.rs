@@ -173,6 +173,20 @@ impl World {
         self.restart();
     }
 
+    /// The server goes on with another database, as one that starts there finds it.
+    pub(crate) async fn moves_to(&mut self, store: Arc<dyn Store>) {
+        self.door.abort();
+        self.ports.store = store.clone();
+        self.store = store;
+        self.restart();
+        let (door, address) = open_door(self.store.clone(), self.clock.clone(), Arc::new(Notify::new())).await;
+        self.door = door;
+        self.github.set_webhook(WebhookTarget {
+            url: format!("http://{address}/webhook"),
+            secret: SecretString::from(SECRET),
+        });
+    }
+
     /// The operator gives builds so long, and starts the server again.
     pub(crate) fn gives_builds(&mut self, span: Seconds) {
         self.build_deadline = span;
