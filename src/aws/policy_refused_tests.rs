@@ -133,7 +133,11 @@ fn a_program_does_nothing_beyond_the_boundary_whatever_its_role_was_granted() {
         let tags = me.foundation_tags().into_iter();
         let role: Keys = tags.map(|(key, value)| (format!("aws:PrincipalTag/{key}"), vec![value])).collect();
         let them = world("evil/shop/pr-42", StageKind::Ephemeral);
-        let attacks = [escalations(&me), attacks_on_the_account(&me), attacks_on_a_stage(&me, &them)].concat();
+        let mut attacks = [escalations(&me), attacks_on_the_account(&me), attacks_on_a_stage(&me, &them)].concat();
+        // What it may of ours, on what is not.
+        attacks.push(("images of the account", "ecr:BatchGetImage", me.thing("ecr", "repository/payments")));
+        let stream = me.thing("logs", "log-group:/aws/lambda/payments:log-stream:1");
+        attacks.push(("lines among the account's logs", "logs:PutLogEvents", stream));
         for (what, action, thing) in attacks {
             let decision = judge_bounded(std::slice::from_ref(&all), &boundary, &request(action, &thing, &role));
             assert_ne!(decision, Decision::Allowed, "{what}: {action} on {thing:?}");

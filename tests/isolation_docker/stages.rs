@@ -293,7 +293,7 @@ async fn no_build_reaches_another_build() {
     // It serves in a step, and says where once it has reached that itself.
     let serving = steps(
         "httpd -p 3000 -h / && own=$(ip -4 -o address show eth0 | sed 's/.*inet //;s/[/].*//') \
-                   && wget -q -O /dev/null http://$own:3000/mark && echo serves at $own && sleep 600",
+                   && nc -w 5 $own 3000 < /dev/null && echo serves at $own && sleep 600",
     );
     let begun = Instant::now();
     let attack = async {
@@ -304,8 +304,8 @@ async fn no_build_reaches_another_build() {
             assert!(begun.elapsed() < PATIENCE, "it serves: {}", guest.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        let fetch = format!("wget -q -T 5 -O /dev/null http://{address}:3000/mark");
-        thief.build(&steps(&format!("{fetch} && echo \"rea\"ched || echo \"bar\"red")), &[]).await
+        let reach = format!("nc -w 5 {address} 3000 < /dev/null && echo \"rea\"ched || echo \"bar\"red");
+        thief.build(&steps(&reach), &[]).await
     };
     let image = tokio::select! {
         ended = guest.build(&serving, &[]) => panic!("it serves as long as it is asked: {ended:?}"),

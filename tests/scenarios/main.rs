@@ -21,6 +21,7 @@ mod postgres;
 mod preview;
 mod provenance;
 mod race;
+mod record;
 mod seen;
 mod sweeping;
 mod trust;
