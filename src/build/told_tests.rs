@@ -39,6 +39,10 @@ struct World {
 
 impl World {
     fn new(no_buildx: &str) -> Self {
+        Self::with_cache(no_buildx, None)
+    }
+
+    fn with_cache(no_buildx: &str, cache: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for name in ["held", "registry", "source"] {
@@ -53,7 +57,7 @@ impl World {
             docker: at("docker"),
             docker_env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             registry: None,
-            cache: None,
+            cache: cache.map(str::to_owned),
             limits: UnpackLimits::default(),
             concurrency: NonZeroUsize::MIN,
         });
@@ -162,6 +166,40 @@ async fn what_a_base_image_has_its_children_do_is_judged_before_the_build() {
     assert_eq!(world.told("pull ").last().map(String::as_str), Some("pull --quiet hub/honest"));
     assert!(world.told("build ").concat().contains(" --network=greenroom-builds "));
     assert!(world.has_nothing_of_a_commit_in_its_environment());
+}
+
+#[tokio::test]
+async fn the_engine_is_not_asked_for_what_the_server_itself_would_answer() {
+    let world = World::new("1");
+    world.publish("base", "linux/amd64", &[]);
+    for dockerfile in [
+        "FROM 127.0.0.1:5000/base\n",
+        "FROM scratch\nCOPY --from=169.254.169.254/base /x /y\n",
+        "FROM scratch\nCOPY --from=[::1]:5000/base [\"/x\", \"/y\"]\n",
+        "ARG BASE=LocalHost:5000/base\nFROM $BASE\n",
+        "ARG HOST=registry\nFROM ${HOST}:5000/base\n",
+        "FROM [::1]:5000/base\n",
+        "FROM hub/base AS x\nFROM 2130706433:5000/base\n",
+    ] {
+        let failure = world.refused(dockerfile, None).await;
+        assert!(failure.summary.contains("is of the registry `"), "{dockerfile}: {}", failure.summary);
+    }
+    assert_eq!((world.told("build "), world.told("pull ")), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_greenroom_keeps_is_nobodys_base_in_any_spelling_of_its_registry() {
+    for no_buildx in ["0", "1"] {
+        let world = World::with_cache(no_buildx, Some("registry.example/team"));
+        for name in [
+            "registry.example:443/team/greenroom/acme-other/cache:x",
+            "Registry.example/team/greenroom/acme-other/cache:x",
+        ] {
+            let failure = world.refused(&format!("FROM {name}\n"), None).await;
+            assert!(failure.summary.contains("is kept by Greenroom"), "{}", failure.summary);
+        }
+        assert_eq!((world.told("build "), world.told("buildx build"), world.told("pull ")), (vec![], vec![], vec![]));
+    }
 }
 
 #[tokio::test]
