@@ -144,11 +144,11 @@ fn lane_of(event: &Event) -> Lane {
     event.repo().map_or(Lane::Chore(Chore::Reconcile), |repo| Lane::Repo(repo.clone()))
 }
 
-/// As what the repository is known here: an event's name is that of the moment, and may have been
-/// another repository's before.
+/// As what the repository is known here: an event's name is that of the moment, and may be another
+/// repository's by now, or have been before.
 async fn known(state: &DoorState, seen: Option<&RepoSeen>) -> PortResult<Option<RepoName>> {
     match seen {
-        Some(seen) => state.store.identify(seen).await.map(|known| Some(known.key)),
+        Some(seen) => state.store.hear(seen).await.map(Some),
         None => Ok(None),
     }
 }
