@@ -88,6 +88,9 @@ async fn read_it_all(url: &str) {
     assert_eq!(known(seen(1, "acme/store")).await, "acme/shop");
     assert_eq!(known(seen(2, "acme/shop")).await, "acme.2/shop");
     assert_eq!(known(seen(775, "acme/docs")).await, "acme.775/docs");
+    let tools = RepoName::new("acme/tools").expect("a name");
+    let tools = store.known(&tools).await.expect("read").expect("there");
+    assert_eq!((tools.name, tools.rumour.map(String::from)), (None, Some("acme/toolbox".to_owned())));
     let docs = store.host_owner("docs.example.com").await.expect("read").map(|stage| stage.to_string());
     assert_eq!(docs.as_deref(), Some("acme/docs/prod"));
     let shop = stage("dev").repo;

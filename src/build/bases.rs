@@ -7,25 +7,36 @@
 //!   pushed, under the very name that the Dockerfile has for it.
 //! - What such an image has its children do (`ONBUILD`) is judged like the Dockerfile, so it is pulled
 //!   before the build and not by it.
-//! - What Greenroom keeps in a registry is nobody's base, whichever builder there is.
+//! - The engine asks no registry that is the server itself, or answers to nothing but the server: it
+//!   would do it in the server's own network.
+//! - What Greenroom keeps in a registry is nobody's base, whichever builder there is, and however the
+//!   registry is spelt.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::docker::Tools;
 use super::dockerfile::{self, Image, Where};
+use super::hosts::{self, may_be_below, registry_of};
 use super::image::{ImageWork, cancelled, is_passing};
 use super::jobs::Job;
 use super::log::BuildLog;
 use super::process::{self, Ended};
-use super::recipe::{Recipe, is_ours};
+use super::recipe::{OURS, Recipe, is_ours};
 use super::source::blocking;
 use crate::model::FailureKind;
 use crate::port::{PortError, PortResult, Site, repository_path};
 
 const NOT_HERE: &str = "Begin with an image that a registry has. With Docker's `buildx` plugin on the server, builds \
                         see no image of the engine at all.";
+const NOT_AT_HOME: &str = "Begin with an image of a registry that others reach by that name as well. The registry of \
+                           `GREENROOM_REGISTRY` is meant only as it is written there.";
+/// How long a name may be looked up.
+const LOOK_UP: Duration = Duration::from_secs(5);
 const NOT_OURS: &str = "Begin with an image of your own registry, or build both in one Dockerfile.";
 
 /// An image as the engine has it.
@@ -80,6 +91,7 @@ impl ImageWork {
                 return Err(self.refuse(&format!("`{}` is kept by Greenroom for a stage", image.name), NOT_OURS));
             }
             if place == Where::Engine {
+                self.judge_host(&image.name, own.as_deref()).await?;
                 self.judge_base(&image, job, log).await?;
             }
         }
@@ -88,11 +100,30 @@ impl ImageWork {
 
     /// Host and path of all that Greenroom keeps in the registry.
     async fn own_place(&self) -> PortResult<Option<String>> {
-        let Some(registry) = &self.registry else { return Ok(None) };
+        let Some(registry) = &self.registry else {
+            // Then there is nothing but the build cache, if that.
+            return Ok(self.cache.as_ref().map(|cache| format!("{}/{OURS}", cache.trim_end_matches('/'))));
+        };
         let site = Site { stage: &self.stage, place: &self.place };
         let address = registry.repository(site, &self.service).await?.address;
         let path = repository_path(&self.stage.repo, &self.service);
         Ok(Some(address.strip_suffix(&path).unwrap_or(&address).to_owned()))
+    }
+
+    /// Refuses an image that the engine would ask the server itself for. Whoever rules over a name in the
+    /// DNS may have it lead elsewhere a moment later.
+    async fn judge_host(&self, name: &str, own: Option<&str>) -> PortResult<()> {
+        if let Some(reason) = hosts::is_at_home(name, own) {
+            return Err(self.refuse(&reason, NOT_AT_HOME));
+        }
+        let Some(host) = hosts::to_look_up(name) else { return Ok(()) };
+        // What is not known here, the engine may know.
+        let Ok(Ok(found)) = timeout(LOOK_UP, lookup_host((host, 0))).await else { return Ok(()) };
+        let addresses: Vec<_> = found.map(|address| address.ip()).collect();
+        match hosts::leads_home(name, own, &addresses) {
+            Some(reason) => Err(self.refuse(&reason, NOT_AT_HOME)),
+            None => Ok(()),
+        }
     }
 
     async fn judge_base(&self, image: &Image, job: &Job, log: &mut BuildLog) -> PortResult<()> {
@@ -153,27 +184,16 @@ impl ImageWork {
     }
 }
 
-/// Whether a name, in which a `$` stands for anything, may be below a place.
-fn may_be_below(name: &str, place: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    match lower.split_once('$') {
-        Some((before, _)) => before.starts_with(place) || place.starts_with(before),
-        None => lower.starts_with(place),
-    }
-}
-
 /// Host and path of an image's name, without tag and digest, as Docker completes them.
 /// Source: <https://pkg.go.dev/github.com/distribution/reference>.
-fn repository_of(name: &str) -> String {
+pub(super) fn repository_of(name: &str) -> String {
     let name = name.split('@').next().unwrap_or_default();
     let path_start = name.rfind('/').map_or(0, |slash| slash + 1);
     let name = name[path_start..].find(':').map_or(name, |colon| &name[..path_start + colon]);
-    let is_host =
-        |first: &str| first.contains(['.', ':']) || first == "localhost" || first.to_ascii_lowercase() != first;
     match name.split_once('/') {
         Some(("docker.io" | "index.docker.io", path)) if !path.contains('/') => format!("docker.io/library/{path}"),
         Some(("index.docker.io", path)) => format!("docker.io/{path}"),
-        Some((first, _)) if is_host(first) => name.to_owned(),
+        Some(_) if registry_of(name).is_some() => name.to_owned(),
         Some(_) => format!("docker.io/{name}"),
         None => format!("docker.io/library/{name}"),
     }
@@ -222,24 +242,6 @@ mod tests {
         }
         for digests in ["[]", "null", r#"["<none>@<none>"]"#] {
             assert!(!held(digests).is_of_registry("node"), "{digests}");
-        }
-    }
-
-    #[test]
-    fn what_greenroom_keeps_is_below_its_place_whatever_a_variable_adds() {
-        let own = "registry.example/greenroom/";
-        for (name, is_below) in [
-            ("registry.example/greenroom/acme/shop/web:s-prod", true),
-            ("Registry.example/greenroom/acme/shop/web", true),
-            ("registry.example/base/node", false),
-            ("node", false),
-            ("$BASE", true),
-            ("registry.example/${TEAM}/node", true),
-            ("registry.example/greenroom/$X", true),
-            ("node:$VERSION", false),
-            ("base-${TARGETARCH}", false),
-        ] {
-            assert_eq!(may_be_below(name, own), is_below, "{name}");
         }
     }
 }

@@ -23,7 +23,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arguments::Arguments;
-use lines::{Line, words};
+use lines::{Line, plain_words, words};
 
 /// No Dockerfile is longer.
 pub(super) const MOST_BYTES: usize = 256 << 10;
@@ -168,7 +168,7 @@ impl Reader<'_> {
     }
 
     fn from(&mut self, line: &Line, text: &str) -> Verdict {
-        let words = words(text);
+        let words = plain_words(text);
         let flags = words.iter().take_while(|word| word.starts_with("--"));
         let platform =
             flags.filter_map(|flag| flag.strip_prefix("--platform=")).find(|platform| !platform.contains('$'));
@@ -198,7 +198,8 @@ impl Reader<'_> {
     }
 
     fn name(&mut self, name: String, platform: Option<String>) -> Verdict {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '@' | '-');
+        let is_plain =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '@' | '-' | '[' | ']');
         let is_open = self.place == Where::Apart && name.contains('$');
         if !is_open && !name.chars().all(is_plain) {
             return Err((format!("names the image `{name}`, which no registry can have"), MAKE_IT_PLAIN));

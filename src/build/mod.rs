@@ -16,8 +16,8 @@
 //!   server that was killed, at the next start.
 //! - Nothing secret is on a command line, and nothing of a commit runs on this host itself: only
 //!   the Docker command line does, with an environment made of the settings and of nothing else.
-//! - A build reads no image that is not a registry's, and fetches nothing in this host's own network
-//!   (`bases`, `dockerfile`, `builder`).
+//! - A build reads no image that is not a registry's, and fetches nothing in this host's own network,
+//!   from this host itself least of all (`bases`, `hosts`, `dockerfile`, `builder`).
 
 mod arrivals;
 mod bases;
@@ -31,6 +31,7 @@ mod demand;
 mod docker;
 mod dockerfile;
 mod folders;
+mod hosts;
 mod ignore;
 mod image;
 mod jobs;

@@ -122,9 +122,12 @@ pub(super) fn repo_prefix(stage: &StageId) -> String {
     format!("greenroom/{}", if name.is_empty() { "repository" } else { &name })
 }
 
+/// What the names of all images that are made here begin with.
+pub(super) const OURS: &str = "greenroom/";
+
 /// Whether a reference was made here.
 pub(super) fn is_ours(reference: &str) -> bool {
-    reference.starts_with("greenroom/")
+    reference.starts_with(OURS)
 }
 
 /// A path of the configuration, inside the source even after following links.

@@ -43,11 +43,11 @@ struct World {
 
 impl World {
     fn new(no_buildx: &str) -> Self {
-        Self::with(no_buildx, None)
+        Self::with(no_buildx, None, None)
     }
 
-    /// Of a target that pulls its images from there.
-    fn with(no_buildx: &str, registry: Option<Arc<dyn Registry>>) -> Self {
+    /// Of a target that pulls its images from a registry, or with one for the build cache.
+    fn with(no_buildx: &str, registry: Option<Arc<dyn Registry>>, cache: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for name in ["held", "registry", "source"] {
@@ -62,7 +62,7 @@ impl World {
             docker: at("docker"),
             docker_env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             registry,
-            cache: None,
+            cache: cache.map(str::to_owned),
             limits: UnpackLimits::default(),
             concurrency: NonZeroUsize::MIN,
         });
@@ -178,6 +178,40 @@ async fn what_a_base_image_has_its_children_do_is_judged_before_the_build() {
 }
 
 #[tokio::test]
+async fn the_engine_is_not_asked_for_what_the_server_itself_would_answer() {
+    let world = World::new("1");
+    world.publish("base", "linux/amd64", &[]);
+    for dockerfile in [
+        "FROM 127.0.0.1:5000/base\n",
+        "FROM scratch\nCOPY --from=169.254.169.254/base /x /y\n",
+        "FROM scratch\nCOPY --from=[::1]:5000/base [\"/x\", \"/y\"]\n",
+        "ARG BASE=LocalHost:5000/base\nFROM $BASE\n",
+        "ARG HOST=registry\nFROM ${HOST}:5000/base\n",
+        "FROM [::1]:5000/base\n",
+        "FROM hub/base AS x\nFROM 2130706433:5000/base\n",
+    ] {
+        let failure = world.refused(dockerfile, None).await;
+        assert!(failure.summary.contains("is of the registry `"), "{dockerfile}: {}", failure.summary);
+    }
+    assert_eq!((world.told("build "), world.told("pull ")), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_greenroom_keeps_is_nobodys_base_in_any_spelling_of_its_registry() {
+    for no_buildx in ["0", "1"] {
+        let world = World::with(no_buildx, None, Some("registry.example/team"));
+        for name in [
+            "registry.example:443/team/greenroom/acme-other/cache:x",
+            "Registry.example/team/greenroom/acme-other/cache:x",
+        ] {
+            let failure = world.refused(&format!("FROM {name}\n"), None).await;
+            assert!(failure.summary.contains("is kept by Greenroom"), "{}", failure.summary);
+        }
+        assert_eq!((world.told("build "), world.told("buildx build"), world.told("pull ")), (vec![], vec![], vec![]));
+    }
+}
+
+#[tokio::test]
 async fn an_image_for_another_processor_is_pulled_before_it_is_judged() {
     let world = World::new("1");
     world.publish("base", "linux/amd64", &[]);
@@ -258,7 +292,7 @@ async fn what_the_registry_keeps_for_another_repository_is_no_base() {
         }
     });
     for no_buildx in ["0", "1"] {
-        let world = World::with(no_buildx, Some(Arc::new(OciRegistry::new(&place, Vec::new()))));
+        let world = World::with(no_buildx, Some(Arc::new(OciRegistry::new(&place, Vec::new()))), None);
         let theirs = format!("{place}/acme/private/web");
         for dockerfile in [
             format!("FROM {theirs}:s-prod\n"),

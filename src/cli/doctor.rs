@@ -159,7 +159,7 @@ fn served(wall: &Wall, repo: Option<&RepoName>, domain: Option<&Domain>) -> Find
     }
     let ok = |seen: String| Finding { check: check.clone(), health: Health::Ok, seen, fix: None };
     let Some(key) = repo else { return ok(wall.allow.to_string()) };
-    let known = KnownRepo { id: RepoId(0), key: key.clone(), name: None, owner: RepoOwner::AsNamed };
+    let known = KnownRepo { id: RepoId(0), key: key.clone(), name: None, rumour: None, owner: RepoOwner::AsNamed };
     if !wall.allow.covers(&known) {
         return warn(format!("{key} is not among {}", wall.allow), format!("add {key} to GREENROOM_ALLOW"));
     }

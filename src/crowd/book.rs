@@ -1,7 +1,9 @@
 //! Who is there, from where, and since when without anything to do.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use super::Peer;
 
 #[derive(Debug)]
 pub(super) struct Book<T> {
@@ -13,7 +15,7 @@ pub(super) struct Book<T> {
 
 #[derive(Debug)]
 struct Entry<T> {
-    peer: IpAddr,
+    peer: Peer,
     /// Requests under way.
     requests: usize,
     idle_since: u64,
@@ -45,7 +47,7 @@ impl<T> Book<T> {
             return None;
         }
         let now = self.tick();
-        self.guests.insert(now, Entry { peer: origin(peer), requests: 0, idle_since: now, bell: Some(bell) });
+        self.guests.insert(now, Entry { peer: Peer::of(peer), requests: 0, idle_since: now, bell: Some(bell) });
         Some(now)
     }
 
@@ -73,7 +75,7 @@ impl<T> Book<T> {
         if self.guests.values().any(|guest| guest.bell.is_none()) {
             return None;
         }
-        let number = self.idle_longest().or_else(|| self.too_many(origin(newcomer)))?;
+        let number = self.idle_longest().or_else(|| self.too_many(Peer::of(newcomer)))?;
         self.guests.get_mut(&number)?.bell.take()
     }
 
@@ -86,13 +88,13 @@ impl<T> Book<T> {
     }
 
     /// The oldest one of a peer other than the newcomer's, which has more than half of the places.
-    fn too_many(&self, newcomer: IpAddr) -> Option<u64> {
+    fn too_many(&self, newcomer: Peer) -> Option<u64> {
         let (crowded, _) = self.by_peer().into_iter().find(|(_, count)| *count * 2 > self.places)?;
         let mut theirs = self.guests.iter().filter(|(_, guest)| guest.peer == crowded && crowded != newcomer);
         theirs.next().map(|(number, _)| *number)
     }
 
-    fn by_peer(&self) -> BTreeMap<IpAddr, usize> {
+    fn by_peer(&self) -> BTreeMap<Peer, usize> {
         let mut counts = BTreeMap::new();
         for guest in self.guests.values() {
             *counts.entry(guest.peer).or_default() += 1;
@@ -103,16 +105,6 @@ impl<T> Book<T> {
     fn tick(&mut self) -> u64 {
         self.moment += 1;
         self.moment
-    }
-}
-
-/// What one peer is: an address, and of IPv6 the network of a site, which gets 64 bits to itself.
-///
-/// Source: RFC 6177, "IPv6 Address Assignment to End Sites"; RFC 4291, section 2.5.1.
-fn origin(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        four @ IpAddr::V4(_) => four,
     }
 }
 
@@ -161,13 +153,5 @@ mod tests {
             fair.begin(*number);
         }
         assert_eq!(fair.send_away(ip("192.0.2.10")), None);
-    }
-
-    #[test]
-    fn a_network_of_many_addresses_is_one_peer() {
-        assert_eq!(origin(ip("2001:db8:1:2:3::4")), origin(ip("2001:db8:1:2:ffff::")));
-        assert_ne!(origin(ip("2001:db8:1:2::")), origin(ip("2001:db8:1:3::")));
-        assert_eq!(origin(ip("::ffff:192.0.2.7")), ip("192.0.2.7"));
-        assert_ne!(origin(ip("192.0.2.7")), origin(ip("192.0.2.8")));
     }
 }

@@ -9,6 +9,7 @@
 //!   connection to somebody else, even one at work.
 
 mod book;
+mod peer;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use book::Book;
+pub use peer::Peer;
 
 /// The connections of one listener.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Crowd {
 pub struct Guest {
     crowd: Arc<Crowd>,
     number: u64,
+    peer: Peer,
     sent_away: CancellationToken,
 }
 
@@ -66,7 +69,7 @@ impl Crowd {
         let mut book = self.book();
         let sent_away = CancellationToken::new();
         if let Some(number) = book.enter(peer, sent_away.clone()) {
-            return Some(Arc::new(Guest { crowd: Arc::clone(self), number, sent_away }));
+            return Some(Arc::new(Guest { crowd: Arc::clone(self), number, peer: Peer::of(peer), sent_away }));
         }
         if let Some(goes) = book.send_away(peer) {
             goes.cancel();
@@ -88,6 +91,11 @@ impl Crowd {
 }
 
 impl Guest {
+    /// From whom it is.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
     /// Waits until its place is wanted for somebody else: the connection is to be closed.
     pub fn sent_away(&self) -> WaitForCancellationFuture<'_> {
         self.sent_away.cancelled()

@@ -109,7 +109,7 @@ mod tests {
     use crate::model::{RepoOwner, ZoneList};
 
     fn known(key: &str, id: u64) -> KnownRepo {
-        KnownRepo { id: RepoId(id), key: key.parse().unwrap(), name: None, owner: RepoOwner::AsNamed }
+        KnownRepo { id: RepoId(id), key: key.parse().unwrap(), name: None, rumour: None, owner: RepoOwner::AsNamed }
     }
 
     #[test]

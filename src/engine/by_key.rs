@@ -1,17 +1,22 @@
 //! GitHub for repositories as they are known here: their names of now on the way out, their keys on
 //! the way in.
 //!
-//! Guarantees: what is asked about a repository is answered by that very repository or not at all.
-//! Before each ruling its number is compared ([`Forge::repository`]): a name that somebody else has
-//! by now leads nobody to them.
+//! # Guarantees
+//!
+//! - What is asked about a repository is answered by that very repository or not at all: before each
+//!   ruling its number is compared ([`Forge::repository`]), so that a name that somebody else has by now
+//!   leads nobody to them.
+//! - Nothing is written before the number behind the name was compared once more.
+//! - A name changes hands by GitHub's own answer about that name alone. What deliveries and lists call a
+//!   repository may be older than what is known: it only says which name to ask about.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::model::{
-    Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, Permission, PullNumber, PullRequest,
-    Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
+    Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, KnownRepo, Permission, PullNumber,
+    PullRequest, Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
     CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortError, PortResult, StickyComment, Store,
@@ -31,10 +36,36 @@ impl ByKey {
 
     /// What GitHub calls it now. What was never seen is called what it is asked by.
     async fn name(&self, key: &RepoName) -> PortResult<RepoName> {
-        match self.store.known(key).await? {
-            None => Ok(key.clone()),
-            Some(known) => known.name.ok_or_else(|| renamed(key)),
+        let Some(mut known) = self.store.known(key).await? else { return Ok(key.clone()) };
+        if let Some(rumour) = known.rumour.take() {
+            known = self.look_into(known, &rumour).await?;
         }
+        known.name.ok_or_else(|| renamed(key))
+    }
+
+    /// Asks GitHub whose a name is that the repository may have by now.
+    async fn look_into(&self, known: KnownRepo, rumour: &RepoName) -> PortResult<KnownRepo> {
+        let owner = match self.forge.repository(rumour).await {
+            Ok(facts) => Some(self.store.identify(&facts.seen).await?.id),
+            // Nobody's, or of somebody who does not have us there.
+            Err(PortError::NotFound { .. } | PortError::Denied { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if owner != Some(known.id) {
+            self.store.dismiss(&known, rumour).await?;
+        }
+        Ok(self.store.known(&known.key).await?.unwrap_or(known))
+    }
+
+    /// What GitHub says of the repository now, and of no other.
+    async fn facts(&self, key: &RepoName) -> PortResult<RepoFacts> {
+        let facts = self.forge.repository(&self.name(key).await?).await?;
+        if self.store.identify(&facts.seen).await?.key == *key { Ok(facts) } else { Err(renamed(key)) }
+    }
+
+    /// The name to write under.
+    async fn own_name(&self, key: &RepoName) -> PortResult<RepoName> {
+        Ok(self.facts(key).await?.seen.name)
     }
 }
 
@@ -59,16 +90,14 @@ impl Forge for ByKey {
     async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
         let mut repos = self.forge.repositories().await?;
         for repo in &mut repos {
-            repo.name = self.store.identify(repo).await?.key;
+            // The first page of a long list is old when the last one comes.
+            repo.name = self.store.hear(repo).await?;
         }
         Ok(repos)
     }
 
     async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts> {
-        let facts = self.forge.repository(&self.name(repo).await?).await?;
-        if self.store.identify(&facts.seen).await?.key != *repo {
-            return Err(renamed(repo));
-        }
+        let facts = self.facts(repo).await?;
         Ok(RepoFacts { seen: RepoSeen { name: repo.clone(), ..facts.seen }, ..facts })
     }
 
@@ -124,31 +153,31 @@ impl Forge for ByKey {
     }
 
     async fn publish_comment(&self, comment: &StickyComment<'_>) -> PortResult<ExternalId> {
-        let repo = self.name(comment.repo).await?;
+        let repo = self.own_name(comment.repo).await?;
         self.forge.publish_comment(&StickyComment { repo: &repo, ..*comment }).await
     }
 
     async fn publish_check(&self, check: &CheckRun<'_>) -> PortResult<ExternalId> {
-        let repo = self.name(check.repo).await?;
+        let repo = self.own_name(check.repo).await?;
         self.forge.publish_check(&CheckRun { repo: &repo, ..*check }).await
     }
 
     async fn ensure_deployment(&self, request: &DeploymentRequest<'_>) -> PortResult<ExternalId> {
-        let repo = self.name(request.repo).await?;
+        let repo = self.own_name(request.repo).await?;
         self.forge.ensure_deployment(&DeploymentRequest { repo: &repo, ..*request }).await
     }
 
     async fn publish_deployment_status(&self, update: &DeploymentUpdate<'_>) -> PortResult<()> {
-        let repo = self.name(update.repo).await?;
+        let repo = self.own_name(update.repo).await?;
         self.forge.publish_deployment_status(&DeploymentUpdate { repo: &repo, ..*update }).await
     }
 
     async fn remove_environment(&self, repo: &RepoName, environment: &StageName) -> PortResult<()> {
-        self.forge.remove_environment(&self.name(repo).await?, environment).await
+        self.forge.remove_environment(&self.own_name(repo).await?, environment).await
     }
 
     async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()> {
-        self.forge.react(&self.name(repo).await?, source, comment, reaction).await
+        self.forge.react(&self.own_name(repo).await?, source, comment, reaction).await
     }
 
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {

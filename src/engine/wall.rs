@@ -20,13 +20,19 @@ use crate::view::{Receipt, Told, receipt};
 use super::ruling::Ruling;
 
 impl Engine {
-    /// The repository by its number; GitHub is asked about one that was never seen.
+    /// The repository by its number; GitHub is asked about one that was never seen, or of which
+    /// something else was heard than what is known.
     pub(super) async fn repository(&self, key: &RepoName) -> PortResult<KnownRepo> {
-        if let Some(known) = self.ports.store.known(key).await? {
-            return Ok(known);
+        let before = match self.ports.store.known(key).await? {
+            Some(known) if known.rumour.is_none() => return Ok(known),
+            before => before,
+        };
+        // What GitHub says of it is taken down on the way.
+        match self.ports.forge.repository(key).await {
+            // One that we are not let near any more is still known.
+            Err(PortError::NotFound { .. } | PortError::Denied { .. }) if before.is_some() => {}
+            answer => drop(answer?),
         }
-        // It is taken down on the way.
-        self.ports.forge.repository(key).await?;
         let known = self.ports.store.known(key).await?;
         known.ok_or_else(|| PortError::retry(format!("{key} was never seen")))
     }
@@ -66,6 +72,8 @@ impl Engine {
             return gone(GoneReason::Expired);
         }
         let Target::PullRequest(number) = &record.target else { return Ok(Ruling::Keep) };
+        // No policy is read here, on the way to which the number would be compared.
+        self.ports.forge.repository(&record.id.repo).await?;
         match self.ports.forge.pull_request(&record.id.repo, *number).await?.state {
             PullRequestState::Closed => gone(GoneReason::Closed),
             PullRequestState::Merged => gone(GoneReason::Merged),

@@ -31,6 +31,9 @@ pub struct KnownRepo {
     pub key: RepoName,
     /// What GitHub calls it now; `None` once another one was seen under that name, until it is told.
     pub name: Option<RepoName>,
+    /// Another name that somebody had for it in passing: a delivery, which may have been sent before it
+    /// was renamed, or a list. GitHub is asked about it before anything more is done for the repository.
+    pub rumour: Option<RepoName>,
     pub owner: RepoOwner,
 }
 

@@ -147,7 +147,7 @@ mod tests {
     use crate::model::RepoId;
 
     fn repo(key: &str, owner: RepoOwner) -> KnownRepo {
-        KnownRepo { id: RepoId(1), key: key.parse().unwrap(), name: None, owner }
+        KnownRepo { id: RepoId(1), key: key.parse().unwrap(), name: None, rumour: None, owner }
     }
 
     #[test]

@@ -9,9 +9,16 @@ use crate::model::{KnownRepo, RepoName, RepoSeen, StageId};
 /// is about all of them.
 #[async_trait]
 pub trait Walls: Send + Sync + 'static {
-    /// Takes down what a repository is called now, and answers as what it is known here. Who was
-    /// known by that name before has none from then on.
+    /// Takes down what GitHub has just answered that a repository is called, and answers as what it is
+    /// known here. Who was known by that name before has none from then on.
     async fn identify(&self, seen: &RepoSeen) -> PortResult<KnownRepo>;
+
+    /// As what a repository is known here that somebody named in passing. No name changes hands by it,
+    /// because a delivery may be older than what is known: another name than the known one is a rumour.
+    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName>;
+
+    /// Forgets a rumour that GitHub does not confirm.
+    async fn dismiss(&self, repo: &KnownRepo, rumour: &RepoName) -> PortResult<()>;
 
     /// The repository that is known by this key; `None` if it was never seen.
     async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>>;

@@ -1,6 +1,19 @@
 //! The memory that the bodies of all requests share.
+//!
+//! # Guarantees
+//!
+//! - Together they never have more of it than was allowed, and a part of that is for small ones alone.
+//! - When it is used up, whoever has most of it gives way to whoever has less: of the peer with the most
+//!   bytes, the body that has been arriving for the longest time goes. One that is there as a whole stays.
+//! - Nobody gives way to another body of the same peer. Behind a load balancer everybody is one peer, and
+//!   who comes when all is in use is asked to come again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::crowd::Peer;
 
 /// A body up to this size is small: GitHub's deliveries are, nearly all of them.
 const SMALL: usize = 256 * 1024;
@@ -9,27 +22,92 @@ const SMALL: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Bodies {
     most: usize,
-    held: Mutex<usize>,
+    book: Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    held: usize,
+    /// In the order in which they began.
+    entries: BTreeMap<u64, Entry>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    peer: Peer,
+    bytes: usize,
+    /// Cancelled when it gives way; `None` once all of it is there.
+    arriving: Option<CancellationToken>,
 }
 
 /// What one body takes of it, until dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     bodies: Arc<Bodies>,
-    bytes: usize,
+    number: u64,
+    taken_away: CancellationToken,
 }
 
-/// There is no room for more at the moment.
+/// There is no room for it, or no more.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
 impl Bodies {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, held: Mutex::new(0) })
+        Arc::new(Self { most, book: Mutex::default() })
     }
 
-    pub(super) fn share(self: &Arc<Self>) -> Share {
-        Share { bodies: Arc::clone(self), bytes: 0 }
+    /// Nothing yet, for a body that begins to arrive.
+    pub(super) fn share(self: &Arc<Self>, peer: Peer) -> Share {
+        let taken_away = CancellationToken::new();
+        let number = self.book().begin(peer, taken_away.clone());
+        Share { bodies: Arc::clone(self), number, taken_away }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Each change of it is whole.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn begin(&mut self, peer: Peer, taken_away: CancellationToken) -> u64 {
+        self.next += 1;
+        self.entries.insert(self.next, Entry { peer, bytes: 0, arriving: Some(taken_away) });
+        self.next
+    }
+
+    fn end(&mut self, number: u64) {
+        if let Some(entry) = self.entries.remove(&number) {
+            self.held -= entry.bytes;
+        }
+    }
+
+    fn by_peer(&self) -> BTreeMap<Peer, usize> {
+        let mut bytes = BTreeMap::new();
+        for entry in self.entries.values() {
+            *bytes.entry(entry.peer).or_default() += entry.bytes;
+        }
+        bytes
+    }
+
+    /// Takes bytes from the peer that has most, if another one has still less with so many more. Says
+    /// whether any were freed.
+    fn give_way(&mut self, newcomer: Peer, by: usize) -> bool {
+        let bytes = self.by_peer();
+        let wanted = bytes.get(&newcomer).copied().unwrap_or_default().saturating_add(by);
+        let richest = bytes.into_iter().max_by_key(|(_, bytes)| *bytes);
+        let Some((richest, _)) = richest.filter(|(peer, bytes)| *peer != newcomer && *bytes > wanted) else {
+            return false;
+        };
+        let arriving = |entry: &&mut Entry| entry.peer == richest && entry.bytes > 0 && entry.arriving.is_some();
+        let Some(goes) = self.entries.values_mut().find(arriving) else { return false };
+        if let Some(arriving) = goes.arriving.take() {
+            arriving.cancel();
+        }
+        self.held -= std::mem::take(&mut goes.bytes);
+        true
     }
 }
 
@@ -37,21 +115,41 @@ impl Share {
     /// Takes room for more bytes, which have come: what is only announced takes none. The last eighth is
     /// for small bodies alone, so that a few large ones do not keep everybody else out.
     pub(super) fn grow(&mut self, by: usize) -> Result<(), Full> {
-        let bytes = self.bytes.saturating_add(by);
-        let most = if bytes > SMALL { self.bodies.most - self.bodies.most / 8 } else { self.bodies.most };
-        let mut held = self.bodies.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.saturating_add(by) > most {
+        let mut book = self.bodies.book();
+        let Some(entry) = book.entries.get(&self.number).filter(|_| !self.taken_away.is_cancelled()) else {
             return Err(Full);
+        };
+        let (peer, bytes) = (entry.peer, entry.bytes.saturating_add(by));
+        let most = if bytes > SMALL { self.bodies.most - self.bodies.most / 8 } else { self.bodies.most };
+        while book.held.saturating_add(by) > most {
+            if !book.give_way(peer, by) {
+                return Err(Full);
+            }
         }
-        *held += by;
-        self.bytes = bytes;
+        book.held += by;
+        if let Some(entry) = book.entries.get_mut(&self.number) {
+            entry.bytes = bytes;
+        }
         Ok(())
+    }
+
+    /// All of it is there: it is judged now, and gives way to nobody.
+    pub(super) fn whole(&mut self) -> Result<(), Full> {
+        let mut book = self.bodies.book();
+        let arriving = book.entries.get_mut(&self.number).and_then(|entry| entry.arriving.take());
+        // Without one it has given way already.
+        arriving.map(drop).ok_or(Full)
+    }
+
+    /// Cancelled once it has to give way: what has come of it is to be dropped.
+    pub(super) fn taken_away(&self) -> CancellationToken {
+        self.taken_away.clone()
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        *self.bodies.held.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.bodies.book().end(self.number);
     }
 }
 
@@ -59,17 +157,55 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
+    fn peer(last: u8) -> Peer {
+        Peer::of([192, 0, 2, last].into())
+    }
+
     #[test]
     fn large_bodies_leave_room_for_small_ones_and_everything_is_given_back() {
         let bodies = Bodies::new(16 * SMALL);
-        let mut large = bodies.share();
+        let share = || bodies.share(peer(1));
+        let mut large = share();
         assert_eq!(large.grow(14 * SMALL), Ok(()));
-        assert_eq!(bodies.share().grow(SMALL + 1), Err(Full));
-        let (mut one, mut two) = (bodies.share(), bodies.share());
+        assert_eq!(share().grow(SMALL + 1), Err(Full));
+        let (mut one, mut two) = (share(), share());
         assert_eq!((one.grow(SMALL), two.grow(SMALL)), (Ok(()), Ok(())));
-        assert_eq!(bodies.share().grow(1), Err(Full), "everything is in use");
+        assert_eq!(share().grow(1), Err(Full), "everything is in use, by one peer");
         assert_eq!(one.grow(1), Err(Full));
         drop((large, one, two));
-        assert_eq!(*bodies.held.lock().expect("nobody panicked"), 0);
+        let book = bodies.book();
+        assert_eq!((book.held, book.entries.len()), (0, 0));
+    }
+
+    #[test]
+    fn who_has_most_gives_way_to_who_has_less_the_oldest_first() {
+        let bodies = Bodies::new(16 * SMALL);
+        let mut theirs: Vec<Share> = (0..16).map(|_| bodies.share(peer(1))).collect();
+        assert!(theirs.iter_mut().all(|share| share.grow(SMALL) == Ok(())));
+        assert_eq!(theirs[0].whole(), Ok(()));
+        let gone = |theirs: &[Share]| theirs.iter().filter(|share| share.taken_away.is_cancelled()).count();
+
+        let mut delivery = bodies.share(peer(2));
+        assert_eq!(delivery.grow(SMALL), Ok(()));
+        assert!(theirs[1].taken_away.is_cancelled() && gone(&theirs) == 1, "the first that is still arriving");
+        assert_eq!((theirs[1].grow(1), theirs[1].whole()), (Err(Full), Err(Full)));
+        assert_eq!(theirs[2].grow(1), Err(Full), "it gets nothing back by coming again");
+        assert_eq!(delivery.grow(6 * SMALL), Ok(()));
+        // 7 each, and an eighth that is not for large ones.
+        assert_eq!((gone(&theirs), bodies.book().held), (9, 14 * SMALL));
+        assert_eq!(delivery.grow(1), Err(Full), "nobody has more");
+        assert_eq!(delivery.whole(), Ok(()));
+
+        drop(delivery);
+        drop(theirs);
+        assert_eq!(bodies.book().held, 0, "what gave way is given back once");
+    }
+
+    #[test]
+    fn what_is_there_as_a_whole_stays() {
+        let bodies = Bodies::new(16 * SMALL);
+        let mut theirs: Vec<Share> = (0..16).map(|_| bodies.share(peer(1))).collect();
+        assert!(theirs.iter_mut().all(|share| share.grow(SMALL) == Ok(()) && share.whole() == Ok(())));
+        assert_eq!(bodies.share(peer(2)).grow(1), Err(Full));
     }
 }

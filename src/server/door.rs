@@ -1,5 +1,6 @@
 //! `POST /webhook`: headers, size, signature, parse, one call of the store, answer.
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -12,6 +13,7 @@ use http_body_util::BodyExt;
 use super::bodies::{Full, Share};
 use super::metrics::Fate;
 use super::{Door, DoorState};
+use crate::crowd::Peer;
 use crate::model::{Chore, DeliveryId, Event, Lane, RepoName, RepoSeen};
 use crate::port::{InboxContent, NewDelivery, PortError, PortResult, Receipt};
 use crate::wire::{self, HeadError, Message, Parsed, Poison, WireError};
@@ -21,6 +23,7 @@ type Answer = (StatusCode, &'static str);
 const ACCEPTED: Answer = (StatusCode::ACCEPTED, "accepted\n");
 const UNSIGNED: Answer = (StatusCode::UNAUTHORIZED, "the signature does not hold\n");
 const UNNAMED: Answer = (StatusCode::BAD_REQUEST, "X-GitHub-Event or X-GitHub-Delivery is missing\n");
+const BUSY: Answer = (StatusCode::SERVICE_UNAVAILABLE, "busy: have it sent again\n");
 const TOO_LARGE: Answer = (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n");
 
 /// Takes one delivery in.
@@ -31,7 +34,8 @@ pub(super) async fn webhook(State(door): State<Door>, request: Request) -> Respo
     let event = wire::event_label(header(&parts.headers, "x-github-event"));
     state.metrics.count(event, Fate::Received);
     // As long as the body is in memory.
-    let mut share = bodies.share();
+    let peer = parts.extensions.get().copied().unwrap_or_else(|| Peer::of(Ipv4Addr::UNSPECIFIED.into()));
+    let mut share = bodies.share(peer);
     let (fate, answer) = match read(&state, &parts.headers, body, &mut share).await {
         Ok(body) => judge(&state, event, &parts.headers, &body).await,
         Err(answer) => (Fate::Rejected, answer),
@@ -72,15 +76,23 @@ async fn read(state: &DoorState, headers: &HeaderMap, body: Body, share: &mut Sh
 /// Not by frames that are put together afterwards: then every body would be in memory twice.
 async fn collect(mut body: Body, most: usize, share: &mut Share) -> Result<Vec<u8>, Answer> {
     let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
+    let taken_away = share.taken_away();
+    loop {
+        let frame = tokio::select! {
+            biased;
+            () = taken_away.cancelled() => return Err(BUSY),
+            frame = body.frame() => frame,
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "the body ended early\n"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > most {
             return Err(TOO_LARGE);
         }
-        share.grow(data.len()).map_err(|Full| (StatusCode::SERVICE_UNAVAILABLE, "busy: have it sent again\n"))?;
+        share.grow(data.len()).map_err(|Full| BUSY)?;
         bytes.extend_from_slice(&data);
     }
+    share.whole().map_err(|Full| BUSY)?;
     Ok(bytes)
 }
 
@@ -132,11 +144,11 @@ fn lane_of(event: &Event) -> Lane {
     event.repo().map_or(Lane::Chore(Chore::Reconcile), |repo| Lane::Repo(repo.clone()))
 }
 
-/// As what the repository is known here: an event's name is that of the moment, and may have been
-/// another repository's before.
+/// As what the repository is known here: an event's name is that of the moment, and may be another
+/// repository's by now, or have been before.
 async fn known(state: &DoorState, seen: Option<&RepoSeen>) -> PortResult<Option<RepoName>> {
     match seen {
-        Some(seen) => state.store.identify(seen).await.map(|known| Some(known.key)),
+        Some(seen) => state.store.hear(seen).await.map(Some),
         None => Ok(None),
     }
 }

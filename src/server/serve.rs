@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -77,7 +78,8 @@ async fn attend(
             }
         };
         let (app, caller) = (TowerToHyperService::new(app.clone()), Arc::clone(&guest));
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(caller.peer());
             let (work, answer) = (caller.at_work(), app.call(request));
             async move {
                 let answer = answer.await;

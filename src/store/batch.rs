@@ -132,6 +132,8 @@ pub(super) async fn run(
             }
             Write::FreeSlot { pool, holder } => slots::free(connection, pool, holder).await?,
             Write::Identify(seen) => walls::identify(connection, seen).await?,
+            Write::Hear(seen) => walls::hear(connection, seen).await?,
+            Write::Dismiss { id, rumour } => walls::dismiss(connection, *id, rumour).await?,
             Write::TakeHosts { stage, hosts } => {
                 outcome = Answer::Hosts(walls::take_hosts(connection, stage, hosts).await?);
             }

@@ -16,6 +16,7 @@ macro_rules! steps {
             (3, "commands", include_str!(concat!("../../migrations/", $database, "/0003_commands.sql"))),
             (4, "pusher", include_str!(concat!("../../migrations/", $database, "/0004_pusher.sql"))),
             (5, "walls", include_str!(concat!("../../migrations/", $database, "/0005_walls.sql"))),
+            (6, "rumours", include_str!(concat!("../../migrations/", $database, "/0006_rumours.sql"))),
         ]
     };
 }

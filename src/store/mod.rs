@@ -107,7 +107,7 @@ struct Dialect {
 struct SqlStore {
     readers: Readers,
     writer: Writer,
-    seen: walls::Seen,
+    heard: walls::Heard,
 }
 
 /// Whether somebody else may be at work on the database.
@@ -155,7 +155,7 @@ async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenErro
         Some(connection)
     };
     let writer = Writer::spawn(connection, options, dialect).map_err(|error| connect(error.into()))?;
-    Ok(Arc::new(SqlStore { readers, writer, seen: walls::Seen::default() }))
+    Ok(Arc::new(SqlStore { readers, writer, heard: walls::Heard::default() }))
 }
 
 fn address(url: &str) -> Result<(&'static Dialect, AnyConnectOptions), OpenError> {

@@ -10,9 +10,9 @@ use super::SqlStore;
 use super::calls::unexpected;
 use super::readers::Readers;
 use super::row::{column, number, parsed, signed};
-use super::sql::fault;
+use super::sql::{Statement, fault};
 use super::write::{Answer, Write};
-use crate::model::{KnownRepo, RepoId, RepoName, RepoOwner, RepoSeen, StageId};
+use crate::model::{KnownRepo, RepoId, RepoName, RepoOwner, RepoSeen, StageId, UserId};
 use crate::port::{PortError, PortResult, Walls};
 
 /// Repositories kept in memory; beyond, they are read again.
@@ -27,24 +27,26 @@ pub(super) struct SeenRow {
     stand_in: String,
 }
 
-/// What this process has taken down already: every delivery says again what is known.
+/// What this process has heard and found to be known: nearly every delivery says it again.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<HashMap<RepoName, (RepoSeen, KnownRepo)>>);
+pub(super) struct Heard(Mutex<HashMap<RepoId, (RepoSeen, RepoName)>>);
 
-impl Seen {
-    fn get(&self, seen: &RepoSeen) -> Option<KnownRepo> {
+impl Heard {
+    fn get(&self, seen: &RepoSeen) -> Option<RepoName> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&seen.name).filter(|(before, _)| before == seen).map(|(_, known)| known.clone())
+        kept.get(&seen.id).filter(|(before, _)| before == seen).map(|(_, key)| key.clone())
     }
 
-    fn keep(&self, seen: &RepoSeen, known: &KnownRepo) {
+    fn keep(&self, seen: &RepoSeen, key: &RepoName) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.clear();
         }
-        // Its earlier name is not its own any more.
-        kept.retain(|_, (other, _)| other.id != seen.id);
-        kept.insert(seen.name.clone(), (seen.clone(), known.clone()));
+        kept.insert(seen.id, (seen.clone(), key.clone()));
+    }
+
+    fn forget(&self, id: RepoId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 }
 
@@ -63,27 +65,64 @@ fn row(seen: &RepoSeen) -> PortResult<SeenRow> {
 /// Another server may do the same in the same moment: then nothing is inserted, and what it has
 /// committed by now is seen by the next look.
 pub(super) async fn identify(connection: &mut AnyConnection, seen: &SeenRow) -> Result<(), sqlx::Error> {
-    let SeenRow { id, owner, name, login, stand_in } = seen;
+    let SeenRow { id, owner, name, .. } = seen;
     loop {
         let lose = fixed("UPDATE repository SET name = NULL WHERE name = $1 AND id <> $2").bind(name.clone()).bind(*id);
         lose.execute(&mut *connection).await?;
-        let update = fixed("UPDATE repository SET name = $1, owner = $2 WHERE id = $3");
+        let update = fixed("UPDATE repository SET name = $1, owner = $2, rumour = NULL WHERE id = $3");
         let update = update.bind(name.clone()).bind(*owner).bind(*id).execute(&mut *connection).await?;
         if update.rows_affected() == 1 {
             return Ok(());
         }
-        let account = fixed("INSERT INTO account (login, id) VALUES ($1, $2) ON CONFLICT DO NOTHING");
-        account.bind(login.clone()).bind(*owner).execute(&mut *connection).await?;
-        let account = fixed("SELECT id FROM account WHERE login = $1").bind(login.clone());
-        let account: i64 = account.fetch_one(&mut *connection).await?.try_get(0)?;
-        let namesake = fixed("SELECT id FROM repository WHERE key = $1").bind(name.clone());
-        let is_taken = namesake.fetch_optional(&mut *connection).await?.is_some();
-        // A name that was somebody's before gives no right to what they have here.
-        let key = if is_taken || account != *owner { stand_in } else { name };
-        let insert = "INSERT INTO repository (id, key, name, owner) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        let insert = fixed(insert).bind(*id).bind(key.clone()).bind(name.clone()).bind(*owner);
-        insert.execute(&mut *connection).await?;
+        meet(connection, seen, Some(name), None).await?;
     }
+}
+
+/// Notes what a repository was called in passing, inside the open transaction. One that was never met has
+/// the name that nobody has; whose it is otherwise, GitHub is asked.
+pub(super) async fn hear(connection: &mut AnyConnection, seen: &SeenRow) -> Result<(), sqlx::Error> {
+    let SeenRow { id, owner, name, .. } = seen;
+    loop {
+        let doubt = "UPDATE repository SET rumour = $1 WHERE id = $2 AND (name IS NULL OR name <> $1 OR owner <> $3)";
+        fixed(doubt).bind(name.clone()).bind(*id).bind(*owner).execute(&mut *connection).await?;
+        let known = fixed("SELECT id FROM repository WHERE id = $1").bind(*id);
+        if known.fetch_optional(&mut *connection).await?.is_some() {
+            return Ok(());
+        }
+        let namesake = fixed("SELECT id FROM repository WHERE name = $1").bind(name.clone());
+        let (name, rumour) = match namesake.fetch_optional(&mut *connection).await? {
+            None => (Some(name), None),
+            Some(_) => (None, Some(name)),
+        };
+        meet(connection, seen, name, rumour).await?;
+    }
+}
+
+/// Gives a repository that was never met its key.
+async fn meet(
+    connection: &mut AnyConnection,
+    seen: &SeenRow,
+    name: Option<&String>,
+    rumour: Option<&String>,
+) -> Result<(), sqlx::Error> {
+    let account = fixed("INSERT INTO account (login, id) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+    account.bind(seen.login.clone()).bind(seen.owner).execute(&mut *connection).await?;
+    let account = fixed("SELECT id FROM account WHERE login = $1").bind(seen.login.clone());
+    let account: i64 = account.fetch_one(&mut *connection).await?.try_get(0)?;
+    let namesake = fixed("SELECT id FROM repository WHERE key = $1").bind(seen.name.clone());
+    let is_taken = namesake.fetch_optional(&mut *connection).await?.is_some();
+    // A name that was somebody's before gives no right to what they have here.
+    let key = if is_taken || account != seen.owner { &seen.stand_in } else { &seen.name };
+    let insert =
+        "INSERT INTO repository (id, key, name, owner, rumour) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    let insert = fixed(insert).bind(seen.id).bind(key.clone()).bind(name.cloned()).bind(seen.owner);
+    insert.bind(rumour.cloned()).execute(&mut *connection).await.map(drop)
+}
+
+/// Forgets a rumour inside the open transaction, unless there is another one by now.
+pub(super) async fn dismiss(connection: &mut AnyConnection, id: i64, rumour: &str) -> Result<(), sqlx::Error> {
+    let dismiss = fixed("UPDATE repository SET rumour = NULL WHERE id = $1 AND rumour = $2");
+    dismiss.bind(id).bind(rumour.to_owned()).execute(&mut *connection).await.map(drop)
 }
 
 /// Takes hosts inside the open transaction; the first that another stage has, with its stage.
@@ -149,21 +188,47 @@ pub(super) async fn keep_hosts(
     Ok(())
 }
 
-async fn known(readers: &Readers, key: &RepoName) -> PortResult<Option<KnownRepo>> {
-    let select = fixed("SELECT id, name, owner FROM repository WHERE key = $1").bind(key.to_string());
+/// By which column a repository is looked for.
+const BY_KEY: &str = "SELECT id, key, name, owner, rumour FROM repository WHERE key = $1";
+const BY_ID: &str = "SELECT id, key, name, owner, rumour FROM repository WHERE id = $1";
+
+/// A repository with the number of the account that owns it.
+type Found = (KnownRepo, UserId);
+
+async fn found(readers: &Readers, select: Statement) -> PortResult<Option<Found>> {
     let Some(row) = readers.optional(select).await.map_err(|error| fault("a repository", error))? else {
         return Ok(None);
     };
+    let key: RepoName = parsed(&row, 1)?;
     let account = fixed("SELECT id FROM account WHERE login = $1").bind(key.owner().to_owned());
     let account = readers.optional(account).await.map_err(|error| fault("an account", error))?;
     let named = account.map(|row| column::<i64>(&row, 0)).transpose()?;
-    let is_named = named == Some(column::<i64>(&row, 2)?);
-    Ok(Some(KnownRepo {
+    let is_named = named == Some(column::<i64>(&row, 3)?);
+    let name = |place| match column::<Option<String>>(&row, place)? {
+        Some(_) => parsed(&row, place).map(Some),
+        None => Ok(None),
+    };
+    let known = KnownRepo {
         id: RepoId(number(&row, 0)?),
-        key: key.clone(),
-        name: if column::<Option<String>>(&row, 1)?.is_some() { Some(parsed(&row, 1)?) } else { None },
+        key,
+        name: name(2)?,
+        rumour: name(4)?,
         owner: if is_named { RepoOwner::AsNamed } else { RepoOwner::Another },
-    }))
+    };
+    Ok(Some((known, UserId(number(&row, 3)?))))
+}
+
+async fn by_id(readers: &Readers, id: RepoId) -> PortResult<Option<Found>> {
+    found(readers, fixed(BY_ID).bind(signed(id.0)?)).await
+}
+
+/// Whether that is what is known.
+fn agrees((known, owner): &Found, seen: &RepoSeen) -> bool {
+    known.name.as_ref() == Some(&seen.name) && *owner == seen.owner
+}
+
+fn not_there() -> PortError {
+    PortError::retry("a repository that was just written is not there yet")
 }
 
 /// `acme/shop/pr-42`, as a stage is written in a column.
@@ -177,20 +242,42 @@ fn stage_of(text: &str) -> PortResult<StageId> {
 #[async_trait]
 impl Walls for SqlStore {
     async fn identify(&self, seen: &RepoSeen) -> PortResult<KnownRepo> {
-        if let Some(known) = self.seen.get(seen) {
-            return Ok(known);
+        if let Some(there) = by_id(&self.readers, seen.id).await?
+            && agrees(&there, seen)
+            && there.0.rumour.is_none()
+        {
+            return Ok(there.0);
         }
+        self.heard.forget(seen.id);
         self.writer.write(Write::Identify(row(seen)?)).await?;
-        let key = fixed("SELECT key FROM repository WHERE id = $1").bind(signed(seen.id.0)?);
-        let row = self.readers.one(key).await.map_err(|error| fault("a repository's key", error))?;
-        let known = known(&self.readers, &parsed(&row, 0)?).await?;
-        let known = known.ok_or_else(|| PortError::retry("a repository that was just written is not there yet"))?;
-        self.seen.keep(seen, &known);
-        Ok(known)
+        Ok(by_id(&self.readers, seen.id).await?.ok_or_else(not_there)?.0)
+    }
+
+    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName> {
+        if let Some(key) = self.heard.get(seen) {
+            return Ok(key);
+        }
+        let there = match by_id(&self.readers, seen.id).await? {
+            Some(there) if agrees(&there, seen) => there,
+            _ => {
+                self.writer.write(Write::Hear(row(seen)?)).await?;
+                by_id(&self.readers, seen.id).await?.ok_or_else(not_there)?
+            }
+        };
+        if agrees(&there, seen) {
+            self.heard.keep(seen, &there.0.key);
+        }
+        Ok(there.0.key)
+    }
+
+    async fn dismiss(&self, repo: &KnownRepo, rumour: &RepoName) -> PortResult<()> {
+        let (id, rumour) = (signed(repo.id.0)?, rumour.to_string());
+        self.writer.write(Write::Dismiss { id, rumour }).await.map(drop)
     }
 
     async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>> {
-        known(&self.readers, key).await
+        let found = found(&self.readers, fixed(BY_KEY).bind(key.to_string())).await?;
+        Ok(found.map(|(known, _)| known))
     }
 
     async fn take_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<Option<(String, StageId)>> {

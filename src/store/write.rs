@@ -37,6 +37,8 @@ pub(super) enum Write {
     TakeSlot { pool: String, holder: String, avoid: BTreeSet<u32>, last: u32 },
     FreeSlot { pool: String, holder: String },
     Identify(SeenRow),
+    Hear(SeenRow),
+    Dismiss { id: i64, rumour: String },
     TakeHosts { stage: String, hosts: Vec<String> },
     KeepHosts { stage: String, hosts: Vec<String> },
 }
@@ -169,6 +171,8 @@ impl Write {
             | Self::TakeSlot { .. }
             | Self::FreeSlot { .. }
             | Self::Identify(_)
+            | Self::Hear(_)
+            | Self::Dismiss { .. }
             | Self::TakeHosts { .. }
             | Self::KeepHosts { .. } => None,
         }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use greenroom::model::RepoName;
 use greenroom::sandbox::FileChange;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
-use crate::door::{genuine, post_head, sign};
+use crate::door::{genuine, post_head, read_answer, sign};
 use crate::server::SECRET;
 use crate::world::World;
 
@@ -108,6 +108,46 @@ async fn bodies_in_flight_have_one_budget() {
     let pull = w.serves(&other).await;
     for sender in senders {
         sender.await.expect("it sends");
+    }
+    w.serves_no_more(&other, pull).await;
+    holds_out(w, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_from_one_address_do_not_keep_deliveries_from_another_out() {
+    const PART: usize = 256 * 1024;
+    const BUDGET: usize = 64 * 1024 * 1024;
+    let (w, other) = World::of_two("").await;
+    let headers = genuine(&w).await.headers;
+    let head = Arc::new(post_head(&headers, PART * 2));
+    let senders: Vec<_> = (0..BUDGET / PART)
+        .map(|_| {
+            let (door, head) = (w.server().door, Arc::clone(&head));
+            tokio::spawn(async move {
+                // As soon as one is sent away, it is there again.
+                loop {
+                    let socket = TcpSocket::new_v4().expect("a socket");
+                    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("this machine");
+                    let mut stream = socket.connect(door).await.expect("it listens");
+                    let _ = stream.write_all(&head).await;
+                    let _ = stream.write_all(&vec![b' '; PART]).await;
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                }
+            })
+        })
+        .collect();
+    let small = post_head(&headers, 2);
+    w.until("they have all of it", async || {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("this machine");
+        let mut stream = socket.connect(w.server().door).await.expect("it listens");
+        let _ = (stream.write_all(&small).await, stream.write_all(b"{}").await);
+        read_answer(&mut stream).await.0 == 503
+    })
+    .await;
+    let pull = w.serves(&other).await;
+    for sender in senders {
+        sender.abort();
     }
     w.serves_no_more(&other, pull).await;
     holds_out(w, &other).await;

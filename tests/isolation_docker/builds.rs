@@ -247,6 +247,29 @@ fn nothing_that_the_engine_would_fetch_is_built() {
     runtime.block_on(thief.clean_up(&[built]));
 }
 
+#[test]
+fn no_registry_that_is_the_host_itself_is_asked() {
+    let engine = Engine::shared();
+    let (secret, thief) = (Secret::new(), Repository::new(&engine, "evil/puller"));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let from = |host: &str| format!("FROM {host}:{}/x\n", secret.port());
+    let hosts = ["127.0.0.1", "localhost", "LocalHost", "0.0.0.0", "[::1]", "127.1", "2130706433", "a.localhost"];
+    let mut attacks: Vec<String> = hosts.map(from).to_vec();
+    attacks.push(format!("FROM scratch\nCOPY --from=127.0.0.1:{}/x /x /y\n", secret.port()));
+    attacks.push(format!("ARG BASE=127.0.0.1:{}/x\nFROM $BASE\n", secret.port()));
+    let mut asked_by_the_engine = 0;
+    for attack in &attacks {
+        let folder = thief.source(attack);
+        let context = folder.to_str().expect("a plain path");
+        let (asked, _) = secret.asked_during(|| engine.try_docker(&["build", "--quiet", context]));
+        asked_by_the_engine += usize::from(asked);
+        let (asked, failure) = secret.asked_during(|| runtime.block_on(thief.refused(attack, &[])));
+        assert!(!asked && failure.summary.contains("is of the registry `"), "{attack}: {}", failure.summary);
+    }
+    // The rest are attacks with other engines, or where another library looks names up.
+    assert!(asked_by_the_engine >= 6, "the engine asks what is refused: {asked_by_the_engine}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_builds_from_what_another_repository_built() {
     let engine = Engine::shared();

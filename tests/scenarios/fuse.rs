@@ -5,6 +5,7 @@
 //! what it was at nor tidy up behind itself: that is what `kill -9` does.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use greenroom::engine::Ports;
@@ -17,6 +18,8 @@ pub(crate) enum Point {
     After,
     /// It does not blow: the effect happens twice. Of a write to the database there is no such point.
     Twice,
+    /// It does not blow: something else happens in the world right after the effect.
+    Aside,
 }
 
 /// Whose effects are counted.
@@ -50,12 +53,28 @@ struct State {
     repeatable: BTreeSet<usize>,
 }
 
+impl State {
+    fn fresh() -> Mutex<Self> {
+        Mutex::new(Self { seen: 0, blown: false, repeatable: BTreeSet::new() })
+    }
+}
+
+/// What happens beside the process.
+struct Aside(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Aside")
+    }
+}
+
 /// Counts effects and blows at one of them.
 #[derive(Debug)]
 pub(crate) struct Fuse {
     at: usize,
     point: Point,
     scope: Scope,
+    aside: Option<Aside>,
     state: Mutex<State>,
 }
 
@@ -65,12 +84,13 @@ impl Fuse {
     }
 
     pub(crate) fn within(scope: Scope, at: usize, point: Point) -> Arc<Self> {
-        Arc::new(Self {
-            at,
-            point,
-            scope,
-            state: Mutex::new(State { seen: 0, blown: false, repeatable: BTreeSet::new() }),
-        })
+        Arc::new(Self { at, point, scope, aside: None, state: State::fresh() })
+    }
+
+    /// Never blows; right after the effect of that number, this happens.
+    pub(crate) fn aside<F: Fn() + Send + Sync + 'static>(at: usize, what: F) -> Arc<Self> {
+        let (point, scope, aside) = (Point::Aside, Scope::Everything, Some(Aside(Box::new(what))));
+        Arc::new(Self { at, point, scope, aside, state: State::fresh() })
     }
 
     /// Never blows; counts.
@@ -125,6 +145,9 @@ impl Fuse {
     fn after<T>(&self, chosen: bool, result: PortResult<T>) -> PortResult<T> {
         if chosen && self.point == Point::After {
             self.blow();
+        }
+        if let Some(Aside(happens)) = self.aside.as_ref().filter(|_| chosen) {
+            happens();
         }
         self.alive()?;
         result
@@ -186,5 +209,6 @@ mod records;
 /// Test binaries share this file, and each uses another part of it.
 const _: () = {
     let _ = (Fuse::new, Fuse::within, Fuse::counter, Fuse::blow, Fuse::seen, Fuse::repeatable, Fuse::is_blown);
+    let _ = (Fuse::aside::<fn()>, Point::Aside);
     let _ = (Scope::Everything, Scope::Cloud);
 };

@@ -27,6 +27,12 @@ impl Walls for Fused<dyn Store> {
         // What is written is what GitHub says, and nearly always it is known.
         read!(self, self.port.identify(seen))
     }
+    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName> {
+        read!(self, self.port.hear(seen))
+    }
+    async fn dismiss(&self, repo: &KnownRepo, rumour: &RepoName) -> PortResult<()> {
+        write!(self, self.port.dismiss(repo, rumour))
+    }
     async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>> {
         read!(self, self.port.known(key))
     }

@@ -69,7 +69,7 @@ async fn open(url: &str) -> Arc<dyn Store> {
 
 /// Everything.
 pub(crate) struct World {
-    pub(crate) github: Sandbox,
+    pub(crate) github: Arc<Sandbox>,
     pub(crate) cloud: Arc<SandboxCloud>,
     pub(crate) builder: Arc<SandboxBuilder>,
     pub(crate) clock: Arc<HandClock>,
@@ -125,7 +125,7 @@ impl World {
         // Deliveries of scenarios that share a database must not be taken for each other's.
         let seed = repo.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let settings = SandboxSettings { seed, ..SandboxSettings::new(clock.clone()) };
-        let github = Sandbox::start(settings).await.expect("a sandbox");
+        let github = Arc::new(Sandbox::start(settings).await.expect("a sandbox"));
         let repo = github
             .create_repo(repo, [FileChange::write(".github/greenroom.yml", config), FileChange::write("app", "1")])
             .expect("a repository");

@@ -84,6 +84,7 @@ macro_rules! contract {
 contract![
     slots::the_lowest_free_number_is_leased_and_kept,
     walls::a_repository_keeps_its_key_and_gives_it_to_nobody,
+    walls::what_is_heard_in_passing_moves_no_name,
     walls::many_at_once_on_two_stores_agree_on_who_is_who,
     walls::a_host_is_one_stages_until_that_gives_it_back,
     walls::many_who_want_one_host_get_one_owner,

@@ -1,6 +1,6 @@
 //! Who is who among repositories, and whose a host is: whoever asks at the same time.
 
-use greenroom::model::{KnownRepo, RepoId, RepoOwner, RepoSeen, StageId, UserId};
+use greenroom::model::{KnownRepo, RepoId, RepoName, RepoOwner, RepoSeen, StageId, UserId};
 use greenroom::port::PortResult;
 
 use crate::Place;
@@ -43,6 +43,52 @@ pub(crate) async fn a_repository_keeps_its_key_and_gives_it_to_nobody(place: Pla
     let handed = store.identify(&seen(1, 9, "evil/shop")).await?;
     assert_eq!((handed.key.as_str(), handed.owner), ("acme/shop", other));
     assert_eq!(store.known(&"nobody/knows".parse().expect("a name")).await?, None);
+    Ok(())
+}
+
+pub(crate) async fn what_is_heard_in_passing_moves_no_name(place: Place) -> PortResult<()> {
+    let (store, other) = (place.open().await, place.open().await);
+    let text = |text: &str| Some(text.to_owned());
+    let now = async |key: &RepoName| {
+        let known = store.known(key).await.expect("the database answers").expect("known");
+        (known.name.map(String::from), known.rumour.map(String::from), known.owner)
+    };
+    let named = RepoOwner::AsNamed;
+    let shop = store.hear(&seen(1, 7, "Acme/Shop")).await?;
+    assert_eq!((shop.as_str(), now(&shop).await), ("acme/shop", (text("acme/shop"), None, named)), "never met before");
+    store.identify(&seen(1, 7, "acme/store")).await?;
+    let thief = store.hear(&seen(2, 7, "acme/shop")).await?;
+    assert_eq!((thief.as_str(), now(&thief).await.0), ("acme.2/shop", text("acme/shop")), "nobody has it now");
+
+    // A delivery of before the rename, after it and after the name was taken: on both servers, twice.
+    for store in [&store, &other, &store, &other] {
+        assert_eq!(store.hear(&seen(1, 7, "acme/shop")).await?, shop);
+        assert_eq!(now(&shop).await, (text("acme/store"), text("acme/shop"), named));
+        assert_eq!(now(&thief).await, (text("acme/shop"), None, RepoOwner::Another), "nothing is taken from it");
+        let known = store.known(&shop).await?.expect("known");
+        store.dismiss(&known, &"acme/else".parse().expect("a name")).await?;
+        assert_eq!(now(&shop).await.1, text("acme/shop"), "that was not the rumour");
+        store.dismiss(&known, &"acme/shop".parse().expect("a name")).await?;
+        assert_eq!(now(&shop).await, (text("acme/store"), None, named));
+    }
+
+    // What GitHub answers counts, and ends the rumour; what agrees with it raises none.
+    store.hear(&seen(1, 7, "acme/third")).await?;
+    assert_eq!(now(&shop).await.1, text("acme/third"));
+    store.identify(&seen(1, 7, "acme/third")).await?;
+    store.hear(&seen(1, 7, "acme/third")).await?;
+    assert_eq!(now(&shop).await, (text("acme/third"), None, named));
+    store.identify(&seen(1, 7, "acme/store")).await?;
+    store.hear(&seen(1, 7, "acme/third")).await?;
+    assert_eq!(now(&shop).await.1, text("acme/third"), "what was heard before is no proof");
+
+    // Nor does it change hands, or take a name from whoever has it.
+    store.hear(&seen(1, 9, "acme/store")).await?;
+    assert_eq!(now(&shop).await, (text("acme/store"), text("acme/store"), named));
+    store.identify(&seen(1, 9, "acme/store")).await?;
+    assert_eq!(now(&shop).await, (text("acme/store"), None, RepoOwner::Another));
+    let newcomer = store.hear(&seen(3, 7, "acme/store")).await?;
+    assert_eq!(now(&newcomer).await, (None, text("acme/store"), named));
     Ok(())
 }
 

@@ -89,18 +89,40 @@ pub(super) fn first_word(text: &str) -> (String, &str) {
 }
 
 /// The words of an instruction without quotes and escapes. What looks like a list in JSON is cut
-/// wherever an element may end.
+/// wherever an element may end; the flags before it are not.
 pub(super) fn words(text: &str) -> Vec<String> {
-    let is_list = is_list(text);
-    let is_end = |c: char| c.is_whitespace() || is_list && matches!(c, ',' | '"' | '[' | ']');
-    let is_kept = |c: &char| !matches!(c, '"' | '\'' | '\\' | '`');
-    text.split(is_end)
-        .map(|word| word.chars().filter(is_kept).collect())
-        .filter(|word: &String| !word.is_empty())
-        .collect()
+    let Some(start) = list_start(text) else { return plain_words(text) };
+    let (flags, list) = text.split_at(start);
+    let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | '"' | '[' | ']');
+    let mut words = plain_words(flags);
+    words.extend(list.split(is_end).map(bare).filter(|word| !word.is_empty()));
+    words
+}
+
+/// The words of what is never a list in JSON.
+pub(super) fn plain_words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
+}
+
+/// Without quotes and escapes.
+fn bare(word: &str) -> String {
+    word.chars().filter(|c| !matches!(c, '"' | '\'' | '\\' | '`')).collect()
 }
 
 /// Whether an instruction's words, its flags apart, may be a list in JSON.
 pub(super) fn is_list(text: &str) -> bool {
-    text.split_whitespace().find(|word| !word.starts_with("--")).is_some_and(|word| word.starts_with('['))
+    list_start(text).is_some()
+}
+
+/// Where that list begins.
+fn list_start(text: &str) -> Option<usize> {
+    let mut at = 0;
+    for piece in text.split_inclusive(char::is_whitespace) {
+        let word = piece.trim_end();
+        if !word.is_empty() && !word.starts_with("--") {
+            return word.starts_with('[').then_some(at);
+        }
+        at += piece.len();
+    }
+    None
 }

@@ -133,6 +133,12 @@ fn every_image_is_named() {
         ("FROM scratch\nCOPY --from=dead\\\nbeef /x /y", &["deadbeef"]),
         ("FROM scratch\nONBUILD COPY --from=deadbeef /x /y", &["deadbeef"]),
         ("FROM scratch AS a\nCOPY --from=a /x /y\nCOPY --from=0 /x /y", &[]),
+        // An address is no list, and what follows the flags may be one.
+        ("FROM [::1]:5000/x", &["[::1]:5000/x"]),
+        ("FROM scratch\nCOPY --from=[::1]:5000/x [\"/x\", \"/y\"]", &["[::1]:5000/x"]),
+        ("FROM scratch\nCOPY --from=\"greenroom/a\" [\"/x\", \"/y\"]", &["greenroom/a"]),
+        ("ARG BASE=127.0.0.1:5000/x\nFROM $BASE", &["127.0.0.1:5000/x"]),
+        ("ARG PORT=5000\nFROM localhost:${PORT}/x", &["localhost:5000/x"]),
         // A number that no engine takes for a stage.
         ("FROM scratch\nCOPY --from=123456789012 /x /y", &["123456789012"]),
         // A stage that is not there yet, or is none with some engine.

@@ -1,5 +1,7 @@
 //! What strangers can use up, and who is served all the same.
 
+use tokio::net::TcpSocket;
+
 use super::*;
 
 /// What a client hears before it has sent a byte of its body.
@@ -48,6 +50,49 @@ async fn bodies_share_one_budget_and_small_ones_have_some_of_it_to_themselves() 
     assert_eq!(answer(&mut in_flight).await.0, 202);
     let again = PUSH.to_owned() + &" ".repeat(MOST / 4 * 3 - 1);
     assert_eq!(door.post_signed("push", "another", &again).await, 202, "what was held is given back");
+}
+
+/// A connection from an address of this machine that is not the usual one.
+async fn stranger(door: &Door) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("all of 127/8 is this machine");
+    socket.connect(door.address).await.expect("the door is open")
+}
+
+#[tokio::test]
+async fn who_fills_the_budget_with_slow_bodies_gives_way_to_a_delivery_from_elsewhere() {
+    const MOST: usize = 8 << 20;
+    const PART: usize = 256 << 10;
+    let patient = Duration::from_mins(5);
+    let door = Door::open(Limits { all_body_bytes: MOST, body_time: patient, ..Limits::default() }).await;
+    let claims = forged();
+    let head = format!("POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: 20000000\r\n{claims}\r\n");
+    let mut slow = Vec::new();
+    for _ in 0..MOST / PART {
+        let mut stream = stranger(&door).await;
+        stream.write_all(head.as_bytes()).await.expect("the door reads");
+        stream.write_all(&vec![b' '; PART]).await.expect("the door reads");
+        slow.push(stream);
+    }
+    let full = async {
+        let wrong = sign(b"", &"no".into());
+        let headers = [("x-github-event", "push"), ("x-github-delivery", GUID), ("x-hub-signature-256", &*wrong)];
+        loop {
+            let mut probe = stranger(&door).await;
+            probe.write_all(&delivery(&headers, b"{}")).await.expect("the door reads");
+            if answer(&mut probe).await.0 == 503 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(patient, full).await.expect("all that it sent is there, and it has no more for itself");
+
+    assert_eq!(door.post_signed("push", GUID, PUSH).await, 202);
+    let large = PUSH.to_owned() + &" ".repeat(MOST / 4);
+    assert_eq!(door.post_signed("push", "a-large-one", &large).await, 202);
+    let (status, said) = answer(&mut slow[0]).await;
+    assert!(status == 503 && said.to_lowercase().contains("retry-after"), "the oldest gave way: {said}");
+    assert_eq!(door.stored().len(), 2);
 }
 
 #[tokio::test]

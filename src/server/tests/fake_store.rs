@@ -9,8 +9,8 @@ use tokio::sync::{Mutex as Gate, Notify, OwnedMutexGuard};
 
 use crate::model::{
     AuditLine, AuditLink, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, KnownRepo, Lane, Lock, NewDeploy,
-    Outcome, PullNumber, ReceiptKey, Release, RepoName, RepoOwner, RepoSeen, StageId, StageRecord, StepEvent, StepLog,
-    Timestamp, Wake, Witness,
+    Outcome, PullNumber, ReceiptKey, Release, RepoName, RepoSeen, StageId, StageRecord, StepEvent, StepLog, Timestamp,
+    Wake, Witness,
 };
 use crate::port::{
     Claimed, Held, InboxRow, IntakeWrite, LaneState, Ledger, NewDelivery, PortError, PortResult, Receipt, Slots,
@@ -100,10 +100,16 @@ impl Ledger for FakeStore {
 #[async_trait]
 impl Walls for FakeStore {
     /// Everybody is known by the name of the moment.
-    async fn identify(&self, seen: &RepoSeen) -> PortResult<KnownRepo> {
+    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName> {
         self.whole()?;
-        let (key, name) = (seen.name.clone(), Some(seen.name.clone()));
-        Ok(KnownRepo { id: seen.id, key, name, owner: RepoOwner::AsNamed })
+        Ok(seen.name.clone())
+    }
+    /// The door asks nobody, so it knows nothing for sure.
+    async fn identify(&self, _: &RepoSeen) -> PortResult<KnownRepo> {
+        unused()
+    }
+    async fn dismiss(&self, _: &KnownRepo, _: &RepoName) -> PortResult<()> {
+        unused()
     }
     async fn known(&self, _: &RepoName) -> PortResult<Option<KnownRepo>> {
         unused()
