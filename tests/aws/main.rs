@@ -5,6 +5,7 @@
 //! `GREENROOM_TEST_MINISTACK`, some of it a Docker engine as well, and says so where they are missing.
 #![cfg(feature = "aws")]
 
+mod alike;
 #[path = "../support/aws_world.rs"]
 mod aws_world;
 mod bench;
