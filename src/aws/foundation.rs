@@ -121,6 +121,7 @@ pub(super) async fn ensure(driver: &Driver<'_>, site: Site<'_>, doors: u32) -> P
     let name = driver.shared.names.foundation_stack(site.stage, site.place);
     let wanted = Remembered::new(driver.shared, site, doors);
     let is_same = |stack: &Snapshot| match Remembered::of(stack) {
+        _ if is_foreign(stack, site) => Match::Foreign,
         Some(remembered) if remembered.does_for(&wanted) => Match::Same,
         _ => Match::Different,
     };
@@ -144,6 +145,11 @@ pub(super) async fn ensure(driver: &Driver<'_>, site: Site<'_>, doors: u32) -> P
         Step::Pending { again_millis, note } => Ok(pending(again_millis, &note)),
         Step::Create | Step::Update(_) => Ok(pending(1_000, "CloudFormation begins")),
     }
+}
+
+/// Whether it is the own foundation of another stage, whose name comes out alike.
+fn is_foreign(stack: &Snapshot, Site { stage, place }: Site<'_>) -> bool {
+    place.kind != StageKind::Ephemeral && !stack.is_of(stage)
 }
 
 /// The foundation with what is wanted besides, and otherwise as it was made.

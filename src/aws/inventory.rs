@@ -15,6 +15,7 @@ use super::ecr::tags_of_stage;
 use super::fault::{fault, is};
 use super::names::{Names, TAG_OWNER, TAG_REPO, TAG_RETAIN, TAG_STAGE};
 use super::stack::{self, Snapshot, StackResource};
+use super::sweep::stage_of_family;
 use crate::model::{Resource, StageId, StageKind};
 use crate::port::{PortResult, Site};
 
@@ -53,8 +54,9 @@ pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec
     let clients = &*shared.sessions.at(site).await?;
     let names = &shared.names;
     let own = names.stage_stack(site.stage);
-    let mut found = Found { families: families(clients, &names.families(site.stage)).await?, ..Found::default() };
-    if let Some(described) = stack::describe(clients, &own).await? {
+    let mut found = Found { families: own_families(clients, names, site.stage).await?, ..Found::default() };
+    let is_own = |stack: &Snapshot| stack.is_of(site.stage);
+    if let Some(described) = stack::describe(clients, &own).await?.filter(is_own) {
         found.in_stack = stack::resources(clients, &own).await?;
         if let Some(cluster) = described.outputs.get("Cluster").filter(|cluster| !cluster.is_empty()) {
             found.tasks = one_off_tasks(clients, cluster, &found.families).await?;
@@ -63,7 +65,7 @@ pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec
     }
     let foundation = names.foundation_stack(site.stage, site.place);
     let has_own_foundation = site.place.kind != StageKind::Ephemeral;
-    let described = if has_own_foundation { stack::describe(clients, &foundation).await? } else { None };
+    let described = if has_own_foundation { stack::describe(clients, &foundation).await?.filter(is_own) } else { None };
     found.foundation = described.as_ref().filter(|stack| !is_retained(stack)).map(|_| foundation.clone());
     let held: Vec<&str> =
         found.stack.iter().chain(described.as_ref().map(|_| &foundation)).map(String::as_str).collect();
@@ -147,6 +149,17 @@ pub(super) async fn families(clients: &Clients, prefix: &str) -> PortResult<Vec<
         found.push(family.map_err(|error| fault("ecs:ListTaskDefinitionFamilies", error))?);
     }
     Ok(found)
+}
+
+/// Those of the stage. What begins as they do may be another stage's: names are chosen by anybody.
+async fn own_families(clients: &Clients, names: &Names, stage: &StageId) -> PortResult<Vec<String>> {
+    let mut own = Vec::new();
+    for family in families(clients, &names.families(stage)).await? {
+        if stage_of_family(clients, names, &family).await?.is_some_and(|(found, _)| found == *stage) {
+            own.push(family);
+        }
+    }
+    Ok(own)
 }
 
 /// Tasks of the stage's families that no service keeps: a migration whose server died, say.

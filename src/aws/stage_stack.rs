@@ -39,7 +39,7 @@ pub(super) struct StageService {
 pub(super) async fn read(shared: &Shared, site: Site<'_>) -> PortResult<Option<StageStack>> {
     let clients = shared.sessions.at(site).await?;
     let stack = stack::describe(&clients, &shared.names.stage_stack(site.stage)).await?;
-    stack.as_ref().map_or(Ok(None), parse)
+    stack.filter(|stack| stack.is_of(site.stage)).as_ref().map_or(Ok(None), parse)
 }
 
 /// A stack that never was complete has no outputs; one that is being changed has those of before.

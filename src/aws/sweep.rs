@@ -207,7 +207,12 @@ async fn by_family(
     Ok(left)
 }
 
-async fn stage_of_family(clients: &Clients, names: &Names, family: &str) -> PortResult<Option<(StageId, StageKind)>> {
+/// Whose family it is, by the tags of its newest definition.
+pub(super) async fn stage_of_family(
+    clients: &Clients,
+    names: &Names,
+    family: &str,
+) -> PortResult<Option<(StageId, StageKind)>> {
     let ask = clients.ecs.describe_task_definition().task_definition(family).include(TaskDefinitionField::Tags);
     let answer = match ask.send().await {
         Ok(answer) => answer,

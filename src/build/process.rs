@@ -6,7 +6,8 @@
 //!   group ends: `SIGTERM` first, so that the Docker command line can take its build back, then
 //!   `SIGKILL`.
 //! - Both output streams arrive in the order in which they were written, line by line; a line is
-//!   cut at 4 KiB, and control characters are taken out.
+//!   cut at 4 KiB, and control characters are taken out. Of one that prints without end, the beginning
+//!   and the end arrive: nobody reads more, and whoever would take it apart does nothing else.
 //! - A run is on record while it lasts, so that [`end_orphans`] can end what a killed server left.
 
 use std::fs;
@@ -23,6 +24,11 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 const LONGEST_LINE: usize = 4 << 10;
+/// So much is taken apart line by line; after it comes only the end.
+const MOST_BYTES: usize = 16 << 20;
+const MOST_LINES: usize = 100_000;
+/// Of what comes after, so much of the end.
+const END_BYTES: usize = 64 << 10;
 /// What the Docker command line gets to take its build back.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long output may still come once the child itself has ended.
@@ -76,7 +82,7 @@ pub(super) async fn run(
             }
         }
     };
-    lines.finish(&mut on_line);
+    lines.close(&mut on_line);
     Ok(ended)
 }
 
@@ -182,28 +188,65 @@ pub(super) fn end_orphans(records: &Path) -> io::Result<()> {
 
 /// Bytes on their way to becoming lines.
 #[derive(Default)]
-struct Lines(Vec<u8>);
+struct Lines {
+    /// The line that is not whole yet.
+    line: Vec<u8>,
+    /// What was taken apart so far: bytes, and lines that ended.
+    bytes: usize,
+    ended: usize,
+    /// What came after, as far as it may be the end.
+    end: Vec<u8>,
+    /// Whether something before that is left out.
+    is_cut: bool,
+}
 
 impl Lines {
     fn push(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
+        if self.bytes < MOST_BYTES && self.ended < MOST_LINES {
+            self.bytes += bytes.len();
+            self.take_apart(bytes, on_line);
+            return;
+        }
+        self.end.extend_from_slice(bytes);
+        if self.end.len() > 2 * END_BYTES {
+            self.end.drain(..self.end.len() - END_BYTES);
+            self.is_cut = true;
+        }
+    }
+
+    fn take_apart(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
         for byte in bytes {
             // A progress bar redraws its line with a carriage return.
             if matches!(byte, b'\n' | b'\r') {
                 self.finish(on_line);
-            } else if self.0.len() < LONGEST_LINE {
-                self.0.push(*byte);
+            } else if self.line.len() < LONGEST_LINE {
+                self.line.push(*byte);
             }
         }
     }
 
+    /// The output is at its end.
+    fn close(&mut self, on_line: &mut impl FnMut(&str)) {
+        self.finish(on_line);
+        let end = std::mem::take(&mut self.end);
+        if !end.is_empty() {
+            on_line("... (more was printed than is read)");
+            // Where the beginning of a line is missing, the line is no line.
+            let begins = end.iter().position(|byte| matches!(byte, b'\n' | b'\r')).filter(|_| self.is_cut);
+            self.take_apart(&end[begins.unwrap_or_default()..], on_line);
+            self.finish(on_line);
+        }
+    }
+
     fn finish(&mut self, on_line: &mut impl FnMut(&str)) {
-        let text = String::from_utf8_lossy(&self.0);
+        self.ended += 1;
+        let text = String::from_utf8_lossy(&self.line);
         let plain = console::strip_ansi_codes(&text);
         let line: String = plain.chars().filter(|c| !c.is_control() || *c == '\t').collect();
         if !line.trim().is_empty() {
             on_line(line.trim_end());
         }
-        self.0.clear();
+        self.line.clear();
     }
 }
 
@@ -231,6 +274,31 @@ mod tests {
             }
         };
         tokio::time::timeout(patience, polled).await.expect("the process ends");
+    }
+
+    #[test]
+    fn of_what_is_printed_without_end_the_beginning_and_the_end_arrive() {
+        let printed = |chunk: &str, count: usize, last: &str| {
+            let (mut lines, mut seen) = (Lines::default(), Vec::new());
+            let mut on_line = |line: &str| seen.push(line.to_owned());
+            lines.push(b"the first\n", &mut on_line);
+            (0..count).for_each(|_| lines.push(chunk.as_bytes(), &mut on_line));
+            lines.push(last.as_bytes(), &mut on_line);
+            lines.close(&mut on_line);
+            seen
+        };
+        let many = printed(&"y\n".repeat(8_000), 200, "the last");
+        assert_eq!((many[0].as_str(), many.last().map(String::as_str)), ("the first", Some("the last")));
+        let gap = many.iter().position(|line| line.contains("more was printed")).expect("it is told");
+        assert!(
+            (MOST_LINES..MOST_LINES + 8_000).contains(&gap) && many.len() <= gap + END_BYTES + 2,
+            "{gap} {}",
+            many.len()
+        );
+        let long = printed(&"x".repeat(1 << 20), 64, "\nthe last");
+        assert_eq!(long.len(), 4, "the first, one long line, what is told, and the last: {}", long.len());
+        assert_eq!(long.last().map(String::as_str), Some("the last"));
+        assert_eq!(printed("y\n", 9, "the last").len(), 11, "nothing is left out of what is short");
     }
 
     #[tokio::test]

@@ -48,6 +48,8 @@ impl<'a> Who<'a> {
 struct Pass {
     token: SecretString,
     account: Account,
+    /// Which of the account's repositories it is for, if it is for one.
+    repo: Option<RepoName>,
     serial: u64,
 }
 
@@ -157,7 +159,7 @@ impl Api {
     }
 
     async fn attempt(&self, pass: &Pass, ask: &Ask, weight: Weight) -> PortResult<Answer> {
-        self.pace.admit(pass.account, weight, self.now())?;
+        self.pace.admit(pass.account, pass.repo.as_ref(), weight, self.now())?;
         let answer = self.transport.exchange(ask, &pass.token).await?;
         let now = self.now();
         if let Some(until) = answer.limited_until(now) {
@@ -176,22 +178,23 @@ impl Api {
     }
 
     async fn pass(&self, who: Who<'_>) -> PortResult<Pass> {
-        let of = |token: &Token| Pass {
+        let of = |token: &Token, repo: Option<&RepoName>| Pass {
             token: token.value.clone(),
             account: Account::Installation(token.installation),
+            repo: repo.cloned(),
             serial: token.serial,
         };
         match who {
-            Who::App => Ok(Pass { token: self.key.token(self.now())?, account: Account::App, serial: 0 }),
-            Who::Listing(token) => Ok(of(token)),
+            Who::App => Ok(Pass { token: self.key.token(self.now())?, account: Account::App, repo: None, serial: 0 }),
+            Who::Listing(token) => Ok(of(token, None)),
             Who::Repo(repo, scope) => {
                 let slot = self.tokens.slot(repo, scope, self.now());
                 let mut place = slot.lock().await;
                 if let Some(token) = place.as_ref().filter(|token| token.is_good(self.now())) {
-                    return Ok(of(token));
+                    return Ok(of(token, Some(repo)));
                 }
                 let token = self.repo_token(repo, scope).await?;
-                let pass = of(&token);
+                let pass = of(&token, Some(repo));
                 *place = Some(token);
                 Ok(pass)
             }

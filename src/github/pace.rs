@@ -2,6 +2,9 @@
 //!
 //! Source: GitHub Docs, "Rate limits for the REST API": no more than 80 content-generating requests
 //! a minute and 500 an hour; requests made while limited may end in a ban.
+//!
+//! An installation's repositories share its budget: of what the others leave of it, each may use
+//! three quarters, so that one with a hundred pull requests leaves room for another's first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::model::Timestamp;
+use crate::model::{RepoName, Timestamp};
 use crate::port::PortError;
 
 const MINUTE_MILLIS: i64 = 60_000;
@@ -49,7 +52,14 @@ pub(super) enum Weight {
 struct Record {
     held_until: Timestamp,
     /// The writes of the last hour, oldest first.
-    writes: VecDeque<Timestamp>,
+    writes: VecDeque<Made>,
+}
+
+/// A write.
+struct Made {
+    at: Timestamp,
+    /// For which repository; `None` where it was for none.
+    repo: Option<RepoName>,
 }
 
 /// The pace of every account that this process uses.
@@ -65,7 +75,13 @@ impl Pace {
     }
 
     /// Lets a call through and notes it, or says how long to wait.
-    pub(super) fn admit(&self, account: Account, weight: Weight, now: Timestamp) -> Result<(), PortError> {
+    pub(super) fn admit(
+        &self,
+        account: Account,
+        repo: Option<&RepoName>,
+        weight: Weight,
+        now: Timestamp,
+    ) -> Result<(), PortError> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let record = accounts.entry(account).or_default();
         if now < record.held_until {
@@ -76,11 +92,11 @@ impl Pace {
         if weight == Weight::Read {
             return Ok(());
         }
-        while record.writes.front().is_some_and(|at| now.since(*at) >= HOUR_MILLIS) {
+        while record.writes.front().is_some_and(|made| now.since(made.at) >= HOUR_MILLIS) {
             record.writes.pop_front();
         }
-        let Some(until) = self.limits.next_place(&record.writes, now) else {
-            record.writes.push_back(now);
+        let Some(until) = self.limits.next_place(&record.writes, repo, now) else {
+            record.writes.push_back(Made { at: now, repo: repo.cloned() });
             return Ok(());
         };
         drop(accounts);
@@ -102,15 +118,31 @@ impl Pace {
 }
 
 impl WriteLimits {
-    /// When the next write may be made; `None` for now.
-    fn next_place(self, writes: &VecDeque<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        let full = |limit: usize, window: i64| {
-            let oldest_that_counts = *writes.get(writes.len().checked_sub(limit.max(1))?)?;
-            let free_at = oldest_that_counts.after_millis(window);
-            (now < free_at).then_some(free_at)
-        };
-        full(self.per_minute, MINUTE_MILLIS).max(full(self.per_hour, HOUR_MILLIS))
+    /// When the next write may be made for the repository; `None` for now.
+    fn next_place(self, writes: &VecDeque<Made>, repo: Option<&RepoName>, now: Timestamp) -> Option<Timestamp> {
+        let windows = [(self.per_minute, MINUTE_MILLIS), (self.per_hour, HOUR_MILLIS)];
+        windows.into_iter().filter_map(|(limit, window)| free_at(writes, repo, now, limit, window)).max()
     }
+}
+
+/// When a window has room again, if it has none.
+fn free_at(
+    writes: &VecDeque<Made>,
+    repo: Option<&RepoName>,
+    now: Timestamp,
+    limit: usize,
+    window: i64,
+) -> Option<Timestamp> {
+    let begin = writes.partition_point(|made| now.since(made.at) >= window);
+    let own: Vec<Timestamp> =
+        writes.range(begin..).filter(|made| repo.is_some() && made.repo.as_ref() == repo).map(|made| made.at).collect();
+    let all = writes.len() - begin;
+    let left = limit.saturating_sub(all - own.len());
+    let share = left - left / 4;
+    // The one that has to grow old before there is room: of all, and of the repository's own.
+    let of_all = all.checked_sub(limit.max(1)).map(|index| writes[begin + index].at);
+    let of_own = own.len().checked_sub(share.max(1)).map(|index| own[index]);
+    of_all.max(of_own).map(|at| at.after_millis(window))
 }
 
 #[cfg(test)]
@@ -134,7 +166,7 @@ mod tests {
         let mut made: Vec<i64> = Vec::new();
         for second in 0..7_300 {
             let now = second * 1000;
-            if wait_of(pace.admit(ACCOUNT, Weight::Write, Timestamp(now))).is_none() {
+            if wait_of(pace.admit(ACCOUNT, None, Weight::Write, Timestamp(now))).is_none() {
                 made.push(now);
             }
         }
@@ -149,14 +181,18 @@ mod tests {
     fn the_wait_ends_when_the_next_place_is_free() {
         let pace = Pace::new(WriteLimits { per_minute: 2, per_hour: 100 }, 1);
         for at in [0, 10_000] {
-            assert_eq!(wait_of(pace.admit(ACCOUNT, Weight::Write, Timestamp(at))), None);
+            assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Write, Timestamp(at))), None);
         }
-        let wait = wait_of(pace.admit(ACCOUNT, Weight::Write, Timestamp(20_000))).expect("no place is free");
+        let wait = wait_of(pace.admit(ACCOUNT, None, Weight::Write, Timestamp(20_000))).expect("no place is free");
         assert!((40_000..40_000 + SPREAD_MILLIS).contains(&wait), "{wait}");
-        assert_eq!(wait_of(pace.admit(ACCOUNT, Weight::Read, Timestamp(20_000))), None, "reads are free");
+        assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Read, Timestamp(20_000))), None, "reads are free");
         let other = Account::Installation(8);
-        assert_eq!(wait_of(pace.admit(other, Weight::Write, Timestamp(20_000))), None, "and so are other accounts");
-        assert_eq!(wait_of(pace.admit(ACCOUNT, Weight::Write, Timestamp(60_000))), None);
+        assert_eq!(
+            wait_of(pace.admit(other, None, Weight::Write, Timestamp(20_000))),
+            None,
+            "and so are other accounts"
+        );
+        assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Write, Timestamp(60_000))), None);
     }
 
     #[test]
@@ -165,9 +201,28 @@ mod tests {
         pace.hold(ACCOUNT, Timestamp(5_000));
         pace.hold(ACCOUNT, Timestamp(2_000));
         for weight in [Weight::Read, Weight::Write] {
-            let wait = wait_of(pace.admit(ACCOUNT, weight, Timestamp(1_000))).expect("held");
+            let wait = wait_of(pace.admit(ACCOUNT, None, weight, Timestamp(1_000))).expect("held");
             assert!((4_000..4_000 + SPREAD_MILLIS).contains(&wait), "{wait}");
         }
-        assert_eq!(wait_of(pace.admit(ACCOUNT, Weight::Read, Timestamp(5_000))), None);
+        assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Read, Timestamp(5_000))), None);
+    }
+
+    #[test]
+    fn one_repository_leaves_room_for_another_whatever_it_has_to_say() {
+        let pace = Pace::new(WriteLimits { per_minute: 16, per_hour: 64 }, 1);
+        let [greedy, second, third]: [RepoName; 3] =
+            ["acme/greedy", "acme/second", "acme/third"].map(|name| name.parse().unwrap());
+        // As many as are let through in the minute that begins then.
+        let burst = |repo: &RepoName, at: i64| {
+            let asked = |n: i64| wait_of(pace.admit(ACCOUNT, Some(repo), Weight::Write, Timestamp(at + n)));
+            (0..50).filter(|n| asked(*n).is_none()).count()
+        };
+        assert_eq!([burst(&greedy, 0), burst(&second, 100), burst(&third, 200)], [12, 3, 1]);
+        assert_eq!([burst(&greedy, 300), burst(&second, 400)], [0, 0], "together no more than allowed");
+        let made = (1..60).map(|minute| burst(&greedy, minute * MINUTE_MILLIS)).sum::<usize>();
+        assert!((30..=48).contains(&made), "{made}");
+        assert!(burst(&second, 59 * MINUTE_MILLIS + 1_000) > 0, "the hour's are shared as the minute's are");
+        let wait = wait_of(pace.admit(ACCOUNT, Some(&greedy), Weight::Write, Timestamp(59 * MINUTE_MILLIS + 2_000)));
+        assert!(wait.is_some_and(|wait| wait > 0), "{wait:?}");
     }
 }

@@ -5,6 +5,9 @@
 //! `GREENROOM_TEST_MINISTACK`, some of it a Docker engine as well, and says so where they are missing.
 #![cfg(feature = "aws")]
 
+#[path = "../support/account.rs"]
+mod account;
+mod alike;
 #[path = "../support/aws_world.rs"]
 mod aws_world;
 mod bench;
@@ -35,3 +38,4 @@ mod rollout;
 mod stacks;
 mod teardown;
 mod templates;
+mod zones;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use aws_config::SdkConfig;
+use aws_sdk_cloudformation::types::StackStatus;
 use greenroom::sandbox::FileChange;
 
 use crate::clients::{self, Load};
@@ -82,12 +83,13 @@ pub(crate) struct AwsWorld {
     _clean_up: CleanUp,
 }
 
-/// `run` differs from run to run, so that nothing built earlier is found.
-fn files(run: &Path) -> Vec<FileChange> {
+/// A repository with this configuration. `run` differs from run to run, so that nothing built earlier is
+/// found.
+pub(crate) fn files(run: &Path, config: &str) -> Vec<FileChange> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
     let busybox = busybox.expect("busybox-static is needed: `tests/run` installs it");
     vec![
-        FileChange::write(".github/greenroom.yml", CONFIG),
+        FileChange::write(".github/greenroom.yml", config),
         FileChange::write("Dockerfile", DOCKERFILE),
         FileChange::write("serve", SERVE),
         FileChange::write("migrate", MIGRATE),
@@ -98,6 +100,11 @@ fn files(run: &Path) -> Vec<FileChange> {
 
 impl AwsWorld {
     pub(crate) async fn new() -> Self {
+        Self::with(CONFIG, Vec::new()).await
+    }
+
+    /// The same with another configuration, and more in the server's environment.
+    pub(crate) async fn with(config_file: &str, more: Vec<(&'static str, String)>) -> Self {
         docker(&["version"]);
         let aws = MiniStack::start(Containers::Real).await;
         let config = aws.config().await;
@@ -109,7 +116,8 @@ impl AwsWorld {
             ("HTTP_PROXY", edge.url()),
             ("NO_PROXY", "localhost,127.0.0.1".into()),
         ]);
-        let w = World::begin_in(environment, files).await;
+        environment.extend(more);
+        let w = World::begin_in(environment, |run| files(run, config_file)).await;
         let clean_up = CleanUp(w.repo.clone());
         Self { w, config, edge, aws, _clean_up: clean_up }
     }
@@ -135,6 +143,19 @@ impl AwsWorld {
     /// What stands on AWS because of stages.
     pub(crate) async fn estate(&self) -> Estate {
         Estate::read(&self.config, NAME, OWNER).await
+    }
+
+    /// Makes a stack that is none of the server's, and waits until it is complete.
+    pub(crate) async fn make_stack(&self, name: &str, template: &str) {
+        let cloudformation = aws_sdk_cloudformation::Client::new(&self.config);
+        let create = cloudformation.create_stack().stack_name(name).template_body(template).send();
+        create.await.expect("a stack");
+        self.w
+            .until(&format!("the stack {name} is complete"), async || {
+                let told = cloudformation.describe_stacks().stack_name(name).send().await.expect("the stack");
+                told.stacks().iter().any(|stack| stack.stack_status() == Some(&StackStatus::CreateComplete))
+            })
+            .await;
     }
 
     /// The stacks that stages share.

@@ -37,6 +37,14 @@ pub(crate) async fn stages(file: &Path) -> Vec<String> {
     rows.iter().map(|row| format!("{}: {}", row.get::<String, _>(0), kind(&row.get::<String, _>(1)))).collect()
 }
 
+/// The status of one stage of a repository; nothing where there is none.
+pub(crate) async fn status(file: &Path, repo: &str, stage: &str) -> String {
+    let mut database = open(file).await;
+    let status = sqlx::query_scalar("SELECT status FROM stage WHERE repo = ? AND name = ?").bind(repo).bind(stage);
+    let status: Option<String> = status.fetch_optional(&mut database).await.expect("the stages can be read");
+    status.map(|json| kind(&json)).unwrap_or_default()
+}
+
 /// The step log of all deploys in order.
 pub(crate) async fn steps(file: &Path) -> Vec<Line> {
     let mut database = open(file).await;

@@ -36,7 +36,7 @@ RUN echo begun; read name mode < /app; if [ \"$mode\" = slow ]; then sleep 3; fi
 CMD [\"/bin/sh\", \"/serve\"]
 ";
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 version: 1
 app: shop
 services:
@@ -115,17 +115,24 @@ fn label(repo: &RepoName) -> String {
 /// Takes away what a test that failed left in the engine, which other tests share.
 pub(crate) struct CleanUp(pub(crate) RepoName);
 
-impl Drop for CleanUp {
-    fn drop(&mut self) {
+impl CleanUp {
+    /// Takes it away whether or not it failed: its stages go on to the end.
+    pub(crate) fn now(&self) {
         let forced = |verb: &[&str], names: Vec<String>| {
             for name in names {
                 // The failure that left it is what the test tells.
                 let _ = Command::new("docker").args(verb).arg(name).env_clear().envs(inherited()).output();
             }
         };
+        forced(&["rm", "--force"], containers(&self.0));
+        forced(&["rmi", "--force"], images(&self.0));
+    }
+}
+
+impl Drop for CleanUp {
+    fn drop(&mut self) {
         if std::thread::panicking() {
-            forced(&["rm", "--force"], containers(&self.0));
-            forced(&["rmi", "--force"], images(&self.0));
+            self.now();
         }
     }
 }

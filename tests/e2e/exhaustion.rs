@@ -1,9 +1,13 @@
 //! What one repository, or a stranger, can use up of a server, and whom it serves all the same: another
 //! repository's pull request gets its stage, the server ends when it is told to, and stays small.
 
+use std::fmt::Display;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use greenroom::model::RepoName;
@@ -11,7 +15,9 @@ use greenroom::sandbox::FileChange;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::docker::{self, CleanUp, docker};
 use crate::door::{genuine, post_head, read_answer, sign};
+use crate::own::own;
 use crate::server::SECRET;
 use crate::world::World;
 
@@ -20,15 +26,25 @@ const MOST_MEGABYTES: u64 = 200;
 /// How long it may take to end.
 const END: Duration = Duration::from_secs(15);
 
+/// Prints a figure, for whoever runs the test by hand.
+fn tell(what: &str, figure: impl Display) {
+    // Nobody may be there to read it.
+    let _ = writeln!(std::io::stderr(), "{what}: {figure}");
+}
+
 /// Another repository is served; then the server ends in time, and was never large.
 async fn holds_out(mut w: World, other: &RepoName) {
+    let begun = Instant::now();
     w.serves(other).await;
+    tell("seconds until another's pull request was live", begun.elapsed().as_secs_f32());
     let megabytes = w.server().peak_megabytes();
+    tell("megabytes at most", megabytes);
     assert!(megabytes < MOST_MEGABYTES, "{megabytes} MB");
     let server = w.take_server();
     let asked = Instant::now();
     server.ask_to_stop();
     let ended = server.stopped().await;
+    tell("seconds until the server had ended", asked.elapsed().as_secs_f32());
     assert!(ended.success() && asked.elapsed() < END, "{ended} after {:?}:\n{}", asked.elapsed(), w.home.log());
     let log = w.home.log();
     assert!(!log.contains("ERROR") && !log.contains("panicked"), "the server logged an error:\n{log}");
@@ -161,6 +177,62 @@ async fn deliveries_of_one_repository_leave_room_for_another_s() {
         w.github.push(&w.repo, "elsewhere", [("other", content.as_str())], "More").expect("a commit");
     }
     holds_out(w, &other).await;
+}
+
+/// Each pull request has an image, whose build says more than anybody reads and then holds its builder for
+/// as long as it may.
+const GREEDY: &str = "\
+FROM scratch
+COPY busybox /bin/busybox
+RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]
+COPY app blob /
+RUN head -c 50000000 /dev/zero | tr '\\0' x; echo; yes | head -c 20000000; sleep 3600
+";
+
+/// The repository whose images those are, with an archive that is large once it is unpacked.
+fn greedy(run: &Path) -> Vec<FileChange> {
+    const LARGE: usize = 1 << 20;
+    let config = docker::CONFIG
+        .replace("services:\n", "stages: { \"pr-{number}\": { on: { pull_request: {} }, max: 100 } }\nservices:\n");
+    let mut files = docker::files(run);
+    files.extend([
+        FileChange::write(".github/greenroom.yml", config),
+        FileChange::write("Dockerfile", GREEDY),
+        FileChange::write("blob", vec![0_u8; LARGE]),
+    ]);
+    files
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_that_never_end_leave_a_builder_for_another_repository() {
+    const PULLS: usize = 30;
+    docker(&["version"]);
+    let allow = vec![("GREENROOM_ALLOW", "acme/*".to_owned())];
+    let w = World::begin_in(allow, greedy).await;
+    let name = own("acme/e2e_other.web");
+    let other = w.github.create_repo(&name, docker::files(&w.home.folder.join("other"))).expect("a repository");
+    let config = format!("{}domain: {{ zone: other.localhost }}\n", docker::CONFIG);
+    let config = [FileChange::write(".github/greenroom.yml", config)];
+    w.github.commit(&other, "main", config, "A zone of its own").expect("a commit");
+    let cleaning = [CleanUp(w.repo.clone()), CleanUp(other.clone())];
+    for number in 0..PULLS {
+        let (branch, app) = (format!("topic-{number}"), format!("version-{number}"));
+        w.github.push(&w.repo, &branch, [("app", app.as_str())], "A change").expect("a commit");
+        w.github.open_pull(&w.repo, &branch, "A change").expect("a pull request");
+    }
+    let builders = available_parallelism().map_or(1, usize::from);
+    // Each run of the Docker command line is on record there.
+    let building = || w.files().iter().filter(|file| file.starts_with("build/running/")).count();
+    w.until("all the builders that it may have are held", async || building() >= builders).await;
+
+    w.github.push(&other, "question", [("app", "asked")], "Ask").expect("a commit");
+    let pull = w.github.open_pull(&other, "question", "A question").expect("a pull request");
+    let asked = Instant::now();
+    w.until("another's pull request is answered", async || w.comment_of(&other, pull).is_some()).await;
+    tell("seconds until another's pull request was answered", asked.elapsed().as_secs_f32());
+    assert!(building() >= builders, "they are held still");
+    holds_out(w, &other).await;
+    cleaning.iter().for_each(CleanUp::now);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,9 @@
 //! them those tests fail and say so.
 
 #[cfg(feature = "aws")]
+#[path = "../support/account.rs"]
+mod account;
+#[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
 mod aws_commands;
@@ -15,6 +18,8 @@ mod aws_commands;
 mod aws_kills;
 #[cfg(feature = "aws")]
 mod aws_many;
+#[cfg(feature = "aws")]
+mod aws_two;
 #[cfg(feature = "aws")]
 mod aws_world;
 mod clients;
@@ -31,6 +36,9 @@ mod estate;
 mod exhaustion;
 #[path = "../support/hang.rs"]
 mod hang;
+#[cfg(feature = "aws")]
+#[path = "../support/iam.rs"]
+mod iam;
 mod kills;
 #[path = "../support/load.rs"]
 mod load;
@@ -45,5 +53,6 @@ mod processes;
 mod program;
 mod server;
 mod stopping;
+mod two;
 mod upgrade;
 mod world;

@@ -2,7 +2,8 @@
 //!
 //! What they do is written in their commit: the file `app` holds a version's name and its mode. What
 //! they did they add to the file `journal` of the test's folder, which is all they know of the test
-//! besides `gate`, a file whose appearance they wait for when their mode says so.
+//! besides `gate`, a file whose appearance they wait for when their mode says so. A program that was given a
+//! `TOKEN` says which.
 
 #![expect(clippy::disallowed_methods, reason = "a deployed program reads its settings from its environment")]
 
@@ -74,6 +75,9 @@ fn note(folder: &Path, line: &str) {
 async fn web() {
     let version = Arc::new(Version::read());
     version.note("start web");
+    if let Ok(token) = std::env::var("TOKEN") {
+        version.note(&format!("token {token}"));
+    }
     match version.mode.as_str() {
         "exit" => give_up(),
         "gate" => version.gate().await,

@@ -34,7 +34,7 @@ pub(crate) struct World {
 
 /// The configuration of an app whose services run as processes: one with an address and a migration,
 /// and a worker.
-fn processes(folder: &Path) -> String {
+pub(crate) fn processes(folder: &Path) -> String {
     let command = |program: &str| serde_json::to_string(&program::command(program)).expect("words");
     format!(
         r#"

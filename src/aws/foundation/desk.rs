@@ -3,7 +3,7 @@
 use super::super::names::{TAG_KIND, TAG_OWNER, TAG_REPO, TAG_STAGE};
 use super::super::stack::{self, Driver, Match, Snapshot, Step};
 use super::super::template;
-use super::{Remembered, extended, not_ours, pending, wish, with_hosted_zones};
+use super::{Remembered, extended, is_foreign, not_ours, pending, wish, with_hosted_zones};
 use crate::model::{FailureKind, ResourceChange, StageKind};
 use crate::port::{PortError, PortResult, Progress, Site};
 
@@ -39,6 +39,9 @@ pub(in crate::aws) async fn deploy(driver: &Driver<'_>, site: Site<'_>) -> PortR
     let live = stack::describe(driver.clients, &name).await?.filter(Snapshot::is_settled);
     let wanted = renewed(driver, site, live.as_ref()).await?;
     let is_same = |stack: &Snapshot| {
+        if is_foreign(stack, site) {
+            return Match::Foreign;
+        }
         let is_new = stack.outputs.get("Template").is_some_and(|made| *made == template::foundation_version());
         if is_new && Remembered::of(stack).as_ref() == Some(&wanted) { Match::Same } else { Match::Different }
     };

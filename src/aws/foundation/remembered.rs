@@ -159,11 +159,14 @@ impl Remembered {
         let zones: Vec<_> = self.zones.iter().map(|zone| self.zone_context(zone)).collect();
         let certificates: Vec<_> = self.zones.iter().filter(|zone| zone.is_certified()).map(certificate).collect();
         let repositories: Vec<_> = self.repositories.iter().map(|repo| repository(owner, repo)).collect();
+        let (images, logs) = self.reach(owner);
         template::foundation(&json!({
             "owner": owner,
             "whose": self.access,
             // What previews share reads nobody's secrets: their repositories' own roles do.
             "access": if self.access == PREVIEWS { "" } else { self.access.as_str() },
+            "images": images,
+            "logs": logs,
             "access_tag": TAG_ACCESS,
             "repo_tag": TAG_REPO,
             "repositories": repositories,
@@ -178,6 +181,17 @@ impl Remembered {
             "template": template::foundation_version(),
             "remembered": serde_json::to_string(self).map_err(|error| PortError::bug("cannot write a foundation's memory", error))?,
         }))
+    }
+
+    /// What begins the images that its programs are made from, and the log groups that they write to: of a
+    /// permanent stage its own repository's and its own. What previews share, and an older foundation, does
+    /// not say whose it is.
+    fn reach(&self, owner: &str) -> (String, String) {
+        let repo = self.access.rsplit_once('/').and_then(|(repo, _)| repo.parse::<RepoName>().ok());
+        match repo {
+            Some(repo) => (images(owner, &repo), format!("{owner}/{}", self.access)),
+            None => (owner.to_owned(), owner.to_owned()),
+        }
     }
 
     fn zone_context(&self, zone: &Zone) -> serde_json::Value {
@@ -201,13 +215,18 @@ pub(super) fn access_of(Site { stage, place }: Site<'_>) -> String {
     }
 }
 
+/// What begins the names of a repository's images.
+fn images(owner: &str, repo: &RepoName) -> String {
+    format!("{}/{}", owner.to_lowercase(), owner_path(repo))
+}
+
 /// What the roles of a repository's previews are made from.
 fn repository(owner: &str, repo: &RepoName) -> serde_json::Value {
     json!({
         "id": template::long_hash(repo.as_str()),
         "name": repo,
         "path": format!("/{owner}/{owner}-previews-foundation/repo/{repo}/"),
-        "images": format!("{}/{}", owner.to_lowercase(), owner_path(repo)),
+        "images": images(owner, repo),
         "logs": format!("{owner}/{repo}"),
     })
 }

@@ -141,6 +141,19 @@ fn a_permanent_stage_reads_what_is_tagged_with_its_repository_and_itself() {
 }
 
 #[test]
+fn a_permanent_stage_s_programs_reach_their_repository_s_images_and_their_own_log() {
+    let of = |access: &str| {
+        let own = Remembered { access: access.into(), root: true, ..foundation(1, Vec::new()) };
+        own.render("greenroom").expect("a text")
+    };
+    let text = of("acme/shop/prod");
+    assert!(text.contains("repository/greenroom/acme/shop/*\""), "{text}");
+    assert!(text.contains("log-group:/greenroom/acme/shop/prod/*\""), "{text}");
+    assert!(!text.contains("/greenroom/*\""), "{text}");
+    assert!(of("prod").contains("repository/greenroom/*\""), "an older one does not say whose it is");
+}
+
+#[test]
 fn a_zone_that_somebody_else_set_up_is_not_replaced_for_one_who_comes_later() {
     let held = |holder: Option<&str>, certificate: Option<&str>| {
         let holder = holder.map(|repo| repo.parse().expect("a name"));

@@ -19,6 +19,8 @@ pub(super) enum Attempt {
 pub(in crate::aws) enum Match {
     Same,
     Different,
+    /// For another stage, whose name comes out alike.
+    Foreign,
 }
 
 /// What to do about a stack that is wanted.

@@ -88,6 +88,9 @@ impl<'a> Driver<'a> {
         let seen = describe(self.clients, name).await?;
         let attempt = self.attempt(name);
         let same = seen.as_ref().map_or(Match::Different, is_same);
+        if same == Match::Foreign {
+            return Err(foreign(name));
+        }
         let next = to_hold(seen.as_ref().map(|stack| &stack.status), same, attempt);
         let Some(stack) = seen else { return Ok(Step::Create) };
         match next {
@@ -254,6 +257,14 @@ where
 }
 
 type Response = aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+fn foreign(name: &str) -> PortError {
+    PortError::failed(
+        FailureKind::Environment,
+        format!("the stack {name} belongs to another stage, whose name comes out as this one's does"),
+        "Give the stage another name under `stages`, or the repository.",
+    )
+}
 
 fn failed(stack: &Snapshot, cause: Option<&Event>) -> PortError {
     let summary = match cause {
