@@ -22,9 +22,9 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// Check a configuration, and say what it means.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every problem is printed as file:line:column: message, and the exit code is 2. Whether a server serves
-the repository, and in this zone, is its operator's to say: `greenroom doctor` tells it where the
-server's GREENROOM_ALLOW is set.
+Every problem is printed as file:line:column: message, and the exit code is 2.
+Whether a server serves the repository is its operator's to say: `greenroom doctor`
+tells it where the server's GREENROOM_ALLOW is set.
 
 Examples:
   greenroom check

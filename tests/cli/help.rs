@@ -128,9 +128,9 @@ async fn help_of_check() {
           --json  Print results as JSON
       -h, --help  Print help
 
-    Every problem is printed as file:line:column: message, and the exit code is 2. Whether a server serves
-    the repository, and in this zone, is its operator's to say: `greenroom doctor` tells it where the
-    server's GREENROOM_ALLOW is set.
+    Every problem is printed as file:line:column: message, and the exit code is 2.
+    Whether a server serves the repository is its operator's to say: `greenroom doctor`
+    tells it where the server's GREENROOM_ALLOW is set.
 
     Examples:
       greenroom check
