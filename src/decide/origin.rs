@@ -25,3 +25,26 @@ pub fn origin_of(record: &StageRecord, first: Option<&StageSpec>) -> CameBy {
         (None, Subject::Branch(branch)) => CameBy::Branch(branch.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{sha, spec, stage};
+    use super::*;
+    use crate::model::{DeployId, Generation, Place, Plan, PullNumber, Timestamp};
+
+    #[test]
+    fn who_asks_for_a_commit_again_has_not_brought_it() {
+        let deploy = |number: i64, commit: char, by: Option<u64>| {
+            let by = by.map(PullNumber);
+            let wanted = Wanted::Live(Box::new(StageSpec { origin: by, pull: by, ..spec(commit) }));
+            let (generation, steps, skipped) = (Generation(1), Vec::new(), Vec::new());
+            let plan = Plan { stage: stage("staging"), place: Place::default(), generation, wanted, steps, skipped };
+            Deploy { id: DeployId(number), plan, started_at: Timestamp(number), ended: None }
+        };
+        // Newest first: a fork's pull request brought it, then one of the repository's own had it again.
+        let deploys = [deploy(4, 'b', Some(9)), deploy(3, 'a', Some(8)), deploy(2, 'a', None), deploy(1, 'a', Some(7))];
+        let first = |commit| first_brought(&deploys, &sha(commit)).map(|spec| spec.origin);
+        assert_eq!(first('a'), Some(Some(PullNumber(7))));
+        assert_eq!((first('b'), first('c')), (Some(Some(PullNumber(9))), None));
+    }
+}
