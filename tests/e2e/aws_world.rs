@@ -25,7 +25,7 @@ pub(crate) const LAST_WORDS: &str = "cannot go on: the cupboard is bare";
 /// What a migration of mode `unmigrated` says last.
 pub(crate) const LAST_WORDS_OF_MIGRATION: &str = "the table is locked";
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 version: 1
 app: shop
 domain: { zone: example.test, dns: none }
@@ -105,6 +105,11 @@ impl AwsWorld {
 
     /// The same with another configuration, and more in the server's environment.
     pub(crate) async fn with(config_file: &str, more: Vec<(&'static str, String)>) -> Self {
+        Self::behind("", config_file, more).await
+    }
+
+    /// The same, after a shell has done something.
+    pub(crate) async fn behind(before: &str, config_file: &str, more: Vec<(&'static str, String)>) -> Self {
         docker(&["version"]);
         let aws = MiniStack::start(Containers::Real).await;
         let config = aws.config().await;
@@ -117,7 +122,7 @@ impl AwsWorld {
             ("NO_PROXY", "localhost,127.0.0.1".into()),
         ]);
         environment.extend(more);
-        let w = World::begin_in(environment, |run| files(run, config_file)).await;
+        let w = World::begin_behind(before, environment, |run| files(run, config_file)).await;
         let clean_up = CleanUp(w.repo.clone());
         Self { w, config, edge, aws, _clean_up: clean_up }
     }

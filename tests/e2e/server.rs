@@ -97,6 +97,15 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
+    /// How many files it may have open at once.
+    pub(crate) fn descriptors(&self) -> usize {
+        let pid = self.child.id().expect("it runs");
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let soft = line.and_then(|line| line.split_whitespace().next()).expect("the kernel says");
+        soft.parse().expect("a number")
+    }
+
     /// SIGTERM, without waiting.
     pub(crate) fn ask_to_stop(&self) {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);

@@ -164,8 +164,8 @@ async fn a_host_is_its_first_repositorys_and_the_other_is_told_no_more_than_that
     w.github.set_permission(&other.name, "rita", Permission::Read);
     w.github.comment(&other.name, late, "rita", "/plan").expect("a comment");
     w.settle().await;
-    let answers = other.read(&w, late).into_iter().filter(|body| body.starts_with("<!-- greenroom receipt"));
-    let answer = answers.last().expect("an answer");
+    let mut answers = other.read(&w, late).into_iter().filter(|body| body.starts_with("<!-- greenroom receipt"));
+    let answer = answers.next_back().expect("an answer");
     assert!(answer.contains("belongs to another repository"), "{answer}");
 
     w.github.close_pull(&w.repo, pull).expect("it closes");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
-use aws_sdk_cloudformation::types::StackStatus;
+use aws_sdk_cloudformation::types::{StackStatus, Tag};
 use aws_sdk_ecs::types::{
     AwsVpcConfiguration, ContainerDefinition, DeploymentCircuitBreaker, DeploymentConfiguration, LaunchType,
     LoadBalancer, NetworkConfiguration, NetworkMode,
@@ -195,7 +195,10 @@ impl World {
             "Outputs": outputs,
         });
         let stacks = aws_sdk_cloudformation::Client::new(&self.config);
+        let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let create = stacks.create_stack().stack_name(self.stack()).template_body(template.to_string());
+        let create = create.tags(tag("greenroom:repo", self.stage.repo.as_str()));
+        let create = create.tags(tag("greenroom:stage", self.stage.name.as_str()));
         create.send().await.expect("a stack");
         let begun = Instant::now();
         loop {
