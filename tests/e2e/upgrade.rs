@@ -468,7 +468,6 @@ async fn stages_on_aws_of_the_version_before_stay_live() {
     s.w.until("staging is live", async || s.w.shown(&staged) == ["check success", "deployment success"]).await;
     calm(&s.w).await;
     let before = account_has(&s).await;
-    println!("before: {before:#?}");
     let load = s.load().await;
 
     s.w.home.before = String::new();
@@ -478,11 +477,10 @@ async fn stages_on_aws_of_the_version_before_stay_live() {
         s.w.home.allow = allow;
         s.w.start_server().await;
         looked(&s.w, asked).await;
-        println!("served as {:?}: {:#?}", s.w.home.allow, account_has(&s).await);
+        assert_eq!(account_has(&s).await, before, "served as {:?}", s.w.home.allow);
         assert_eq!(s.ask().await, (200, "one".into()));
         assert_eq!(s.ask_stage("staging").await, (200, "staged".into()));
     }
-    println!("log: {}", s.w.home.log());
     let two = s.w.push("two");
     s.w.live(&two).await;
     s.w.until("the load meets the new version", async || load.answered() > 100 && load.met("two")).await;
@@ -492,6 +490,5 @@ async fn stages_on_aws_of_the_version_before_stay_live() {
     s.w.until("its containers stop", async || s.aws.containers().len() == 1).await;
     assert_eq!(s.ask_stage("staging").await, (200, "staged".into()));
     audit_is_whole(&s.w).await;
-    println!("after: {:#?}", account_has(&s).await);
     s.finish().await;
 }
