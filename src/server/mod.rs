@@ -5,7 +5,7 @@
 //! - A delivery is answered with 202 only once the store has it on disk and its lane is rung.
 //! - Nothing is stored of a body that is too large, unsigned, wrongly signed or no JSON.
 //! - What cannot be a delivery is refused before its body is read; bodies share a limited memory, and
-//!   nobody keeps others out of it by filling it.
+//!   nobody keeps small ones out of it by filling it with what never ends.
 //! - No request calls GitHub or a cloud; none waits without a limit.
 //! - Connections are limited, and nobody keeps GitHub's out by holding them.
 //! - Headers are never logged, and no answer names a version.

@@ -133,6 +133,16 @@ async fn bodies_in_flight_have_one_budget() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_bodies_from_one_address_do_not_keep_deliveries_from_another_out() {
+    slow_bodies_from("127.0.0.2:0").await;
+}
+
+/// As behind a load balancer.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_from_the_address_of_everybody_keep_no_deliveries_out() {
+    slow_bodies_from("127.0.0.1:0").await;
+}
+
+async fn slow_bodies_from(address: &'static str) {
     const PART: usize = 256 * 1024;
     const BUDGET: usize = 64 * 1024 * 1024;
     let (w, other) = World::of_two("").await;
@@ -145,7 +155,7 @@ async fn slow_bodies_from_one_address_do_not_keep_deliveries_from_another_out() 
                 // As soon as one is sent away, it is there again.
                 loop {
                     let socket = TcpSocket::new_v4().expect("a socket");
-                    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("this machine");
+                    socket.bind(address.parse().expect("an address")).expect("this machine");
                     let mut stream = socket.connect(door).await.expect("it listens");
                     let _ = stream.write_all(&head).await;
                     let _ = stream.write_all(&vec![b' '; PART]).await;
@@ -154,12 +164,12 @@ async fn slow_bodies_from_one_address_do_not_keep_deliveries_from_another_out() 
             })
         })
         .collect();
-    let small = post_head(&headers, 2);
-    w.until("they have all of it", async || {
+    let large = post_head(&headers, PART * 2);
+    w.until("a large one finds no room", async || {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("this machine");
+        socket.bind(address.parse().expect("an address")).expect("this machine");
         let mut stream = socket.connect(w.server().door).await.expect("it listens");
-        let _ = (stream.write_all(&small).await, stream.write_all(b"{}").await);
+        let _ = (stream.write_all(&large).await, stream.write_all(&vec![b' '; PART * 2]).await);
         read_answer(&mut stream).await.0 == 503
     })
     .await;

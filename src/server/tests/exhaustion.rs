@@ -59,8 +59,8 @@ async fn stranger(door: &Door) -> TcpStream {
     socket.connect(door.address).await.expect("the door is open")
 }
 
-#[tokio::test]
-async fn who_fills_the_budget_with_slow_bodies_gives_way_to_a_delivery_from_elsewhere() {
+/// A door whose memory for bodies one address has filled with such as never end.
+async fn filled() -> (Door, Vec<TcpStream>) {
     const MOST: usize = 8 << 20;
     const PART: usize = 256 << 10;
     let patient = Duration::from_mins(5);
@@ -68,31 +68,60 @@ async fn who_fills_the_budget_with_slow_bodies_gives_way_to_a_delivery_from_else
     let claims = forged();
     let head = format!("POST /webhook HTTP/1.1\r\nhost: x\r\ncontent-length: 20000000\r\n{claims}\r\n");
     let mut slow = Vec::new();
-    for _ in 0..MOST / PART {
+    for _ in 0..2 * MOST / PART {
         let mut stream = stranger(&door).await;
         stream.write_all(head.as_bytes()).await.expect("the door reads");
-        stream.write_all(&vec![b' '; PART]).await.expect("the door reads");
+        // It may have no room for it already.
+        let _ = stream.write_all(&vec![b' '; PART]).await;
         slow.push(stream);
     }
     let full = async {
         let wrong = sign(b"", &"no".into());
         let headers = [("x-github-event", "push"), ("x-github-delivery", GUID), ("x-hub-signature-256", &*wrong)];
         loop {
-            let mut probe = stranger(&door).await;
-            probe.write_all(&delivery(&headers, b"{}")).await.expect("the door reads");
-            if answer(&mut probe).await.0 == 503 {
+            let mut large = stranger(&door).await;
+            let _ = large.write_all(&delivery(&headers, &vec![b' '; 2 * PART])).await;
+            if answer(&mut large).await.0 == 503 {
                 return;
             }
         }
     };
-    tokio::time::timeout(patient, full).await.expect("all that it sent is there, and it has no more for itself");
+    tokio::time::timeout(patient, full).await.expect("it has no more for a large one");
+    (door, slow)
+}
 
+#[tokio::test]
+async fn who_fills_the_budget_with_slow_bodies_gives_way_to_a_delivery_from_elsewhere() {
+    let (door, mut slow) = filled().await;
     assert_eq!(door.post_signed("push", GUID, PUSH).await, 202);
-    let large = PUSH.to_owned() + &" ".repeat(MOST / 4);
+    let large = PUSH.to_owned() + &" ".repeat(2 << 20);
     assert_eq!(door.post_signed("push", "a-large-one", &large).await, 202);
     let (status, said) = answer(&mut slow[0]).await;
     assert!(status == 503 && said.to_lowercase().contains("retry-after"), "the oldest gave way: {said}");
     assert_eq!(door.stored().len(), 2);
+}
+
+/// As behind a load balancer: everything comes from one address.
+#[tokio::test]
+async fn slow_bodies_keep_no_delivery_of_the_same_address_out() {
+    let (door, slow) = filled().await;
+    let text = PUSH.to_owned() + &" ".repeat(100 << 10);
+    // As many as would fill what is left, so that one at least needs another's place.
+    let mut deliveries = Vec::new();
+    let gate = door.store.close_gate().await;
+    for number in 0..20 {
+        let (guid, signature) = (format!("delivery-{number}"), sign(text.as_bytes(), &SECRET.into()));
+        let headers = [("x-github-event", "push"), ("x-github-delivery", &*guid), ("x-hub-signature-256", &*signature)];
+        let mut stream = stranger(&door).await;
+        stream.write_all(&delivery(&headers, text.as_bytes())).await.expect("the door reads");
+        door.store.reached.notified().await;
+        deliveries.push(stream);
+    }
+    drop(gate);
+    for stream in &mut deliveries {
+        assert_eq!(answer(stream).await.0, 202);
+    }
+    drop(slow);
 }
 
 #[tokio::test]
