@@ -191,8 +191,8 @@ mod tests {
         assert_eq!((large.grow(14 * SMALL), large.whole()), (Ok(()), Ok(())));
         assert_eq!(share().grow(SMALL + 1), Err(Full));
         let (mut one, mut two) = (share(), share());
-        assert_eq!((one.grow(SMALL), two.grow(SMALL)), (Ok(()), Ok(())));
-        assert_eq!(share().grow(1), Err(Full), "everything is in use, by one peer");
+        assert_eq!((one.grow(SMALL), one.whole(), two.grow(SMALL), two.whole()), (Ok(()), Ok(()), Ok(()), Ok(())));
+        assert_eq!(share().grow(1), Err(Full), "everything is in use, by what is judged now");
         assert_eq!(one.grow(1), Err(Full));
         drop((large, one, two));
         let book = bodies.book();
