@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use super::PortResult;
 use crate::model::{
     AuditEntry, CommandReceipt, DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Generation, Lane, LaneShare,
-    NewDeploy, Outcome, Release, RepoLockChange, RepoName, StageId, StageRecord, StepEvent, StepLog, SurfaceKey, Timestamp, Wake,
-    Witness,
+    NewDeploy, Outcome, Release, RepoLockChange, RepoName, StageId, StageRecord, StepEvent, StepLog, SurfaceKey,
+    Timestamp, Wake, Witness,
 };
 
 /// Proof that this process holds a lane. Made by [`Store::claim`] alone, used up by
@@ -195,12 +195,7 @@ pub trait Store: super::Slots + super::Ledger + super::Walls {
     /// lanes, then of the one whose lane has been due longest. Of a party, its deliveries come first, then
     /// the lane that has been due longest. A party that holds its share gets none; servers that ask in the
     /// same moment may exceed it by one each.
-    async fn claim_in_turn(
-        &self,
-        now: Timestamp,
-        lease_millis: i64,
-        share: LaneShare,
-    ) -> PortResult<Option<Claimed>>;
+    async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>>;
 
     /// The same, whatever a party holds.
     async fn claim(&self, now: Timestamp, lease_millis: i64) -> PortResult<Option<Claimed>> {

@@ -6,8 +6,8 @@ use super::claims::Terms;
 use super::write::{Answer, EndRow, Write};
 use super::{SqlStore, history, read, row};
 use crate::model::{
-    Deploy, DeployId, Generation, Lane, LaneShare, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord, StepEvent,
-    StepLog, Timestamp, Wake,
+    Deploy, DeployId, Generation, Lane, LaneShare, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord,
+    StepEvent, StepLog, Timestamp, Wake,
 };
 use crate::port::{
     Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, StageHistory, Store,
@@ -40,12 +40,7 @@ impl Store for SqlStore {
         self.written(Write::Ring { lane: lane.to_string(), at: at.0 }).await
     }
 
-    async fn claim_in_turn(
-        &self,
-        now: Timestamp,
-        lease_millis: i64,
-        share: LaneShare,
-    ) -> PortResult<Option<Claimed>> {
+    async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>> {
         let terms = Terms { now: now.0, lease_millis, share: share.lanes() };
         match self.writer.write(Write::Claim(terms)).await? {
             Answer::Claimed(claimed) => Ok(claimed),

@@ -28,11 +28,7 @@ async fn one(readers: &Readers, select: Statement, what: &str) -> PortResult<Any
 }
 
 /// Of a party that holds its share, the end of what it holds counts alone.
-pub(super) async fn next_turn(
-    readers: &Readers,
-    now: Timestamp,
-    share: LaneShare,
-) -> PortResult<Option<Timestamp>> {
+pub(super) async fn next_turn(readers: &Readers, now: Timestamp, share: LaneShare) -> PortResult<Option<Timestamp>> {
     let turn = fixed(
         "SELECT MIN(CASE WHEN lease_until > wake_at THEN lease_until ELSE wake_at END) FROM lane \
          WHERE wake_at IS NOT NULL AND (lease_until > $1 OR party NOT IN (\

@@ -16,12 +16,7 @@ impl Store for Fused<dyn Store> {
     async fn ring(&self, lane: &Lane, at: Timestamp) -> PortResult<()> {
         write!(self, self.port.ring(lane, at))
     }
-    async fn claim_in_turn(
-        &self,
-        now: Timestamp,
-        lease_millis: i64,
-        share: LaneShare,
-    ) -> PortResult<Option<Claimed>> {
+    async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>> {
         write!(self, self.port.claim_in_turn(now, lease_millis, share))
     }
     async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()> {
@@ -225,7 +220,7 @@ impl Builder for Fused<dyn Builder> {
     async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>> {
         read!(self, self.port.source(stage, sha))
     }
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>> {
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>> {
         write!(self, self.port.unpack(stage, sha, tarball))
     }
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

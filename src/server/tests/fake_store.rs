@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex as Gate, Notify, OwnedMutexGuard};
 
 use crate::model::{
-    AuditLine, AuditLink, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, KnownRepo, Lane, LaneShare, Lock, NewDeploy,
-    Outcome, PullNumber, ReceiptKey, Release, RepoName, RepoSeen, StageId, StageRecord, StepEvent, StepLog, Timestamp,
-    Wake, Witness,
+    AuditLine, AuditLink, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, KnownRepo, Lane, LaneShare, Lock,
+    NewDeploy, Outcome, PullNumber, ReceiptKey, Release, RepoName, RepoSeen, StageId, StageRecord, StepEvent, StepLog,
+    Timestamp, Wake, Witness,
 };
 use crate::port::{
     Claimed, Held, InboxRow, IntakeWrite, LaneState, Ledger, NewDelivery, PortError, PortResult, Receipt, Slots,
