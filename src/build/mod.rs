@@ -167,7 +167,7 @@ impl Builder for DockerBuilder {
         }
         let (folders, limits) = (self.folders.clone(), self.limits);
         let (of, at) = (stage.clone(), sha.clone());
-        Ok(self.arrivals.begin(stage, sha, |demand| async move {
+        Ok(self.arrivals.begin(stage, sha, move |demand| async move {
             text(&source::arrive(folders, limits, of, at, tarball, demand).await?)
         }))
     }
