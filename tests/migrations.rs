@@ -107,9 +107,15 @@ async fn read_it_all(url: &str) {
     let owed = store.receipts_of(&stage("pr-42"), Generation(2)).await.expect("read");
     assert_eq!(owed.iter().map(|receipt| receipt.key.comment).collect::<Vec<_>>(), [99]);
     let counts = store.counts(Timestamp(1_764_000_060_000)).await.expect("read");
-    assert_eq!((counts.inbox_waiting, counts.inbox_poison, counts.lanes_due, counts.deploys_running), (1, 1, 1, 1));
+    assert_eq!((counts.inbox_waiting, counts.inbox_poison, counts.lanes_due, counts.deploys_running), (1, 1, 3, 1));
     let claimed = store.claim(Timestamp(1_764_000_060_000), 1000).await.expect("asked").expect("its lease is over");
     assert_eq!((claimed.attempts, claimed.held.bell(), claimed.held.fence().0), (1, 7, 6));
+    let mut turns = Vec::new();
+    while let Some(claimed) = store.claim(Timestamp(1_764_000_060_000), 1000).await.expect("asked") {
+        turns.push(claimed.held.lane().to_string());
+    }
+    // The repository of the first one, which an older version wrote, has had its turn.
+    assert_eq!(turns, ["stage:acme/docs/pr-3", "stage:acme/shop/dev"]);
 }
 
 #[tokio::test]

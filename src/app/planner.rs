@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::{ServerSettings, SystemClock, connect, open_existing_store};
 use crate::engine::{Engine, EngineSettings, Ports};
 use crate::model::{Artifact, CommitSha, Output, ServiceName, ServiceSpec, StageId};
-use crate::port::{BuildJob, Builder, Clock, PortError, PortResult, Progress, Site, TarballStream};
+use crate::port::{BuildJob, Builder, Clock, PortError, PortResult, Progress, Site, Tarball};
 
 /// Opens the server's database and target for looking at, beside a server that may be running.
 pub async fn planner(settings: &ServerSettings, private_key: SecretString) -> anyhow::Result<Engine> {
@@ -38,7 +38,7 @@ impl Builder for NoBuilder {
     async fn source(&self, _: &StageId, _: &CommitSha) -> PortResult<Option<Progress<String>>> {
         denied()
     }
-    async fn unpack(&self, _: &StageId, _: &CommitSha, _: TarballStream) -> PortResult<Progress<String>> {
+    async fn unpack(&self, _: &StageId, _: &CommitSha, _: Tarball) -> PortResult<Progress<String>> {
         denied()
     }
     async fn ensure(&self, _: &BuildJob<'_>) -> PortResult<Progress<Output>> {

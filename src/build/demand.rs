@@ -19,11 +19,16 @@ impl Demand {
         if self.0.is_cancelled() { Err(nobody_waits()) } else { Ok(()) }
     }
 
+    /// Waits until nobody waits any more.
+    pub(super) async fn gone(&self) {
+        self.0.cancelled().await;
+    }
+
     /// The same for what is waited for: whichever is first.
     pub(super) async fn or_gone<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         tokio::select! {
             biased;
-            () = self.0.cancelled() => Err(nobody_waits()),
+            () = self.gone() => Err(nobody_waits()),
             done = work => done,
         }
     }

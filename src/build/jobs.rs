@@ -6,15 +6,15 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::background::Background;
 use super::demand::Demand;
 use super::line::{Line, Turn};
 use crate::model::{CommitSha, Output, Runtime, ServiceName, StageId, Trust};
-use crate::port::{PortError, PortResult, Progress};
+use crate::port::{PortResult, Progress};
 
 /// How long a call waits for a job that may be nearly finished.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -48,9 +48,7 @@ pub(super) struct Job {
     runtime: Runtime,
     pub(super) cancel: CancellationToken,
     phase: Mutex<Phase>,
-    begun: Instant,
-    result: Mutex<Option<PortResult<Output>>>,
-    ended: watch::Sender<bool>,
+    work: Arc<Background<Output>>,
 }
 
 impl Job {
@@ -90,10 +88,9 @@ impl Jobs {
         W: Future<Output = PortResult<Output>> + Send + 'static,
     {
         let job = self.find_or_start(&key, runtime, work);
-        // The sender lives in the job that we hold.
-        let _ = tokio::time::timeout(PATIENCE, job.ended.subscribe().wait_for(|ended| *ended)).await;
+        job.work.end_within(PATIENCE).await;
         let mut jobs = locked(&self.jobs);
-        if let Some(result) = locked(&job.result).take() {
+        if let Some(result) = job.work.take() {
             if jobs.get(&key).is_some_and(|current| Arc::ptr_eq(current, &job)) {
                 jobs.remove(&key);
             }
@@ -119,19 +116,10 @@ impl Jobs {
             runtime: runtime.clone(),
             cancel: CancellationToken::new(),
             phase: Mutex::new(Phase::Reading),
-            begun: Instant::now(),
-            result: Mutex::default(),
-            ended: watch::Sender::new(false),
+            work: Background::new(),
         });
         jobs.insert(key.clone(), Arc::clone(&job));
-        let work = work(Arc::clone(&job));
-        let watched = Arc::clone(&job);
-        tokio::spawn(async move {
-            // A task of its own, so that a panic ends as a result too.
-            let result = tokio::spawn(work).await.unwrap_or_else(|error| Err(PortError::bug("a build broke", error)));
-            *locked(&watched.result) = Some(result);
-            watched.ended.send_replace(true);
-        });
+        job.work.begin("a build broke", work(Arc::clone(&job)));
         job
     }
 
@@ -146,9 +134,7 @@ impl Jobs {
             Phase::Building(Some(step)) => format!("building, step {step}"),
             Phase::Pushing => "pushing the image".to_owned(),
         };
-        // Every answer becomes a line of the step log: a long build is asked less often.
-        let again = job.begun.elapsed().as_millis() / 10;
-        Progress::Pending { again_millis: i64::try_from(again).unwrap_or(5000).clamp(500, 5000), note }
+        Progress::Pending { again_millis: job.work.again_millis(), note }
     }
 
     /// Waits for a place at the engine; `None` when cancelled meanwhile.
@@ -179,7 +165,7 @@ impl Jobs {
         }
         let all = async {
             for job in &cancelled {
-                let _ = job.ended.subscribe().wait_for(|ended| *ended).await;
+                job.work.end().await;
             }
         };
         if tokio::time::timeout(LAST_PATIENCE, all).await.is_err() {
@@ -198,6 +184,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::port::PortError;
 
     fn key(stage: &str, service: &str) -> JobKey {
         JobKey {

@@ -5,7 +5,7 @@
 //! - A source is there completely or not at all, and its archive cannot write elsewhere
 //!   ([`UnpackLimits`] caps it).
 //! - Every call is short: sources arrive and images are built in the background, one job for each
-//!   stage, service and commit, and a limited number of builds at once, in which repositories take turns.
+//!   stage, service and commit, and a limited number of each at once, in which repositories take turns.
 //! - An image is named by its content: the same context, Dockerfile and arguments are built once. What
 //!   is hashed for it is what the builder gets, byte for byte.
 //! - With a registry, an image is there once for its content, for all stages of its repository, and
@@ -20,6 +20,7 @@
 //!   from this host itself least of all (`bases`, `hosts`, `dockerfile`, `builder`).
 
 mod arrivals;
+mod background;
 mod bases;
 mod builder;
 mod cache_names;
@@ -62,7 +63,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(doc)]
 use crate::model::Trust;
 use crate::model::{Artifact, CommitSha, FailureKind, Output, Runtime, ServiceName, ServiceSpec, StageId};
-use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, Site, TarballStream};
+use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Registry, Site, Tarball};
 
 use arrivals::Arrivals;
 use demand::Demand;
@@ -92,7 +93,7 @@ pub struct BuildSettings {
     pub cache: Option<String>,
     pub limits: UnpackLimits,
     /// How many images of one repository are built at once, and one more of others; the number of
-    /// processors is a good value.
+    /// processors is a good value. Twice as many sources are fetched.
     pub concurrency: NonZeroUsize,
 }
 
@@ -121,7 +122,8 @@ impl DockerBuilder {
         let docker = Docker::new(docker, docker_env);
         let (names, jobs) = (Names::default(), Arc::new(Jobs::new(concurrency.get())));
         let halt = CancellationToken::new();
-        let arrivals = Arrivals::new(halt.clone());
+        // Half of the time that a source takes is spent waiting for GitHub.
+        let arrivals = Arrivals::new(2 * concurrency.get(), halt.clone());
         Ok(Self { folders, docker, names, registry, cache, limits, arrivals, jobs, halt })
     }
 
@@ -159,17 +161,15 @@ impl Builder for DockerBuilder {
         text(&tree).map(|tree| Some(Progress::Done(tree)))
     }
 
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>> {
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>> {
         if let Some(known) = self.source(stage, sha).await? {
             return Ok(known);
         }
         let (folders, limits) = (self.folders.clone(), self.limits);
         let (of, at) = (stage.clone(), sha.clone());
-        self.arrivals.begin(stage, sha, |demand| async move {
+        Ok(self.arrivals.begin(stage, sha, move |demand| async move {
             text(&source::arrive(folders, limits, of, at, tarball, demand).await?)
-        });
-        let begun = self.source(stage, sha).await?;
-        begun.ok_or_else(|| PortError::retry("the source went while it arrived"))
+        }))
     }
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

@@ -12,17 +12,22 @@ use super::demand::Demand;
 use super::folders::{Arrival, Folders, digest_beside};
 use super::unpack::{UnpackError, UnpackLimits, unpack};
 use crate::model::{CommitSha, FailureKind, StageId};
-use crate::port::{PortError, PortResult, TarballStream};
+use crate::port::{PortError, PortResult, Tarball, TarballStream};
 
-/// Unpacks, hashes and publishes a source; stops early once nobody waits for it.
+/// Asks for a source, unpacks, hashes and publishes it; stops early once nobody waits for it.
 pub(super) async fn arrive(
     folders: Folders,
     limits: UnpackLimits,
     stage: StageId,
     sha: CommitSha,
-    tarball: TarballStream,
+    tarball: Tarball,
     demand: Demand,
 ) -> PortResult<PathBuf> {
+    let tarball = tokio::select! {
+        biased;
+        () = demand.gone() => return Err(PortError::retry("nobody waits for the source any more")),
+        opened = tarball => opened?,
+    };
     let reader = BlockingReader { inner: tarball, handle: Handle::current(), demand: demand.clone() };
     blocking(move || {
         let disk = |error: io::Error| disk_error("the source", &error);

@@ -1,13 +1,16 @@
 //! The builder through its port, as far as no engine is needed.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Cursor, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::io::AsyncWriteExt as _;
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
+use tokio::sync::mpsc;
 
 use super::*;
+use crate::port::TarballStream;
 
 fn builder(data: &Path) -> DockerBuilder {
     DockerBuilder::new(BuildSettings {
@@ -43,8 +46,9 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     zip.finish().expect("a vector takes all")
 }
 
-fn stream(bytes: Vec<u8>) -> TarballStream {
-    Box::pin(std::io::Cursor::new(bytes))
+fn tarball(way: impl AsyncRead + Send + 'static) -> Tarball {
+    let way: TarballStream = Box::pin(way);
+    Box::pin(async { Ok(way) })
 }
 
 pub(super) fn service(runtime: &Runtime) -> ServiceSpec {
@@ -82,7 +86,7 @@ fn everything_below(folder: &Path) -> Vec<PathBuf> {
 
 /// The folder of a source, once it arrived.
 async fn arrived(builder: &DockerBuilder, stage: &StageId, sha: &CommitSha, archive: Vec<u8>) -> PortResult<String> {
-    let mut progress = builder.unpack(stage, sha, stream(archive)).await?;
+    let mut progress = builder.unpack(stage, sha, tarball(Cursor::new(archive))).await?;
     loop {
         match progress {
             Progress::Done(folder) => return Ok(folder),
@@ -145,7 +149,7 @@ async fn a_source_that_is_slow_to_come_holds_no_call_up_and_ends_with_its_stage(
     let whole = archive(&[("app.py", "print('hello')")]);
     let (mut github, way) = tokio::io::duplex(whole.len());
     github.write_all(&whole[..whole.len() / 2]).await.expect("half of it");
-    let told = builder.unpack(&stage, &sha, Box::pin(way)).await.expect("an answer");
+    let told = builder.unpack(&stage, &sha, tarball(way)).await.expect("an answer");
     assert!(matches!(told, Progress::Pending { .. }), "{told:?}");
     builder.cancel(&stage).await.expect("cancelled");
     assert_eq!(builder.source(&stage, &sha).await.expect("an answer"), None);
@@ -160,6 +164,48 @@ async fn a_source_that_is_slow_to_come_holds_no_call_up_and_ends_with_its_stage(
     };
     assert!(Path::new(&folder).join("app.py").is_file());
     assert!(!builder.folders.stage(&stage).join("partial").exists());
+}
+
+/// Whether a commit's tarball was asked for is told; it never comes.
+fn never(asked: &mpsc::UnboundedSender<String>, what: &str) -> Tarball {
+    let (asked, what) = (asked.clone(), what.to_owned());
+    Box::pin(async move {
+        asked.send(what).expect("the test listens");
+        std::future::pending().await
+    })
+}
+
+#[tokio::test]
+async fn a_fetch_is_begun_and_not_waited_for() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let builder = builder(data.path());
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    let (stage, sha) = (stage("pr-1"), sha("a"));
+    let told = builder.unpack(&stage, &sha, never(&asked, "pr-1")).now_or_never().expect("at once");
+    assert!(matches!(told, Ok(Progress::Pending { .. })), "{told:?}");
+    assert_eq!(asks.recv().await.as_deref(), Some("pr-1"));
+}
+
+#[tokio::test]
+async fn thirty_pull_requests_of_one_repository_do_not_ask_for_thirty_archives() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let builder = builder(data.path());
+    let (asked, mut asks) = mpsc::unbounded_channel();
+    for number in 1..=30 {
+        let name = format!("pr-{number}");
+        let told = builder.unpack(&stage(&name), &sha("a"), never(&asked, &name)).await;
+        assert!(matches!(told, Ok(Progress::Pending { .. })), "{told:?}");
+    }
+    let other = StageId { repo: "acme/docs".parse().expect("a name"), ..stage("pr-1") };
+    builder.unpack(&other, &sha("a"), never(&asked, "another's")).await.expect("an answer");
+    let mut first = Vec::new();
+    while first.last().is_none_or(|last| last != "another's") {
+        first.push(asks.recv().await.expect("it is asked for"));
+    }
+    assert_eq!(first, ["pr-1", "pr-2", "another's"]);
+    // Its stage goes: the next one's turn.
+    builder.cancel(&stage("pr-1")).await.expect("cancelled");
+    assert_eq!(asks.recv().await.as_deref(), Some("pr-3"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! The one match over actions: a step becomes calls to the ports, and their answer a line of the
 //! log. Nothing is decided here.
 
+use std::sync::Arc;
+
 use super::drive::{Run, artifact_of};
 use super::{CALL_LIMIT, Engine, chain};
 use crate::decide::{backoff_millis, version_key};
@@ -67,7 +69,8 @@ impl Engine {
         let progress = match self.ports.builder.source(&spec.stage, &spec.sha).await? {
             Some(known) => known,
             None => {
-                let tarball = self.ports.forge.tarball(&spec.stage.repo, &spec.sha).await?;
+                let (forge, repo, sha) = (Arc::clone(&self.ports.forge), spec.stage.repo.clone(), spec.sha.clone());
+                let tarball = Box::pin(async move { forge.tarball(&repo, &sha).await });
                 self.ports.builder.unpack(&spec.stage, &spec.sha, tarball).await?
             }
         };

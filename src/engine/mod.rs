@@ -7,6 +7,7 @@
 //! - Every write carries the lane's fence. A process that lost its lane stops at its next write.
 //! - An activation never waits for long work: it notes when to ask again and gives the lane back.
 //! - A fault in one lane (an error, a panic) delays that lane alone.
+//! - Repositories take turns: of one, whatever it asks for, no more than its share is worked at.
 
 mod board;
 mod by_key;
@@ -37,7 +38,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
 use crate::decide::BUILD_DEADLINE;
-use crate::model::{Lane, Seconds, Wake, Wall};
+use crate::model::{Lane, LaneShare, Seconds, Wake, Wall};
 use crate::port::{Builder, Claimed, Clock, Cloud, Forge, Held, PortError, PortResult, Store};
 
 pub use loader::CONFIG_PATH;
@@ -64,7 +65,7 @@ pub struct Ports {
 /// What the operator may turn.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// Activations at once.
+    /// Activations at once; those of one repository are [`LaneShare::of`] them.
     pub workers: usize,
     /// How long a deploy runs before progress is shown on GitHub beyond its first comment, and the
     /// shortest time between two such edits, in milliseconds.
@@ -124,9 +125,15 @@ impl Engine {
     /// Claims one due lane, brings it on, and gives it back. `false` when no lane was due.
     pub async fn tick(&self) -> PortResult<bool> {
         let now = self.ports.clock.now();
-        let Some(claimed) = self.ports.store.claim(now, LEASE_MILLIS).await? else { return Ok(false) };
+        let claimed = self.ports.store.claim_in_turn(now, LEASE_MILLIS, self.share()).await?;
+        let Some(claimed) = claimed else { return Ok(false) };
         self.work(claimed).await?;
         Ok(true)
+    }
+
+    /// How many lanes of one repository may be worked at.
+    fn share(&self) -> LaneShare {
+        LaneShare::of(self.settings.workers)
     }
 
     /// One activation, from claim to release.

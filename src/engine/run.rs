@@ -55,7 +55,7 @@ impl Engine {
                 place = places.clone().acquire_owned() => place,
             };
             let Ok(place) = place else { return };
-            match self.ports.store.claim(self.ports.clock.now(), LEASE_MILLIS).await {
+            match self.ports.store.claim_in_turn(self.ports.clock.now(), LEASE_MILLIS, self.share()).await {
                 Ok(Some(claimed)) => {
                     let engine = self.clone();
                     tokio::spawn(async move {
@@ -84,9 +84,10 @@ impl Engine {
     }
 
     async fn until_due(&self) -> Duration {
-        match self.ports.store.next_due().await {
+        let now = self.ports.clock.now();
+        match self.ports.store.next_turn(now, self.share()).await {
             Ok(Some(at)) => {
-                let millis = at.since(self.ports.clock.now()).max(1);
+                let millis = at.since(now).max(1);
                 Duration::from_millis(u64::try_from(millis).unwrap_or(1)).min(POLL)
             }
             Ok(None) | Err(_) => POLL,

@@ -17,7 +17,8 @@ use crate::model::{Observed, ObservedService, Resource, Runtime, ServiceName, St
 use crate::port::{PortError, PortResult, Progress};
 
 const WAIT: Duration = Duration::from_millis(600);
-/// For all services of a stage; less than the engine waits for an answer.
+/// How long the first look at a stage waits, for all of its services together; less than the engine waits
+/// for an answer. Later looks at what hangs find it as it is.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 const ROUTE: &str = "route";

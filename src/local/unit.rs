@@ -4,7 +4,7 @@
 //! that is under way, so that nothing comes to life behind its back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -73,6 +73,8 @@ pub(super) struct Unit {
     pub(super) migration: Job<()>,
     pub(super) check: Job<Output>,
     retirement: Job<()>,
+    /// Until when the first look at it waits.
+    first_look: OnceLock<tokio::time::Instant>,
     trial: Mutex<Option<Trial>>,
     record: Mutex<VersionRecord>,
 }
@@ -90,6 +92,7 @@ impl Unit {
             migration: Job::default(),
             check: Job::default(),
             retirement: Job::default(),
+            first_look: OnceLock::new(),
             trial: Mutex::default(),
             record: Mutex::new(record),
             id,
@@ -163,12 +166,14 @@ impl Unit {
         self.healthy_copies() == self.copies()
     }
 
-    /// Waits until something is known of every copy, at the latest until then. A server that has just
-    /// begun has not looked yet at what served before it came, which is no reason to bring it on anew.
+    /// Waits until something is known of every copy, at the latest until then, or until the first time
+    /// that was given: what hangs is waited for once. A server that has just begun has not looked yet at
+    /// what served before it came, which is no reason to bring it on anew.
     pub(super) async fn known(&self, by: tokio::time::Instant) {
         if self.is_retiring() {
             return;
         }
+        let by = by.min(*self.first_look.get_or_init(|| by));
         let mut states = self.states.subscribe();
         let is_known = |states: &Vec<CopyState>| !states.iter().any(|state| matches!(state, CopyState::Coming { .. }));
         // What takes longer is as it is seen then.
@@ -245,5 +250,75 @@ impl Unit {
     /// True for the first caller: there is one keeper for each copy.
     pub(super) fn claim_keeping(&self) -> bool {
         !self.kept.swap(true, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Artifact, Generation, StageId, Timestamp, VersionKey};
+
+    /// A version with one copy, which served before this server came.
+    fn unit() -> Unit {
+        let spec = serde_json::json!({
+            "name": "web", "runtime": Runtime::Process { command: vec!["serve".to_owned()] }, "port": 8080,
+            "host": null, "url": null,
+            "size": { "cpu": 256, "memory": 512 },
+            "scale": { "min": 1, "max": 1, "cpu": null, "memory": null },
+            "health": {
+                "path": "/health", "status": 200, "interval": 10, "timeout": 5, "healthy": 2, "unhealthy": 3, "grace": 30
+            },
+            "env": {}, "secrets": {}, "migrate": null, "needs": [], "paths": [], "drain": 5,
+        });
+        let record = VersionRecord {
+            version: VersionKey("v1".into()),
+            sha: "a".repeat(40).parse().expect("a commit"),
+            generation: Generation(1),
+            spec: serde_json::from_value(spec).expect("a service"),
+            artifact: Artifact { reference: String::new(), digest: String::new() },
+            made_at: Timestamp(0),
+            fate: Fate::Proven,
+            ports: vec![20_000],
+        };
+        let id = VersionId {
+            stage: StageId { repo: "acme/shop".parse().expect("a name"), name: "pr-1".parse().expect("a name") },
+            service: "web".parse().expect("a name"),
+            version: record.version.clone(),
+        };
+        Unit::new(id, record, &CancellationToken::new())
+    }
+
+    /// How long a look waits that may wait for `patience`.
+    async fn look(unit: &Unit, patience: Duration) -> Duration {
+        let begun = tokio::time::Instant::now();
+        unit.known(begun + patience).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_is_waited_for_once() {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let unit = unit();
+        assert!(look(&unit, PATIENCE).await >= PATIENCE, "nothing is known of it yet");
+        for _ in 0..3 {
+            assert_eq!(look(&unit, PATIENCE).await, Duration::ZERO);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_was_given_up_leaves_the_rest_of_the_time_to_the_next() {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let unit = unit();
+        let given_up = tokio::time::timeout(Duration::from_secs(4), look(&unit, PATIENCE)).await;
+        assert!(given_up.is_err());
+        let waited = look(&unit, PATIENCE).await;
+        assert!(waited > Duration::from_secs(5) && waited < Duration::from_secs(7), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_ends_as_soon_as_something_is_known() {
+        let unit = unit();
+        unit.set(0, CopyState::Stuck { reason: "no port is free".to_owned() });
+        assert_eq!(look(&unit, Duration::from_secs(10)).await, Duration::ZERO);
     }
 }

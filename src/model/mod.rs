@@ -21,6 +21,7 @@ mod project;
 mod reading;
 mod receipt;
 mod repository;
+mod share;
 mod stage;
 mod surface;
 mod time;
@@ -63,6 +64,7 @@ pub use project::{
 pub use reading::{Block, Line, Misread, Prefix, Reading, Slot};
 pub use receipt::{CommandOutcome, CommandReceipt, CommandResult, ReceiptBond, ReceiptKey, ReceiptState};
 pub use repository::{KnownRepo, RepoFacts, RepoOwner, RepoSeen};
+pub use share::LaneShare;
 pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subject, Target, Withholding};
 pub use surface::{CheckState, DeploymentState, Permission, Reaction, SurfaceKey, SurfaceKind};
 pub use time::{Seconds, Timestamp, Wake};

@@ -11,6 +11,9 @@ use crate::model::{Artifact, CommitSha, Output, Place, ServiceName, ServiceSpec,
 /// The bytes of a `.tar.gz`, as GitHub sends it: everything under one top folder.
 pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
 
+/// A tarball that is asked for once this is awaited.
+pub type Tarball = Pin<Box<dyn Future<Output = PortResult<TarballStream>> + Send>>;
+
 /// One service of one stage at one commit, with its source at hand.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildJob<'a> {
@@ -31,13 +34,14 @@ pub trait Builder: Send + Sync + 'static {
     /// being unpacked, and once the reason why that ended early.
     async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>>;
 
-    /// Unpacks a tarball to a folder of this stage and commit, in the background: `Pending` until it is
-    /// there, which [`Builder::source`] tells; then that folder.
+    /// Asks for a tarball when it is its repository's turn, and unpacks it to a folder of this stage and
+    /// commit, in the background: `Pending` until it is there, which [`Builder::source`] tells; then that
+    /// folder.
     ///
     /// Nothing is ever written outside that folder; links that lead out of it, devices and
     /// oversized archives are refused as `Failed`. A folder that was begun and not finished counts
     /// as absent.
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>>;
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>>;
 
     /// Makes the service's artifact, in the background: `Pending` until it is there, then
     /// `Output::Built` or, where the same content was there already, `Output::Reused`.

@@ -15,7 +15,7 @@ mod slots;
 mod store;
 mod walls;
 
-pub use builder::{BuildJob, Builder, TarballStream};
+pub use builder::{BuildJob, Builder, Tarball, TarballStream};
 pub use clock::Clock;
 pub use cloud::{Cloud, Phase, Rollout, Site};
 pub use error::{PortError, PortResult};

@@ -13,9 +13,9 @@ use async_trait::async_trait;
 
 use super::PortResult;
 use crate::model::{
-    AuditEntry, CommandReceipt, DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Generation, Lane, NewDeploy,
-    Outcome, Release, RepoLockChange, RepoName, StageId, StageRecord, StepEvent, StepLog, SurfaceKey, Timestamp, Wake,
-    Witness,
+    AuditEntry, CommandReceipt, DeliveryId, Deploy, DeployId, Event, ExternalId, Fence, Generation, Lane, LaneShare,
+    NewDeploy, Outcome, Release, RepoLockChange, RepoName, StageId, StageRecord, StepEvent, StepLog, SurfaceKey,
+    Timestamp, Wake, Witness,
 };
 
 /// Proof that this process holds a lane. Made by [`Store::claim`] alone, used up by
@@ -189,8 +189,18 @@ pub trait Store: super::Slots + super::Ledger + super::Walls {
     /// Makes a lane due at `at` or earlier, making it if needed, and counts its bell up.
     async fn ring(&self, lane: &Lane, at: Timestamp) -> PortResult<()>;
 
-    /// Takes the lane that has been due longest and that nobody holds, until `now` + `lease_millis`.
-    async fn claim(&self, now: Timestamp, lease_millis: i64) -> PortResult<Option<Claimed>>;
+    /// Takes a lane that is due and that nobody holds, until `now` + `lease_millis`.
+    ///
+    /// It is one of the party (a repository, or one of the server's own duties) that holds the fewest
+    /// lanes, then of the one whose lane has been due longest. Of a party, its deliveries come first, then
+    /// the lane that has been due longest. A party that holds its share gets none; servers that ask in the
+    /// same moment may exceed it by one each.
+    async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>>;
+
+    /// The same, whatever a party holds.
+    async fn claim(&self, now: Timestamp, lease_millis: i64) -> PortResult<Option<Claimed>> {
+        self.claim_in_turn(now, lease_millis, LaneShare::UNLIMITED).await
+    }
 
     /// Moves the end of the lease.
     async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()>;
@@ -201,8 +211,14 @@ pub trait Store: super::Slots + super::Ledger + super::Walls {
     /// What a lane is at; one that was never rung is at rest.
     async fn lane_state(&self, lane: &Lane, now: Timestamp) -> PortResult<LaneState>;
 
-    /// When the next lane falls due, expired leases included; `None` when nothing is planned.
-    async fn next_due(&self) -> PortResult<Option<Timestamp>>;
+    /// When [`Self::claim_in_turn`] may find a lane next, expired leases included; `None` when nothing is
+    /// planned.
+    async fn next_turn(&self, now: Timestamp, share: LaneShare) -> PortResult<Option<Timestamp>>;
+
+    /// When the next lane falls due, whatever a party holds.
+    async fn next_due(&self) -> PortResult<Option<Timestamp>> {
+        self.next_turn(Timestamp(0), LaneShare::UNLIMITED).await
+    }
 
     /// The waiting events of the held repository lane, in order of arrival, at most `limit`.
     async fn inbox(&self, held: &Held, limit: u32) -> PortResult<Vec<InboxRow>>;

@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use crate::model::{
     Artifact, CommitSha, Failure, FailureKind, Output, ServiceName, ServiceSpec, StageId, StageName, Trust,
 };
-use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Site, TarballStream};
+use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Site, Tarball};
 
 use super::cloud::Mishap;
 
@@ -78,12 +78,8 @@ impl Builder for SandboxBuilder {
         Ok(known.then(|| Progress::Done(format!("{stage}@{sha}"))))
     }
 
-    async fn unpack(
-        &self,
-        stage: &StageId,
-        sha: &CommitSha,
-        mut tarball: TarballStream,
-    ) -> PortResult<Progress<String>> {
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>> {
+        let mut tarball = tarball.await?;
         let mut chunk = [0; 8192];
         let mut total = 0;
         loop {

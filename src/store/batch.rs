@@ -6,10 +6,11 @@
 use sqlx::{AnyConnection, Executor};
 
 use super::audit;
+use super::claims::{self, Terms};
 use super::deploys;
 use super::inbox;
 use super::known::{self, Known};
-use super::lanes::{self, Lanes};
+use super::lanes::Lanes;
 use super::locks;
 use super::receipt;
 use super::slots;
@@ -111,7 +112,7 @@ pub(super) async fn run(
         match &job.write {
             Write::Receive(_) if new.get(place) == Some(&true) => outcome = Answer::Receipt(Receipt::Accepted),
             Write::Receive(delivery) => deliveries.push((place, delivery)),
-            Write::Claim { now, lease_millis } => claims.push(((*now, *lease_millis), place)),
+            Write::Claim(terms) => claims.push((*terms, place)),
             Write::Append { lines, .. } => appended.extend(lines),
             Write::Intend { hold, bell, lines, intent } => {
                 let is_rung = lanes.is_rung(hold, *bell);
@@ -234,17 +235,16 @@ async fn prune(
     Ok(Answer::Pruned(rows.len() as u64))
 }
 
-/// One statement for all claims of the same moment.
+/// Claims of the same moment are answered together.
 async fn claim(
     connection: &mut AnyConnection,
     dialect: &Dialect,
-    mut claims: Vec<((i64, i64), usize)>,
+    mut claims: Vec<(Terms, usize)>,
     answers: &mut [PortResult<Answer>],
 ) -> Result<(), Broken> {
     claims.sort_unstable();
     for same in claims.chunk_by(|a, b| a.0 == b.0) {
-        let (now, lease_millis) = same[0].0;
-        let mut won = lanes::claim(connection, dialect, now, lease_millis, same.len()).await?.into_iter();
+        let mut won = claims::claim(connection, dialect, same[0].0, same.len()).await?.into_iter();
         for (_, place) in same {
             answers[*place] = Ok(Answer::Claimed(won.next()));
         }

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 
+use super::claims::Terms;
 use super::write::{Answer, EndRow, Write};
 use super::{SqlStore, history, read, row};
 use crate::model::{
-    Deploy, DeployId, Generation, Lane, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord, StepEvent,
-    StepLog, Timestamp, Wake,
+    Deploy, DeployId, Generation, Lane, LaneShare, NewDeploy, Outcome, Release, RepoName, StageId, StageRecord,
+    StepEvent, StepLog, Timestamp, Wake,
 };
 use crate::port::{
     Claimed, Held, InboxRow, IntakeWrite, LaneState, NewDelivery, PortError, PortResult, Receipt, StageHistory, Store,
@@ -39,8 +40,9 @@ impl Store for SqlStore {
         self.written(Write::Ring { lane: lane.to_string(), at: at.0 }).await
     }
 
-    async fn claim(&self, now: Timestamp, lease_millis: i64) -> PortResult<Option<Claimed>> {
-        match self.writer.write(Write::Claim { now: now.0, lease_millis }).await? {
+    async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>> {
+        let terms = Terms { now: now.0, lease_millis, share: share.lanes() };
+        match self.writer.write(Write::Claim(terms)).await? {
             Answer::Claimed(claimed) => Ok(claimed),
             other => Err(unexpected(&other)),
         }
@@ -66,8 +68,8 @@ impl Store for SqlStore {
         read::lane_state(&self.readers, lane.to_string(), now).await
     }
 
-    async fn next_due(&self) -> PortResult<Option<Timestamp>> {
-        read::next_due(&self.readers).await
+    async fn next_turn(&self, now: Timestamp, share: LaneShare) -> PortResult<Option<Timestamp>> {
+        read::next_turn(&self.readers, now, share).await
     }
 
     async fn inbox(&self, held: &Held, limit: u32) -> PortResult<Vec<InboxRow>> {

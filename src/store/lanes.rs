@@ -1,7 +1,7 @@
 //! Lanes inside one transaction: read and locked once, changed here, written back once.
 //!
 //! However many rings, renewals and releases a batch holds, they are one `SELECT` and one
-//! `INSERT .. ON CONFLICT`. A claim is a compare-and-set `UPDATE` of its own, after them.
+//! `INSERT .. ON CONFLICT`. Claims come after them (`claims`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,6 @@ use sqlx::{AnyConnection, Row};
 use super::Dialect;
 use super::sql::{list, query, runs, values};
 use super::write::{Hold, Job};
-use crate::model::{Fence, Lane, Timestamp};
-use crate::port::{Claimed, Held};
 
 /// What a ring does to a lane that is there.
 pub(super) const RING: &str = "ON CONFLICT (key) DO UPDATE SET bell = lane.bell + excluded.bell, wake_at = CASE \
@@ -152,37 +150,4 @@ impl Lanes {
         }
         Ok(())
     }
-}
-
-/// Claims up to `count` lanes at one time, those that have been due longest first.
-pub(super) async fn claim(
-    connection: &mut AnyConnection,
-    dialect: &Dialect,
-    now: i64,
-    lease_millis: i64,
-    count: usize,
-) -> Result<Vec<Claimed>, sqlx::Error> {
-    let until = now.saturating_add(lease_millis);
-    // Materialized: as a plain subquery PostgreSQL may run it anew for every lane that is due, each
-    // time passing over what it has claimed by then, and so claim more than the limit for nobody.
-    let sql = format!(
-        "WITH due AS MATERIALIZED \
-         (SELECT key FROM lane WHERE wake_at <= $2 AND lease_until <= $2 ORDER BY wake_at, key LIMIT $3{}) \
-         UPDATE lane SET fence = fence + 1, lease_until = $1 \
-         WHERE wake_at <= $2 AND lease_until <= $2 AND key IN (SELECT key FROM due) \
-         RETURNING key, fence, bell, attempts, wake_at",
-        dialect.lock_free
-    );
-    let update = query(sql).bind(until).bind(now).bind(i64::try_from(count).unwrap_or(i64::MAX));
-    let mut claimed = Vec::new();
-    for row in update.fetch_all(connection).await? {
-        let key: String = row.try_get(0)?;
-        let lane: Lane = key.parse().map_err(|reason: String| sqlx::Error::Decode(reason.into()))?;
-        let held = Held::claimed(lane, Fence(row.try_get(1)?), row.try_get(2)?, Timestamp(until));
-        let attempts: i64 = row.try_get(3)?;
-        let due_since: i64 = row.try_get(4)?;
-        claimed.push((due_since, Claimed { held, attempts: u32::try_from(attempts).unwrap_or(u32::MAX) }));
-    }
-    claimed.sort_by_key(|(due_since, _)| *due_since);
-    Ok(claimed.into_iter().map(|(_, claimed)| claimed).collect())
 }

@@ -11,6 +11,7 @@
 mod audit;
 mod batch;
 mod calls;
+mod claims;
 mod deploys;
 mod history;
 mod inbox;

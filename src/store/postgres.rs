@@ -16,7 +16,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     commit_along: "",
     lock: " FOR UPDATE",
     // A claim never waits for a lane that another process is changing: it takes the next one.
-    lock_free: " FOR UPDATE SKIP LOCKED",
+    lock_free: " FOR UPDATE OF lane SKIP LOCKED",
     free_lanes: None,
     dedupe: Dedupe::Indices,
     over_socket: true,

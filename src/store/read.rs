@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, query as fixed};
 use super::readers::Readers;
 use super::row::{STAGE_COLUMNS, column, deploy, from_json, inbox_row, stage_record, step_event};
 use super::sql::{Statement, fault};
-use crate::model::{Deploy, DeployId, Generation, Release, StageId, StageRecord, StepLog, Timestamp};
+use crate::model::{Deploy, DeployId, Generation, LaneShare, Release, StageId, StageRecord, StepLog, Timestamp};
 use crate::port::{InboxRow, LaneState, PortError, PortResult, StoreCounts};
 
 fn select(sql: String) -> Statement {
@@ -27,11 +27,14 @@ async fn one(readers: &Readers, select: Statement, what: &str) -> PortResult<Any
     readers.one(select).await.map_err(|error| fault(what, error))
 }
 
-pub(super) async fn next_due(readers: &Readers) -> PortResult<Option<Timestamp>> {
-    let due = fixed(
-        "SELECT MIN(CASE WHEN lease_until > wake_at THEN lease_until ELSE wake_at END) FROM lane WHERE wake_at IS NOT NULL",
+/// Of a party that holds its share, the end of what it holds counts alone.
+pub(super) async fn next_turn(readers: &Readers, now: Timestamp, share: LaneShare) -> PortResult<Option<Timestamp>> {
+    let turn = fixed(
+        "SELECT MIN(CASE WHEN lease_until > wake_at THEN lease_until ELSE wake_at END) FROM lane \
+         WHERE wake_at IS NOT NULL AND (lease_until > $1 OR party NOT IN (\
+           SELECT party FROM lane WHERE lease_until > 0 AND lease_until > $1 GROUP BY party HAVING COUNT(*) >= $2))",
     );
-    let row = one(readers, due, "when the next lane is due").await?;
+    let row = one(readers, turn.bind(now.0).bind(share.lanes()), "whose turn is next").await?;
     Ok(column::<Option<i64>>(&row, 0)?.map(Timestamp))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::oneshot;
 
+use super::claims::Terms;
 use super::locks::RepoLockRow;
 use super::receipt::ReceiptRow;
 use super::walls::SeenRow;
@@ -21,7 +22,7 @@ pub(super) struct Job {
 pub(super) enum Write {
     Receive(DeliveryRow),
     Ring { lane: String, at: i64 },
-    Claim { now: i64, lease_millis: i64 },
+    Claim(Terms),
     Renew { hold: Hold, until: i64 },
     Release { hold: Hold, bell: i64, wake_at: Option<i64>, attempts: i64 },
     Intake { hold: Hold, intake: IntakeRows },
@@ -165,7 +166,7 @@ impl Write {
             | Self::Receipts { hold, .. } => Some(hold),
             Self::Receive(_)
             | Self::Ring { .. }
-            | Self::Claim { .. }
+            | Self::Claim(_)
             | Self::Prune { .. }
             | Self::Forget { .. }
             | Self::TakeSlot { .. }

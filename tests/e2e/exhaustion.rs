@@ -217,7 +217,7 @@ fn greedy(run: &Path) -> Vec<FileChange> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_that_never_end_leave_a_builder_for_another_repository() {
-    const PULLS: usize = 12;
+    const PULLS: usize = 30;
     docker(&["version"]);
     let allow = vec![("GREENROOM_ALLOW", "acme/*".to_owned())];
     let w = World::begin_in(allow, greedy).await;

@@ -16,8 +16,8 @@ impl Store for Fused<dyn Store> {
     async fn ring(&self, lane: &Lane, at: Timestamp) -> PortResult<()> {
         write!(self, self.port.ring(lane, at))
     }
-    async fn claim(&self, now: Timestamp, lease_millis: i64) -> PortResult<Option<Claimed>> {
-        write!(self, self.port.claim(now, lease_millis))
+    async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>> {
+        write!(self, self.port.claim_in_turn(now, lease_millis, share))
     }
     async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()> {
         write!(self, self.port.renew(held, until))
@@ -28,8 +28,8 @@ impl Store for Fused<dyn Store> {
     async fn lane_state(&self, lane: &Lane, now: Timestamp) -> PortResult<LaneState> {
         read!(self, self.port.lane_state(lane, now))
     }
-    async fn next_due(&self) -> PortResult<Option<Timestamp>> {
-        read!(self, self.port.next_due())
+    async fn next_turn(&self, now: Timestamp, share: LaneShare) -> PortResult<Option<Timestamp>> {
+        read!(self, self.port.next_turn(now, share))
     }
     async fn inbox(&self, held: &Held, limit: u32) -> PortResult<Vec<InboxRow>> {
         read!(self, self.port.inbox(held, limit))
@@ -220,7 +220,7 @@ impl Builder for Fused<dyn Builder> {
     async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>> {
         read!(self, self.port.source(stage, sha))
     }
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>> {
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>> {
         write!(self, self.port.unpack(stage, sha, tarball))
     }
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

@@ -25,6 +25,7 @@ mod record;
 mod seen;
 mod sweeping;
 mod trust;
+mod turns;
 mod two_nodes;
 mod wall;
 mod world;

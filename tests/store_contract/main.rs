@@ -13,6 +13,7 @@ mod restart;
 mod sample;
 mod slots;
 mod stages;
+mod turns;
 mod walls;
 mod witnesses;
 
@@ -103,6 +104,12 @@ contract![
     lanes::a_released_lane_keeps_its_wish_and_its_attempts,
     lanes::a_lane_is_at_rest_once_all_that_was_asked_is_looked_at,
     lanes::never_two_holders_of_one_lane,
+    turns::thirty_pull_requests_leave_another_repository_its_turn,
+    turns::who_holds_the_fewest_goes_first_and_then_who_has_waited_longest,
+    turns::a_repository_holds_no_more_than_its_share_whichever_server_asks,
+    turns::a_lease_that_is_over_takes_no_share,
+    turns::the_server_s_own_duties_each_have_their_turn,
+    turns::nobody_waits_for_ever,
     stages::intake_is_all_or_nothing_and_fenced,
     stages::goal_and_status_have_one_writer_each,
     stages::a_lock_on_a_repository_is_its_own_lanes_to_change,

@@ -14,7 +14,7 @@ use greenroom::model::{
     Artifact, CommitSha, Output, PullNumber, RepoName, ServiceName, ServiceSpec, StageId, StageName, StageRecord,
     StageStatus, Timestamp, Wall,
 };
-use greenroom::port::{BuildJob, Builder, Clock, Cloud, PortResult, Progress, Site, Slots, Store, TarballStream};
+use greenroom::port::{BuildJob, Builder, Clock, Cloud, PortResult, Progress, Site, Slots, Store, Tarball};
 use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxSettings, WebhookTarget};
 use greenroom::server::{self, DoorMetrics, DoorState, Limits};
 use greenroom::wire::Secrets;
@@ -315,7 +315,7 @@ impl Builder for Pinning {
     async fn source(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Option<Progress<String>>> {
         self.0.source(stage, sha).await
     }
-    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: TarballStream) -> PortResult<Progress<String>> {
+    async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>> {
         self.0.unpack(stage, sha, tarball).await
     }
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex as Gate, Notify, OwnedMutexGuard};
 
 use crate::model::{
-    AuditLine, AuditLink, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, KnownRepo, Lane, Lock, NewDeploy,
-    Outcome, PullNumber, ReceiptKey, Release, RepoName, RepoSeen, StageId, StageRecord, StepEvent, StepLog, Timestamp,
-    Wake, Witness,
+    AuditLine, AuditLink, AuditVerdict, CommandReceipt, Deploy, DeployId, Generation, KnownRepo, Lane, LaneShare, Lock,
+    NewDeploy, Outcome, PullNumber, ReceiptKey, Release, RepoName, RepoSeen, StageId, StageRecord, StepEvent, StepLog,
+    Timestamp, Wake, Witness,
 };
 use crate::port::{
     Claimed, Held, InboxRow, IntakeWrite, LaneState, Ledger, NewDelivery, PortError, PortResult, Receipt, Slots,
@@ -154,7 +154,7 @@ impl Store for FakeStore {
     async fn ring(&self, _: &Lane, _: Timestamp) -> PortResult<()> {
         unused()
     }
-    async fn claim(&self, _: Timestamp, _: i64) -> PortResult<Option<Claimed>> {
+    async fn claim_in_turn(&self, _: Timestamp, _: i64, _: LaneShare) -> PortResult<Option<Claimed>> {
         unused()
     }
     async fn renew(&self, _: &mut Held, _: Timestamp) -> PortResult<()> {
@@ -166,7 +166,7 @@ impl Store for FakeStore {
     async fn lane_state(&self, _: &Lane, _: Timestamp) -> PortResult<LaneState> {
         unused()
     }
-    async fn next_due(&self) -> PortResult<Option<Timestamp>> {
+    async fn next_turn(&self, _: Timestamp, _: LaneShare) -> PortResult<Option<Timestamp>> {
         unused()
     }
     async fn inbox(&self, _: &Held, _: u32) -> PortResult<Vec<InboxRow>> {
