@@ -15,7 +15,7 @@ use super::fault::{fault, is};
 use super::inventory::{log_groups, service_state};
 use super::marks::{Marks, Whose};
 use super::names::{Names, TAG_APP, TAG_BASE, TAG_KIND, TAG_OWNER, TAG_REPO, TAG_STAGE};
-use crate::model::{AwsTarget, Place, StageId, StageKind};
+use crate::model::{AwsTarget, Chore, Place, StageId, StageKind, Timestamp};
 use crate::port::{PortResult, Site};
 
 /// Families that no known stage explains and that are asked for their tags in one run.
@@ -106,7 +106,7 @@ async fn look(
     let mut left: Vec<(StageId, StageKind)> =
         groups.iter().filter_map(|group| Some((names.stage_of_log_group(group)?, StageKind::Ephemeral))).collect();
     left.extend(by_service(clients, names, &found).await?);
-    left.extend(by_family(clients, names, &found, &ids).await?);
+    left.extend(by_family(clients, names, &found, &ids, shared.settings.clock.now()).await?);
     for (stage, kind) in left {
         found.entry(stage).or_insert_with(|| Place { kind, ..Place::default() });
     }
@@ -198,6 +198,7 @@ async fn by_family(
     names: &Names,
     found: &BTreeMap<StageId, Place>,
     known: &[StageId],
+    now: Timestamp,
 ) -> PortResult<Vec<(StageId, StageKind)>> {
     let families = super::inventory::families(clients, &format!("{}-", names.owner())).await?;
     let standing: Vec<String> = found.keys().map(|stage| names.families(stage)).collect();
@@ -206,14 +207,24 @@ async fn by_family(
     // A stage whose stack stands is known by that.
     let unexplained = families.into_iter().filter(|family| !begins(family, &standing));
     let (first, rest): (Vec<String>, Vec<String>) = unexplained.partition(|family| begins(family, &remembered));
-    if rest.len() > ASKED {
-        tracing::info!("more than {ASKED} families of task definitions are unexplained; the rest is not looked at");
-    }
     let mut left = Vec::new();
-    for family in first.iter().chain(rest.iter().take(ASKED)) {
+    for family in first.iter().chain(&turn(rest, now)) {
         left.extend(stage_of_definition(clients, names, family).await?);
     }
     Ok(left)
+}
+
+/// Those that are asked this time: the next run goes on behind them, so that however many are somebody
+/// else's, ours have their turn.
+fn turn(mut families: Vec<String>, now: Timestamp) -> Vec<String> {
+    if families.len() > ASKED {
+        tracing::info!("more than {ASKED} families of task definitions are unexplained; the next sweep goes on");
+        let runs = usize::try_from(now.0 / Chore::Sweep.period().millis()).unwrap_or(0);
+        let begin = runs.wrapping_mul(ASKED) % families.len();
+        families.rotate_left(begin);
+        families.truncate(ASKED);
+    }
+    families
 }
 
 /// Whose task definition it is, by its tags; of a family, its newest one's.
@@ -275,6 +286,16 @@ mod tests {
         let own = [(stage("acme/own", "pr-1"), Place::default())];
         assert_eq!(place_of(&stage("acme/own", "pr-2"), place("1", None), &own), Place::default());
         assert_eq!(place_of(&stage("acme/own", "pr-2"), seen.clone(), &own), seen);
+    }
+
+    #[test]
+    fn families_that_are_somebody_else_s_hide_none_of_ours() {
+        let all: Vec<String> = (0..3 * ASKED + 7).map(|number| format!("greenroom-{number}")).collect();
+        let hour = Chore::Sweep.period().millis();
+        let asked = (1_000..1_005).flat_map(|run| turn(all.clone(), Timestamp(run * hour + 17)));
+        assert_eq!(asked.collect::<BTreeSet<_>>(), all.iter().cloned().collect());
+        assert_eq!(turn(all.clone(), Timestamp(hour)).len(), ASKED);
+        assert_eq!(turn(all[..ASKED].to_vec(), Timestamp(hour)), all[..ASKED]);
     }
 
     #[test]
