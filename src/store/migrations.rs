@@ -17,6 +17,7 @@ macro_rules! steps {
             (4, "pusher", include_str!(concat!("../../migrations/", $database, "/0004_pusher.sql"))),
             (5, "walls", include_str!(concat!("../../migrations/", $database, "/0005_walls.sql"))),
             (6, "rumours", include_str!(concat!("../../migrations/", $database, "/0006_rumours.sql"))),
+            (7, "carried", include_str!(concat!("../../migrations/", $database, "/0007_carried.sql"))),
         ]
     };
 }

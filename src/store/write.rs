@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::oneshot;
 
+use super::carried::{Contested, HolderRow};
 use super::locks::RepoLockRow;
 use super::receipt::ReceiptRow;
 use super::walls::SeenRow;
@@ -41,6 +42,7 @@ pub(super) enum Write {
     Dismiss { id: i64, rumour: String },
     TakeHosts { stage: String, hosts: Vec<String> },
     KeepHosts { stage: String, hosts: Vec<String> },
+    CarryHosts(Vec<HolderRow>),
 }
 
 /// What a write came to.
@@ -59,6 +61,8 @@ pub(super) enum Answer {
     Slot(Option<u32>),
     /// The host that another stage has, and that stage's key.
     Hosts(Option<(String, String)>),
+    /// Hosts that others had before those who wanted them.
+    Carried(Vec<Contested>),
 }
 
 /// Which lane the writer holds, and under which number.
@@ -174,7 +178,8 @@ impl Write {
             | Self::Hear(_)
             | Self::Dismiss { .. }
             | Self::TakeHosts { .. }
-            | Self::KeepHosts { .. } => None,
+            | Self::KeepHosts { .. }
+            | Self::CarryHosts(_) => None,
         }
     }
 
