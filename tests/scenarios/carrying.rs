@@ -51,6 +51,21 @@ async fn nobody_gets_a_host_of_before_while_it_is_not_taken_down_whose_it_is() {
     assert_eq!(w.serving("pr-1", "web"), Some(sha));
 }
 
+/// A server that had read the stage before it went would else take its hosts down afterwards, for nobody.
+#[tokio::test]
+async fn nothing_is_given_back_while_it_is_not_taken_down_whose_it_is() {
+    let mut w = World::new().await;
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    w.had_no_walls().await;
+    let later = w.another_engine();
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.settle().await;
+    assert!(w.store.are_hosts_carried().await.expect("the database answers"));
+    later.carry_over().await.expect("the database answers");
+    assert_eq!(owner(&w, HOST).await, None);
+}
+
 #[tokio::test]
 async fn two_servers_that_start_at_once_end_as_one_would_and_what_goes_later_stays_gone() {
     let mut w = World::new().await;
