@@ -20,3 +20,5 @@ mod requests;
 mod served;
 #[path = "cli/server.rs"]
 mod server;
+#[path = "cli/start.rs"]
+mod start;

@@ -42,7 +42,7 @@ use crate::wire::Secrets;
 pub use aws::doctor;
 pub use log::{start_log, start_log_in};
 pub use planner::planner;
-use target::Running;
+use target::{Ground, Running};
 
 pub use settings::{
     AwsArgs, LogFormat, NatGatewayCount, PreviewCapacityName, SECRETS, SecretVariable, ServerSecrets, ServerSettings,
@@ -82,20 +82,11 @@ impl App {
         let forge = connect(settings, secrets.private_key, clock.clone())?;
         private::folder(&settings.data)
             .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
-        let mut target = Running::open(settings, clock.clone()).await?;
+        let ground = Ground::take(settings, clock.clone()).await?;
+        let builder = builder(settings)?;
+        let mut target = ground.open(settings, clock.clone()).await?;
         let store = target.store.clone();
-        let builder = DockerBuilder::new(BuildSettings {
-            data_dir: settings.data.join("build"),
-            docker: PathBuf::from("docker"),
-            docker_env: docker_env(),
-            registry: target.registry.clone(),
-            cache: settings.registry.clone(),
-            limits: UnpackLimits::default(),
-            concurrency: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        })
-        .context("cannot set up the builder")?
-        .with_key(&key::image_key(&settings.data)?);
-        let builder = Arc::new(builder);
+        let builder = Arc::new(builder.with_registry(target.registry.clone()));
         let bell = Arc::new(Notify::new());
         let ports = Ports {
             store: store.clone(),
@@ -144,7 +135,7 @@ impl App {
     /// Serves until `stop`. Stages go on running after it.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { engine, target, builder, listener, ops, door } = self;
-        engine.carry_over().await.context("the database does not tell what an older version left")?;
+        tokio::spawn(look_back(engine.clone()));
         engine.ring_chores().await.context("the database does not take the first ring")?;
         let work = tokio::spawn(engine.run(stop.clone()));
         let told = stop.clone();
@@ -162,9 +153,35 @@ impl App {
     }
 }
 
+/// In the background: the door opens at once, and whoever needs a host waits for it.
+async fn look_back(engine: Arc<Engine>) {
+    if let Err(error) = engine.carry_over().await {
+        tracing::warn!(%error, "whose the hosts of an older version's stages are is taken down before the next stage gets one: {error}");
+    }
+    if let Err(error) = engine.tell_renamed_variables().await {
+        tracing::warn!(%error, "which of the server's variables have another name by now is not known: {error}");
+    }
+}
+
 async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| format!("cannot listen on {address}: set {variable} to a free address"))
+}
+
+/// The builder, which does not know yet where images go. The data folder is this server's alone by now:
+/// what another one is building is not ended.
+fn builder(settings: &ServerSettings) -> anyhow::Result<DockerBuilder> {
+    let key = key::image_key(&settings.data)?;
+    let builder = DockerBuilder::new(BuildSettings {
+        data_dir: settings.data.join("build"),
+        docker: PathBuf::from("docker"),
+        docker_env: docker_env(),
+        registry: None,
+        cache: settings.registry.clone(),
+        limits: UnpackLimits::default(),
+        concurrency: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    });
+    Ok(builder.context("cannot set up the builder")?.with_key(&key))
 }
 
 fn connect(settings: &ServerSettings, private_key: SecretString, clock: Arc<dyn Clock>) -> anyhow::Result<GitHub> {

@@ -27,32 +27,44 @@ pub(super) struct Running {
     _lock: Option<File>,
 }
 
-impl Running {
-    /// Opens the database and the target, once no other server works on the data folder.
-    pub(super) async fn open(settings: &ServerSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+/// The place that a target works on, this server's alone, before the database is opened: no older version
+/// opens that afterwards, so whatever may refuse the start comes first.
+pub(super) enum Ground {
+    Local(Arc<LocalCloud>),
+    /// The lock on the data folder.
+    #[cfg(feature = "aws")]
+    Aws(File),
+}
+
+impl Ground {
+    pub(super) async fn take(settings: &ServerSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         match settings.target {
             TargetName::Local => {
                 let local = LocalCloud::start(local_settings(settings, clock)).await;
-                let local = local.context("cannot set up the local target")?;
-                let store = open_store(settings).await?;
-                Ok(Self {
-                    cloud: local.clone(),
-                    registry: None,
-                    store,
-                    local: Some(local),
-                    counters: None,
-                    _lock: None,
-                })
+                Ok(Self::Local(local.context("cannot set up the local target")?))
             }
             #[cfg(feature = "aws")]
-            TargetName::Aws => {
-                let lock = lock(&settings.data)?;
-                let store = open_store(settings).await?;
+            TargetName::Aws => lock(&settings.data).map(Self::Aws),
+        }
+    }
+
+    /// Opens the database, now that no other server works on the data folder, and the target with it.
+    pub(super) async fn open(self, settings: &ServerSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+        let store = open_store(settings).await?;
+        match self {
+            Self::Local(local) => {
+                // It has one already.
+                drop(clock);
+                let (cloud, local) = (local.clone(), Some(local));
+                Ok(Running { cloud, registry: None, store, local, counters: None, _lock: None })
+            }
+            #[cfg(feature = "aws")]
+            Self::Aws(lock) => {
                 let aws = super::aws::cloud(settings, clock, store.clone()).await?;
                 let registry = super::aws::registry(settings, &aws);
                 let cloud = Arc::new(aws);
                 let calls = super::calls::AwsCalls::new(cloud.clone()).context("cannot set up the metrics of AWS")?;
-                Ok(Self {
+                Ok(Running {
                     cloud,
                     registry: Some(registry),
                     store,
@@ -63,7 +75,9 @@ impl Running {
             }
         }
     }
+}
 
+impl Running {
     /// Where the stages of this machine answer.
     pub(super) fn proxy_address(&self) -> Option<SocketAddr> {
         self.local.as_ref().map(|local| local.proxy_address())

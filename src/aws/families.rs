@@ -4,15 +4,28 @@ use aws_sdk_ecs::types::TaskDefinitionStatus;
 
 use super::clients::Clients;
 use super::fault::fault;
+use super::names::Names;
+use super::sweep::stage_of_definition;
+use crate::model::StageId;
 use crate::port::{PortError, PortResult, Progress};
 
 /// As many as `DeleteTaskDefinitions` takes at once; and few enough that one call to us is short.
 const AT_ONCE: usize = 10;
 
 /// Takes every revision out of use, then deletes them for good where AWS lets us. An inactive
-/// revision costs nothing and starts nothing, so that one which stays is no failure.
-pub(super) async fn remove(clients: &Clients, family: &str) -> PortResult<Progress<()>> {
+/// revision costs nothing and starts nothing, so that one which stays is no failure. A family of that
+/// name which somebody else goes on with stays as it is.
+pub(super) async fn remove(
+    clients: &Clients,
+    names: &Names,
+    stage: &StageId,
+    family: &str,
+) -> PortResult<Progress<()>> {
     let active = revisions(clients, family, TaskDefinitionStatus::Active).await?;
+    if !is_of_stage(clients, names, stage, &active).await? {
+        tracing::warn!(%stage, family, "the family {family} stays: its newest revision has not the tags of {stage}");
+        return Ok(Progress::Done(()));
+    }
     for arn in active.iter().take(AT_ONCE) {
         let answer = clients.ecs.deregister_task_definition().task_definition(arn).send().await;
         answer.map_err(|error| fault("ecs:DeregisterTaskDefinition", error))?;
@@ -21,6 +34,9 @@ pub(super) async fn remove(clients: &Clients, family: &str) -> PortResult<Progre
         return Ok(more(active.len() - AT_ONCE));
     }
     let inactive = revisions(clients, family, TaskDefinitionStatus::Inactive).await?;
+    if !is_of_stage(clients, names, stage, &inactive).await? {
+        return Ok(Progress::Done(()));
+    }
     let some: Vec<String> = inactive.iter().take(AT_ONCE).cloned().collect();
     if some.is_empty() {
         return Ok(Progress::Done(()));
@@ -42,6 +58,13 @@ pub(super) async fn remove(clients: &Clients, family: &str) -> PortResult<Progre
     }
 }
 
+/// Whether the newest of these has the stage's tags. None is nobody else's.
+async fn is_of_stage(clients: &Clients, names: &Names, stage: &StageId, revisions: &[String]) -> PortResult<bool> {
+    let Some(newest) = revisions.last() else { return Ok(true) };
+    let found = stage_of_definition(clients, names, newest).await?;
+    Ok(found.is_some_and(|(found, _)| found == *stage))
+}
+
 fn more(count: usize) -> Progress<()> {
     Progress::Pending { again_millis: 200, note: format!("{count} task definitions to go") }
 }
@@ -58,6 +81,7 @@ async fn revisions(clients: &Clients, family: &str, status: TaskDefinitionStatus
         .collect())
 }
 
+/// `web` of `arn:aws:ecs:eu-west-1:123456789012:task-definition/web:12`.
 fn family_of(arn: &str) -> Option<&str> {
     arn.rsplit('/').next()?.rsplit_once(':').map(|(family, _)| family)
 }

@@ -17,6 +17,7 @@ pub(super) use world::world;
 use remembered::{Remembered, Zone};
 
 use super::clients::Clients;
+use super::marks::Marks;
 use super::names::TAG_OWNER;
 use super::stack::{self, AfterFailure, Driver, Match, Pace, Protection, Snapshot, Step, Wish};
 use super::{Shared, prepare, template};
@@ -120,12 +121,12 @@ fn contested(zone: &Zone) -> PortError {
 pub(super) async fn ensure(driver: &Driver<'_>, site: Site<'_>, doors: u32) -> PortResult<Progress<Foundation>> {
     let name = driver.shared.names.foundation_stack(site.stage, site.place);
     let wanted = Remembered::new(driver.shared, site, doors);
+    let marks = Marks::of_foundation(&driver.shared.names, site);
     let is_same = |stack: &Snapshot| match Remembered::of(stack) {
-        _ if is_foreign(stack, site) => Match::Foreign,
         Some(remembered) if remembered.does_for(&wanted) => Match::Same,
         _ => Match::Different,
     };
-    let step = match driver.look(&name, is_same).await? {
+    let step = match driver.look(&name, &marks, is_same).await? {
         Step::Create => {
             let wanted = with_hosted_zones(driver, wanted).await?;
             driver.create(&wish(driver.shared, site, &wanted)?).await?
@@ -145,11 +146,6 @@ pub(super) async fn ensure(driver: &Driver<'_>, site: Site<'_>, doors: u32) -> P
         Step::Pending { again_millis, note } => Ok(pending(again_millis, &note)),
         Step::Create | Step::Update(_) => Ok(pending(1_000, "CloudFormation begins")),
     }
-}
-
-/// Whether it is the own foundation of another stage, whose name comes out alike.
-fn is_foreign(stack: &Snapshot, Site { stage, place }: Site<'_>) -> bool {
-    place.kind != StageKind::Ephemeral && !stack.is_of(stage)
 }
 
 /// The foundation with what is wanted besides, and otherwise as it was made.

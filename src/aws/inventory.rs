@@ -13,9 +13,10 @@ use super::Shared;
 use super::clients::Clients;
 use super::ecr::tags_of_stage;
 use super::fault::{fault, is};
+use super::marks::{Marks, Whose};
 use super::names::{Names, TAG_OWNER, TAG_REPO, TAG_RETAIN, TAG_STAGE};
 use super::stack::{self, Snapshot, StackResource};
-use super::sweep::stage_of_family;
+use super::sweep::stage_of_definition;
 use crate::model::{Resource, StageId, StageKind};
 use crate::port::{PortResult, Site};
 
@@ -55,8 +56,14 @@ pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec
     let names = &shared.names;
     let own = names.stage_stack(site.stage);
     let mut found = Found { families: own_families(clients, names, site.stage).await?, ..Found::default() };
-    let is_own = |stack: &Snapshot| stack.is_of(site.stage);
-    if let Some(described) = stack::describe(clients, &own).await?.filter(is_own) {
+    // One whose tags are gone is named, and nothing of it touched: its removal says why it stays.
+    let whose = |marks: &Marks, stack: &Snapshot| marks.whose(&stack.tags);
+    let (marks, of_ground) = (Marks::of_stage(names, site.stage), Marks::of_foundation(names, site));
+    let described = stack::describe(clients, &own).await?;
+    if described.as_ref().is_some_and(|stack| whose(&marks, stack) == Whose::Unmarked) {
+        found.stack = Some(own.clone());
+    }
+    if let Some(described) = described.filter(|stack| whose(&marks, stack) == Whose::Own) {
         found.in_stack = stack::resources(clients, &own).await?;
         if let Some(cluster) = described.outputs.get("Cluster").filter(|cluster| !cluster.is_empty()) {
             found.tasks = one_off_tasks(clients, cluster, &found.families).await?;
@@ -65,7 +72,8 @@ pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec
     }
     let foundation = names.foundation_stack(site.stage, site.place);
     let has_own_foundation = site.place.kind != StageKind::Ephemeral;
-    let described = if has_own_foundation { stack::describe(clients, &foundation).await?.filter(is_own) } else { None };
+    let described = if has_own_foundation { stack::describe(clients, &foundation).await? } else { None };
+    let described = described.filter(|stack| whose(&of_ground, stack) != Whose::Foreign);
     found.foundation = described.as_ref().filter(|stack| !is_retained(stack)).map(|_| foundation.clone());
     let held: Vec<&str> =
         found.stack.iter().chain(described.as_ref().map(|_| &foundation)).map(String::as_str).collect();
@@ -155,7 +163,7 @@ pub(super) async fn families(clients: &Clients, prefix: &str) -> PortResult<Vec<
 async fn own_families(clients: &Clients, names: &Names, stage: &StageId) -> PortResult<Vec<String>> {
     let mut own = Vec::new();
     for family in families(clients, &names.families(stage)).await? {
-        if stage_of_family(clients, names, &family).await?.is_some_and(|(found, _)| found == *stage) {
+        if stage_of_definition(clients, names, &family).await?.is_some_and(|(found, _)| found == *stage) {
             own.push(family);
         }
     }

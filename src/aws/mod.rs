@@ -7,7 +7,7 @@
 //!
 //! | file | purpose |
 //! |---|---|
-//! | `settings`, `names` | what the composition root tells; what things are called |
+//! | `settings`, `names`, `marks` | what the composition root tells; what things are called; whose a stack is |
 //! | `clients`, `credentials` | who speaks to AWS for a stage |
 //! | `outbound`, `pace`, `calls` | proxy, rate budget and counts, the same for every call |
 //! | `policy`, `policy_table`, `policy_foundation` | the least that we must be allowed |
@@ -42,6 +42,7 @@ mod finding;
 mod foundation;
 mod inventory;
 mod logs;
+mod marks;
 mod names;
 mod observe;
 mod outbound;

@@ -15,7 +15,7 @@ const AT_ONCE: usize = 10;
 /// Which version each service runs, and what the stack was made from.
 pub(super) async fn observe(shared: &Shared, site: Site<'_>) -> PortResult<Observed> {
     let clients = shared.sessions.at(site).await?;
-    let Some(stack) = stage_stack::read(shared, site).await? else { return Ok(Observed::default()) };
+    let Some(stack) = stage_stack::look(shared, site).await? else { return Ok(Observed::default()) };
     let wanted: Vec<(&ServiceName, &str)> =
         stack.services.iter().map(|(name, service)| (name, service.service.as_str())).collect();
     let mut services = BTreeMap::new();

@@ -17,10 +17,11 @@ pub(super) use text::{blueprint, render as text};
 use self::live::Live;
 use self::places::Seat;
 use super::foundation::{self, Foundation};
+use super::marks::Marks;
 use super::names::{TAG_APP, TAG_BASE, TAG_KIND, TAG_OWNER, TAG_REPO, TAG_RETAIN, TAG_STAGE};
 use super::stack::{self, AfterFailure, Driver, Match, Pace, Protection, Snapshot, Step, Wish};
 use super::{Shared, template};
-use crate::model::{Output, ResourceChange, ServiceName, StageId, StageKind, StageSpec};
+use crate::model::{Output, ResourceChange, ServiceName, StageKind, StageSpec};
 use crate::port::{PortResult, Progress, Site};
 
 /// Makes or changes the stack, and its foundation before it.
@@ -29,8 +30,9 @@ pub(super) async fn prepare(shared: &Shared, spec: &StageSpec) -> PortResult<Pro
     let clients = shared.sessions.at(site).await?;
     let driver = Driver { shared, clients: &clients, holder: spec.stage.to_string() };
     let name = shared.names.stage_stack(&spec.stage);
+    let marks = Marks::of_stage(&shared.names, &spec.stage);
     let blueprint = blueprint(shared, spec);
-    let step = match driver.look(&name, |stack| compare(stack, &spec.stage, &blueprint)).await? {
+    let step = match driver.look(&name, &marks, |stack| compare(stack, &blueprint)).await? {
         Step::Create => match furnish(&driver, spec, None).await? {
             Progress::Done(parameters) => driver.create(&wish(shared, spec, parameters)?).await?,
             Progress::Pending { again_millis, note } => Step::Pending { again_millis, note },
@@ -58,7 +60,8 @@ pub(super) async fn changes(shared: &Shared, spec: &StageSpec) -> PortResult<Vec
     let site = Site { stage: &spec.stage, place: &spec.place };
     let clients = shared.sessions.at(site).await?;
     let live = stack::describe(&clients, &shared.names.stage_stack(&spec.stage)).await?;
-    let live = live.filter(|stack| stack.is_of(&spec.stage) && stack.outputs.contains_key("Blueprint"));
+    live.as_ref().map_or(Ok(()), |stack| Marks::of_stage(&shared.names, &spec.stage).require(stack))?;
+    let live = live.filter(|stack| stack.outputs.contains_key("Blueprint"));
     let driver = Driver { shared, clients: &clients, holder: spec.stage.to_string() };
     let mut changes = foundation::missing(&driver, site).await?;
     let known = live.as_ref().map(|stack| stack.parameters.clone()).unwrap_or_default();
@@ -71,13 +74,9 @@ pub(super) async fn changes(shared: &Shared, spec: &StageSpec) -> PortResult<Vec
     Ok(changes)
 }
 
-fn compare(stack: &Snapshot, stage: &StageId, blueprint: &str) -> Match {
+fn compare(stack: &Snapshot, blueprint: &str) -> Match {
     let is_made = stack.outputs.get("Blueprint").is_some_and(|made| made == blueprint);
-    match (stack.is_of(stage), is_made) {
-        (false, _) => Match::Foreign,
-        (true, true) => Match::Same,
-        (true, false) => Match::Different,
-    }
+    if is_made { Match::Same } else { Match::Different }
 }
 
 /// Everything that the stack's text leaves open: the foundation, leased numbers, what ECS runs.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Shared;
+use super::marks::{Marks, Whose};
 use super::stack::{self, Snapshot};
 use crate::model::ServiceName;
 use crate::port::{PortError, PortResult, Site};
@@ -35,11 +36,23 @@ pub(super) struct StageService {
     pub(super) log_group: String,
 }
 
-/// Reads the stack. `None`: there is none, or none that ever was complete.
+/// Reads the stack. `None`: there is none, or none that ever was complete. `Failed` where its tags are gone.
 pub(super) async fn read(shared: &Shared, site: Site<'_>) -> PortResult<Option<StageStack>> {
+    let marks = Marks::of_stage(&shared.names, site.stage);
+    marks.find(described(shared, site).await?)?.as_ref().map_or(Ok(None), parse)
+}
+
+/// The same for whoever only looks: of a stack without its tags nothing is known here, and the step that
+/// comes upon it says why.
+pub(super) async fn look(shared: &Shared, site: Site<'_>) -> PortResult<Option<StageStack>> {
+    let marks = Marks::of_stage(&shared.names, site.stage);
+    let stack = described(shared, site).await?.filter(|stack| marks.whose(&stack.tags) == Whose::Own);
+    stack.as_ref().map_or(Ok(None), parse)
+}
+
+async fn described(shared: &Shared, site: Site<'_>) -> PortResult<Option<Snapshot>> {
     let clients = shared.sessions.at(site).await?;
-    let stack = stack::describe(&clients, &shared.names.stage_stack(site.stage)).await?;
-    stack.filter(|stack| stack.is_of(site.stage)).as_ref().map_or(Ok(None), parse)
+    stack::describe(&clients, &shared.names.stage_stack(site.stage)).await
 }
 
 /// A stack that never was complete has no outputs; one that is being changed has those of before.

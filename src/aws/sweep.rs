@@ -13,8 +13,9 @@ use super::Shared;
 use super::clients::Clients;
 use super::fault::{fault, is};
 use super::inventory::{log_groups, service_state};
+use super::marks::{Marks, Whose};
 use super::names::{Names, TAG_APP, TAG_BASE, TAG_KIND, TAG_OWNER, TAG_REPO, TAG_STAGE};
-use crate::model::{AwsTarget, Place, StageId, StageKind};
+use crate::model::{AwsTarget, Chore, Place, StageId, StageKind, Timestamp};
 use crate::port::{PortResult, Site};
 
 /// Families that no known stage explains and that are asked for their tags in one run.
@@ -95,17 +96,17 @@ async fn look(
         return Ok(BTreeMap::new());
     }
     let (clients, names) = (&*clients, &shared.names);
-    let mut found = by_stack(clients, names).await?;
     let lives_here = |place: &Place| {
         place.aws.as_ref().is_none_or(|aws| (aws.account.as_str(), aws.region.as_str()) == (&*here.0, &*here.1))
     };
     let ids: Vec<StageId> =
         known.iter().filter(|(_, place)| lives_here(place)).map(|(stage, _)| stage.clone()).collect();
+    let mut found = by_stack(clients, names, &ids).await?;
     let groups = log_groups(clients, &names.all_log_groups()).await?;
     let mut left: Vec<(StageId, StageKind)> =
         groups.iter().filter_map(|group| Some((names.stage_of_log_group(group)?, StageKind::Ephemeral))).collect();
     left.extend(by_service(clients, names, &found).await?);
-    left.extend(by_family(clients, names, &found, &ids).await?);
+    left.extend(by_family(clients, names, &found, &ids, shared.settings.clock.now()).await?);
     for (stage, kind) in left {
         found.entry(stage).or_insert_with(|| Place { kind, ..Place::default() });
     }
@@ -119,13 +120,24 @@ async fn look(
     Ok(placed.collect())
 }
 
-async fn by_stack(clients: &Clients, names: &Names) -> PortResult<BTreeMap<StageId, Place>> {
+/// A stack that has the name of a known stage's and no tags counts too: what is there is not told to be gone.
+async fn by_stack(clients: &Clients, names: &Names, known: &[StageId]) -> PortResult<BTreeMap<StageId, Place>> {
+    let by_name: BTreeMap<String, &StageId> = known.iter().map(|stage| (names.stage_stack(stage), stage)).collect();
     let mut pages = clients.cloudformation.describe_stacks().into_paginator().items().send();
     let mut found = BTreeMap::new();
     while let Some(stack) = pages.next().await {
         let stack = stack.map_err(|error| fault("cloudformation:DescribeStacks", error))?;
         let pair = |tag: &aws_sdk_cloudformation::types::Tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()));
         let tags: Tags = stack.tags().iter().filter_map(pair).collect();
+        if let Some((name, stage)) = stack.stack_name().and_then(|name| by_name.get_key_value(name)) {
+            let marks = Marks::of_stage(names, stage);
+            if marks.whose(&tags) == Whose::Unmarked {
+                let why = marks.unmarked(name);
+                tracing::warn!(%stage, "{why}");
+                found.insert((*stage).clone(), Place::default());
+                continue;
+            }
+        }
         let Some(stage) = stage_of(&tags, names) else { continue };
         // A foundation carries the tags too; what a stage's own stack says counts more.
         let is_own = stack.stack_name() == Some(&*names.stage_stack(&stage));
@@ -180,40 +192,48 @@ async fn by_service(
     Ok(left)
 }
 
-/// Families of task definitions that outlived their stack.
+/// Families of task definitions that outlived their stack, by their tags: a name is chosen by anybody.
 async fn by_family(
     clients: &Clients,
     names: &Names,
     found: &BTreeMap<StageId, Place>,
     known: &[StageId],
+    now: Timestamp,
 ) -> PortResult<Vec<(StageId, StageKind)>> {
     let families = super::inventory::families(clients, &format!("{}-", names.owner())).await?;
-    let explained: Vec<(String, &StageId)> =
-        found.keys().chain(known).map(|stage| (names.families(stage), stage)).collect();
+    let standing: Vec<String> = found.keys().map(|stage| names.families(stage)).collect();
+    let remembered: Vec<String> = known.iter().map(|stage| names.families(stage)).collect();
+    let begins = |family: &str, with: &[String]| with.iter().any(|prefix| family.starts_with(prefix.as_str()));
+    // A stage whose stack stands is known by that.
+    let unexplained = families.into_iter().filter(|family| !begins(family, &standing));
+    let (first, rest): (Vec<String>, Vec<String>) = unexplained.partition(|family| begins(family, &remembered));
     let mut left = Vec::new();
-    let mut asked = 0;
-    for family in families {
-        if let Some((_, stage)) = explained.iter().find(|(prefix, _)| family.starts_with(prefix)) {
-            left.push(((*stage).clone(), StageKind::Ephemeral));
-            continue;
-        }
-        asked += 1;
-        if asked > ASKED {
-            tracing::info!("more than {ASKED} families of task definitions are unexplained; the next sweep goes on");
-            break;
-        }
-        left.extend(stage_of_family(clients, names, &family).await?);
+    for family in first.iter().chain(&turn(rest, now)) {
+        left.extend(stage_of_definition(clients, names, family).await?);
     }
     Ok(left)
 }
 
-/// Whose family it is, by the tags of its newest definition.
-pub(super) async fn stage_of_family(
+/// Those that are asked this time: the next run goes on behind them, so that however many are somebody
+/// else's, ours have their turn.
+fn turn(mut families: Vec<String>, now: Timestamp) -> Vec<String> {
+    if families.len() > ASKED {
+        tracing::info!("more than {ASKED} families of task definitions are unexplained; the next sweep goes on");
+        let runs = usize::try_from(now.0 / Chore::Sweep.period().millis()).unwrap_or(0);
+        let begin = runs.wrapping_mul(ASKED) % families.len();
+        families.rotate_left(begin);
+        families.truncate(ASKED);
+    }
+    families
+}
+
+/// Whose task definition it is, by its tags; of a family, its newest one's.
+pub(super) async fn stage_of_definition(
     clients: &Clients,
     names: &Names,
-    family: &str,
+    definition: &str,
 ) -> PortResult<Option<(StageId, StageKind)>> {
-    let ask = clients.ecs.describe_task_definition().task_definition(family).include(TaskDefinitionField::Tags);
+    let ask = clients.ecs.describe_task_definition().task_definition(definition).include(TaskDefinitionField::Tags);
     let answer = match ask.send().await {
         Ok(answer) => answer,
         // Gone between listing and asking.
@@ -222,6 +242,7 @@ pub(super) async fn stage_of_family(
     };
     let pair = |tag: &aws_sdk_ecs::types::Tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()));
     let tags: Tags = answer.tags().iter().filter_map(pair).collect();
+    let family = definition.rsplit('/').next().unwrap_or(definition);
     let stage = stage_of(&tags, names).filter(|stage| family.starts_with(&names.families(stage)));
     Ok(stage.map(|stage| (stage, kind_of(&tags).unwrap_or(StageKind::Ephemeral))))
 }
@@ -265,6 +286,16 @@ mod tests {
         let own = [(stage("acme/own", "pr-1"), Place::default())];
         assert_eq!(place_of(&stage("acme/own", "pr-2"), place("1", None), &own), Place::default());
         assert_eq!(place_of(&stage("acme/own", "pr-2"), seen.clone(), &own), seen);
+    }
+
+    #[test]
+    fn families_that_are_somebody_else_s_hide_none_of_ours() {
+        let all: Vec<String> = (0..3 * ASKED + 7).map(|number| format!("greenroom-{number}")).collect();
+        let hour = Chore::Sweep.period().millis();
+        let asked = (1_000..1_005).flat_map(|run| turn(all.clone(), Timestamp(run * hour + 17)));
+        assert_eq!(asked.collect::<BTreeSet<_>>(), all.iter().cloned().collect());
+        assert_eq!(turn(all.clone(), Timestamp(hour)).len(), ASKED);
+        assert_eq!(turn(all[..ASKED].to_vec(), Timestamp(hour)), all[..ASKED]);
     }
 
     #[test]

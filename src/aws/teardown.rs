@@ -11,7 +11,8 @@ use super::inventory::{
     FOUNDATION, IMAGES, LISTENER_RULE, LOG_GROUP, RULE_NUMBER, SERVICE, STACK, TARGET_GROUP, TASK, TASK_DEFINITIONS,
     cluster_of, kind_of, service_state, still_exists,
 };
-use super::stack::{self, StackResource};
+use super::marks::Marks;
+use super::stack::{self, Snapshot, StackResource};
 use super::{Shared, ecr_images, families, surplus};
 use crate::model::{FailureKind, Resource, StageKind};
 use crate::port::{PortError, PortResult, Progress, Site};
@@ -24,18 +25,27 @@ const DONE: PortResult<Progress<()>> = Ok(Progress::Done(()));
 /// Removes one thing. Absent is success.
 pub(super) async fn remove(shared: &Shared, site: Site<'_>, resource: &Resource) -> PortResult<Progress<()>> {
     let clients = &*shared.sessions.at(site).await?;
-    let own = shared.names.stage_stack(site.stage);
     let id = resource.id.as_str();
+    if resource.kind == surplus::IMAGE {
+        return surplus::remove(shared, clients, site, id).await;
+    }
+    // A stack of which nobody can tell whose it is holds up all that is called by the stage's name.
+    let marks = Marks::of_stage(&shared.names, site.stage);
+    let own = marks.find(stack::describe(clients, &shared.names.stage_stack(site.stage)).await?)?;
     match resource.kind.as_str() {
         TASK => stop_task(clients, id).await,
-        STACK => remove_stack(shared, clients, &own).await,
+        STACK => remove_stack(shared, clients, own.as_ref()).await,
         FOUNDATION if site.place.kind == StageKind::Ephemeral => Err(not_ours(resource)),
         FOUNDATION => {
-            let foundation = shared.names.foundation_stack(site.stage, site.place);
-            refuse_protected(clients, &foundation).await?;
-            stack::remove(shared, clients, &foundation).await
+            let name = shared.names.foundation_stack(site.stage, site.place);
+            let Some(foundation) = stack::describe(clients, &name).await? else { return DONE };
+            Marks::of_foundation(&shared.names, site).require(&foundation)?;
+            refuse_protected(&foundation)?;
+            stack::remove(shared, clients, &name).await
         }
-        TASK_DEFINITIONS if id.starts_with(&shared.names.families(site.stage)) => families::remove(clients, id).await,
+        TASK_DEFINITIONS if id.starts_with(&shared.names.families(site.stage)) => {
+            families::remove(clients, &shared.names, site.stage, id).await
+        }
         IMAGES if shared.names.service_of_repository(site.stage, id).is_some() => {
             let tags = tags_of_stage(clients, id, &site.stage.name).await?;
             if !tags.is_empty() {
@@ -43,10 +53,9 @@ pub(super) async fn remove(shared: &Shared, site: Site<'_>, resource: &Resource)
             }
             DONE
         }
-        surplus::IMAGE => surplus::remove(shared, clients, site, id).await,
         TASK_DEFINITIONS | IMAGES => Err(not_ours(resource)),
-        RULE_NUMBER => free_number(shared, clients, site, id).await,
-        _ => remove_held(shared, clients, &own, resource).await,
+        RULE_NUMBER => free_number(shared, clients, site, own.as_ref(), id).await,
+        _ => remove_held(shared, clients, own.as_ref(), resource).await,
     }
 }
 
@@ -55,16 +64,23 @@ fn not_ours(resource: &Resource) -> PortError {
 }
 
 /// Removes the stage's stack with all that it holds.
-async fn remove_stack(shared: &Shared, clients: &Clients, name: &str) -> PortResult<Progress<()>> {
-    let held = stack::resources(clients, name).await?;
-    delete_with(shared, clients, name, &held).await
+async fn remove_stack(shared: &Shared, clients: &Clients, own: Option<&Snapshot>) -> PortResult<Progress<()>> {
+    let Some(stack) = own else { return DONE };
+    let held = stack::resources(clients, &stack.name).await?;
+    delete_with(shared, clients, stack, &held).await
 }
 
 /// Removes something that the stage's stack holds, or once held.
-async fn remove_held(shared: &Shared, clients: &Clients, own: &str, resource: &Resource) -> PortResult<Progress<()>> {
-    let held = stack::resources(clients, own).await?;
+async fn remove_held(
+    shared: &Shared,
+    clients: &Clients,
+    own: Option<&Snapshot>,
+    resource: &Resource,
+) -> PortResult<Progress<()>> {
+    let held = held_by(clients, own).await?;
     let is_held = |held: &StackResource| held.physical == resource.id && held.status != "DELETE_COMPLETE";
-    if held.iter().any(is_held)
+    if let Some(own) = own
+        && held.iter().any(is_held)
         && let pending @ Progress::Pending { .. } = delete_with(shared, clients, own, &held).await?
     {
         return Ok(pending);
@@ -79,29 +95,37 @@ async fn remove_held(shared: &Shared, clients: &Clients, own: &str, resource: &R
     }
 }
 
+async fn held_by(clients: &Clients, own: Option<&Snapshot>) -> PortResult<Vec<StackResource>> {
+    match own {
+        Some(stack) => stack::resources(clients, &stack.name).await,
+        None => Ok(Vec::new()),
+    }
+}
+
 /// The services stop while what stands before them is still being deleted.
 async fn delete_with(
     shared: &Shared,
     clients: &Clients,
-    name: &str,
+    stack: &Snapshot,
     held: &[StackResource],
 ) -> PortResult<Progress<()>> {
     let is_untouched = |held: &&StackResource| !held.status.starts_with("DELETE_") && !held.physical.is_empty();
     let untouched: Vec<&StackResource> = held.iter().filter(is_untouched).collect();
     if untouched.len() == held.len() {
         // Before anything stops: a stack that may not be deleted goes on serving.
-        refuse_protected(clients, name).await?;
+        refuse_protected(stack)?;
         for service in untouched.iter().filter(|held| kind_of(&held.kind) == SERVICE) {
             scale_to_zero(clients, &service.physical).await?;
         }
     }
-    stack::remove(shared, clients, name).await
+    stack::remove(shared, clients, &stack.name).await
 }
 
-async fn refuse_protected(clients: &Clients, name: &str) -> PortResult<()> {
-    if !stack::describe(clients, name).await?.is_some_and(|stack| stack.is_protected) {
+fn refuse_protected(stack: &Snapshot) -> PortResult<()> {
+    if !stack.is_protected {
         return Ok(());
     }
+    let name = &stack.name;
     let advice = format!(
         "If it is really to go, turn that off: `aws cloudformation update-termination-protection \
          --no-enable-termination-protection --stack-name {name}`. Greenroom then goes on by itself."
@@ -188,11 +212,17 @@ async fn remove_log_group(clients: &Clients, name: &str) -> PortResult<Progress<
 }
 
 /// A number that a rule still has would be given to another stage, whose rule could not be made then.
-async fn free_number(shared: &Shared, clients: &Clients, site: Site<'_>, holder: &str) -> PortResult<Progress<()>> {
+async fn free_number(
+    shared: &Shared,
+    clients: &Clients,
+    site: Site<'_>,
+    own: Option<&Snapshot>,
+    holder: &str,
+) -> PortResult<Progress<()>> {
     if !holder.starts_with(&format!("{}/", site.stage)) {
         return Err(not_ours(&Resource { kind: RULE_NUMBER.into(), id: holder.into(), service: None }));
     }
-    let held = stack::resources(clients, &shared.names.stage_stack(site.stage)).await?;
+    let held = held_by(clients, own).await?;
     let has_rule = |held: &StackResource| kind_of(&held.kind) == LISTENER_RULE && held.status != "DELETE_COMPLETE";
     if held.iter().any(has_rule) {
         return Ok(Progress::Pending {

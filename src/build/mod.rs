@@ -135,6 +135,13 @@ impl DockerBuilder {
         self
     }
 
+    /// Where the target pulls images from, if that is known only now ([`BuildSettings::registry`]).
+    #[must_use]
+    pub fn with_registry(mut self, registry: Option<Arc<dyn Registry>>) -> Self {
+        self.registry = registry;
+        self
+    }
+
     /// Ends everything that is under way: the server stops. What is asked for afterwards is put off.
     pub fn halt(&self) {
         self.halt.cancel();

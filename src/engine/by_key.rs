@@ -19,19 +19,20 @@ use crate::model::{
     PullRequest, Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
-    CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortError, PortResult, StickyComment, Store,
-    TarballStream,
+    CheckRun, Clock, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortError, PortResult, StickyComment,
+    Store, TarballStream,
 };
 
 /// A [`Forge`] whose repositories have their keys for names.
 pub(super) struct ByKey {
     forge: Arc<dyn Forge>,
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
 }
 
 impl ByKey {
-    pub(super) fn new(forge: Arc<dyn Forge>, store: Arc<dyn Store>) -> Self {
-        Self { forge, store }
+    pub(super) fn new(forge: Arc<dyn Forge>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { forge, store, clock }
     }
 
     /// What GitHub calls it now. What was never seen is called what it is asked by.
@@ -91,7 +92,7 @@ impl Forge for ByKey {
         let mut repos = self.forge.repositories().await?;
         for repo in &mut repos {
             // The first page of a long list is old when the last one comes.
-            repo.name = self.store.hear(repo).await?;
+            repo.name = self.store.hear(repo, self.clock.now()).await?;
         }
         Ok(repos)
     }

@@ -1,15 +1,24 @@
-//! What an older version left, made what this one keeps: asked for at every start, changes nothing
-//! that runs.
+//! What an older version left, made what this one keeps: once, by whichever server comes to it first.
+//! Nothing that runs changes.
+//!
+//! Guarantees: nobody gets a host, and none is given back, before it is taken down whose the hosts are of
+//! stages that were there before hosts were anybody's. A row that cannot be read is told with its stage,
+//! and keeps no other stage from its hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use super::wall::taken;
 use super::{Engine, chain};
 use crate::decide::wall;
-use crate::model::{Deploy, DeployId, RepoName, StageName, StageSpec, StageStatus, Timestamp, Wanted};
-use crate::port::PortResult;
+use crate::model::{Deploy, DeployId, RepoName, StageId, StageName, StageSpec, StageStatus, Timestamp, Wanted};
+use crate::port::{PortError, PortResult};
 
 /// Deploys among which the newest that brought something on is looked for.
 const DEPLOYS: u32 = 20;
+/// Stages that are read at the same time.
+const AT_ONCE: usize = 16;
 
 /// By what a stage has its hosts: whoever serves at one has it before whoever only asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,42 +27,64 @@ enum Title {
     Asked,
 }
 
+struct Holder {
+    title: Title,
+    at: Timestamp,
+    spec: Box<StageSpec>,
+}
+
 impl Engine {
-    /// Takes down whose hosts are those of stages that an older version brought here, and tells the
-    /// operator which of the server's variables have another name by now. Nothing of the stages changes.
+    /// Takes down whose hosts are those of stages that an older version brought here. Who asks meanwhile
+    /// waits; where it was done before, one read says so.
     pub async fn carry_over(&self) -> PortResult<()> {
-        let mut holders = Vec::new();
-        for record in self.ports.store.stages(None).await? {
-            if matches!(record.status, StageStatus::Gone { .. }) {
-                continue;
-            }
-            let deploys = self.ports.store.deploys(&record.id, DEPLOYS).await?;
-            if let Some(release) = self.newest_release(&record.id).await?
-                && !went_since(&deploys, release.deploy)
-            {
-                let live = self.ports.store.deploy(release.deploy).await?;
-                holders.extend(live.and_then(|deploy| holder(Title::Serves, deploy)));
-            }
-            holders.extend(deploys.into_iter().find_map(|deploy| holder(Title::Asked, deploy)));
-        }
-        holders.sort_by_key(|(title, at, _)| (*title, *at));
-        for (_, _, spec) in &holders {
-            match self.take_addresses(spec).await {
-                Ok(None) => {}
-                Ok(Some(why)) => tracing::warn!(stage = %spec.stage, "two stages have one address: {why}"),
-                Err(error) => {
-                    tracing::warn!(stage = %spec.stage, "its addresses are not taken down: {}", chain(&error));
-                }
-            }
-        }
-        let serving = holders.iter().filter(|(title, ..)| *title == Title::Serves).map(|(_, _, spec)| &**spec);
-        self.tell_renamed_variables(serving).await
+        self.carried.get_or_try_init(|| Box::pin(self.carry())).await.copied()
     }
 
-    /// What runs keeps the value that it has, and asks for it by its old name should it be started again.
-    async fn tell_renamed_variables(&self, serving: impl Iterator<Item = &StageSpec>) -> PortResult<()> {
+    async fn carry(&self) -> PortResult<()> {
+        if self.ports.store.are_hosts_carried().await? {
+            return Ok(());
+        }
+        let holders = self.holders().await?;
+        let hosts: Vec<(StageId, Vec<String>)> =
+            holders.iter().map(|holder| (holder.spec.stage.clone(), wall::names_of(&holder.spec))).collect();
+        for (stage, host, owner) in self.ports.store.carry_hosts(&hosts).await? {
+            tracing::warn!(%stage, "two stages have one address: {}", taken(&stage, &host, &owner));
+        }
+        Ok(())
+    }
+
+    /// Everybody who has hosts, in an order that is the same on every server.
+    async fn holders(&self) -> PortResult<Vec<Holder>> {
+        let stages = futures_util::stream::iter(self.ports.store.stage_ids().await?);
+        let found = stages.map(|id| self.holders_of(id)).buffer_unordered(AT_ONCE);
+        let mut holders: Vec<Holder> = found.try_collect::<Vec<_>>().await?.into_iter().flatten().collect();
+        holders.sort_by(|a, b| (a.title, a.at, &a.spec.stage).cmp(&(b.title, b.at, &b.spec.stage)));
+        Ok(holders)
+    }
+
+    /// The specs by which a stage has hosts: of what serves, and of what was asked for last.
+    async fn holders_of(&self, id: StageId) -> PortResult<Vec<Holder>> {
+        let store = &self.ports.store;
+        let record = legible(&id, "its row", store.stage(&id).await)?.flatten();
+        if record.is_some_and(|record| matches!(record.status, StageStatus::Gone { .. })) {
+            return Ok(Vec::new());
+        }
+        let deploys = legible(&id, "its deploys", store.deploys(&id, DEPLOYS).await)?.unwrap_or_default();
+        let release = legible(&id, "its newest release", self.newest_release(&id).await)?.flatten();
+        let live = match release.filter(|release| !went_since(&deploys, release.deploy)) {
+            Some(release) => legible(&id, "the deploy that serves", store.deploy(release.deploy).await)?.flatten(),
+            None => None,
+        };
+        let serves = live.and_then(|deploy| holder(Title::Serves, deploy));
+        let asked = deploys.into_iter().find_map(|deploy| holder(Title::Asked, deploy));
+        Ok(serves.into_iter().chain(asked).collect())
+    }
+
+    /// Tells the operator which of the server's variables have another name by now. What runs keeps the
+    /// value that it has, and asks for it by its old name should it be started again.
+    pub async fn tell_renamed_variables(&self) -> PortResult<()> {
         let mut asked: BTreeMap<(RepoName, String), BTreeSet<StageName>> = BTreeMap::new();
-        for spec in serving {
+        for Holder { spec, .. } in self.holders().await?.iter().filter(|holder| holder.title == Title::Serves) {
             for name in wall::unbound_secrets(spec) {
                 let key = (spec.stage.repo.clone(), name.to_owned());
                 asked.entry(key).or_default().insert(spec.stage.name.clone());
@@ -68,14 +99,26 @@ impl Engine {
     }
 }
 
+/// What was read; nothing of what can never be read, which is told.
+fn legible<T>(stage: &StageId, what: &str, answer: PortResult<T>) -> PortResult<Option<T>> {
+    match answer {
+        Err(error @ PortError::Bug { .. }) => {
+            let cause = chain(&error);
+            tracing::error!(%stage, "{what} of {stage} cannot be read and is left out of what is carried over: {cause}");
+            Ok(None)
+        }
+        answer => answer.map(Some),
+    }
+}
+
 /// Whether the stage was taken away after this deploy.
 fn went_since(deploys: &[Deploy], since: DeployId) -> bool {
     deploys.iter().any(|deploy| deploy.id > since && matches!(deploy.plan.wanted, Wanted::Gone(_)))
 }
 
-fn holder(title: Title, deploy: Deploy) -> Option<(Title, Timestamp, Box<StageSpec>)> {
+fn holder(title: Title, deploy: Deploy) -> Option<Holder> {
     match deploy.plan.wanted {
-        Wanted::Live(spec) => Some((title, deploy.started_at, spec)),
+        Wanted::Live(spec) => Some(Holder { title, at: deploy.started_at, spec }),
         Wanted::Gone(_) => None,
     }
 }

@@ -103,6 +103,7 @@ pub struct Engine {
     prefixes: loader::Prefixes,
     spoken: talk::Spoken,
     stumbles: intake::Stumbles,
+    carried: tokio::sync::OnceCell<()>,
     metrics: EngineMetrics,
 }
 
@@ -111,10 +112,10 @@ impl Engine {
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
-        let (prefixes, spoken, stumbles, metrics) = Default::default();
-        let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone()));
+        let (prefixes, spoken, stumbles, carried, metrics) = Default::default();
+        let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone(), ports.clock.clone()));
         let ports = Ports { forge, ..ports };
-        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, metrics }
+        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, metrics }
     }
 
     /// What the engine counts.

@@ -132,19 +132,23 @@ impl Engine {
 
     /// Takes the stage's addresses before anything is made for them; the sentence that says why not.
     pub(super) async fn take_addresses(&self, spec: &StageSpec) -> PortResult<Option<String>> {
+        // Who came before there was a wall has its hosts first.
+        self.carry_over().await?;
         let taken_by = self.ports.store.take_hosts(&spec.stage, &wall::names_of(spec)).await?;
         Ok(taken_by.map(|(name, owner)| taken(&spec.stage, &name, &owner)))
     }
 
     /// Gives back the addresses that a stage no longer has.
     pub(super) async fn keep_addresses(&self, stage: &StageId, spec: Option<&StageSpec>) -> PortResult<()> {
+        // What is given back is not taken down afterwards.
+        self.carry_over().await?;
         let names = spec.map(wall::names_of).unwrap_or_default();
         self.ports.store.keep_hosts(stage, &names).await
     }
 }
 
 /// Says to the operator whose it is, and to everybody else no more than they need.
-fn taken(stage: &StageId, name: &str, owner: &StageId) -> String {
+pub(super) fn taken(stage: &StageId, name: &str, owner: &StageId) -> String {
     if owner.repo != stage.repo {
         tracing::warn!(%stage, %owner, "{stage} asks for {name}, which is {owner}'s");
     }

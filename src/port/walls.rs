@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::PortResult;
-use crate::model::{KnownRepo, RepoName, RepoSeen, StageId};
+use crate::model::{KnownRepo, RepoName, RepoSeen, StageId, Timestamp};
 
 /// The part of the database that tells repositories apart. None of it needs a lane: what is written
 /// is about all of them.
@@ -15,7 +15,8 @@ pub trait Walls: Send + Sync + 'static {
 
     /// As what a repository is known here that somebody named in passing. No name changes hands by it,
     /// because a delivery may be older than what is known: another name than the known one is a rumour.
-    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName>;
+    /// What agrees with it may be answered from memory for a minute from then.
+    async fn hear(&self, seen: &RepoSeen, now: Timestamp) -> PortResult<RepoName>;
 
     /// Forgets a rumour that GitHub does not confirm.
     async fn dismiss(&self, repo: &KnownRepo, rumour: &RepoName) -> PortResult<()>;
@@ -32,4 +33,15 @@ pub trait Walls: Send + Sync + 'static {
 
     /// Whose a host is.
     async fn host_owner(&self, host: &str) -> PortResult<Option<StageId>>;
+
+    /// Whether it was taken down whose the hosts are of stages that were there before hosts were anybody's.
+    async fn are_hosts_carried(&self) -> PortResult<bool>;
+
+    /// The key of every stage, also of one of which nothing else can be read.
+    async fn stage_ids(&self) -> PortResult<Vec<StageId>>;
+
+    /// Takes down once and for all what [`Self::are_hosts_carried`] asks about, in one write: each host for
+    /// the first that has it here, unless some stage has it already. Answers who wanted a host, which, and
+    /// whose it is instead. Where it was done before, nothing changes.
+    async fn carry_hosts(&self, holders: &[(StageId, Vec<String>)]) -> PortResult<Vec<(StageId, String, StageId)>>;
 }

@@ -165,7 +165,7 @@ fn lane_of(event: &Event) -> Lane {
 /// repository's by now, or have been before.
 async fn known(state: &DoorState, seen: Option<&RepoSeen>) -> PortResult<Option<RepoName>> {
     match seen {
-        Some(seen) => state.store.hear(seen).await.map(Some),
+        Some(seen) => state.store.hear(seen, state.clock.now()).await.map(Some),
         None => Ok(None),
     }
 }

@@ -6,6 +6,7 @@
 use sqlx::{AnyConnection, Executor};
 
 use super::audit;
+use super::carried;
 use super::claims::{self, Terms};
 use super::deploys;
 use super::inbox;
@@ -139,6 +140,9 @@ pub(super) async fn run(
                 outcome = Answer::Hosts(walls::take_hosts(connection, stage, hosts).await?);
             }
             Write::KeepHosts { stage, hosts } => walls::keep_hosts(connection, stage, hosts).await?,
+            Write::CarryHosts(holders) => {
+                outcome = Answer::Carried(carried::carry_hosts(connection, holders).await?);
+            }
             Write::Forget { before } => {
                 let heads = witness::forget(connection, *before).await?;
                 outcome = Answer::Pruned(heads + receipt::forget(connection, *before).await?);

@@ -18,6 +18,7 @@ macro_rules! steps {
             (5, "walls", include_str!(concat!("../../migrations/", $database, "/0005_walls.sql"))),
             (6, "rumours", include_str!(concat!("../../migrations/", $database, "/0006_rumours.sql"))),
             (7, "turns", include_str!(concat!("../../migrations/", $database, "/0007_turns.sql"))),
+            (8, "carried", include_str!(concat!("../../migrations/", $database, "/0008_carried.sql"))),
         ]
     };
 }

@@ -11,8 +11,10 @@
 mod audit;
 mod batch;
 mod calls;
+mod carried;
 mod claims;
 mod deploys;
+mod heard;
 mod history;
 mod inbox;
 mod known;
@@ -108,7 +110,7 @@ struct Dialect {
 struct SqlStore {
     readers: Readers,
     writer: Writer,
-    heard: walls::Heard,
+    heard: heard::Heard,
 }
 
 /// Whether somebody else may be at work on the database.
@@ -156,7 +158,7 @@ async fn open_in(url: &str, company: Company) -> Result<Arc<dyn Store>, OpenErro
         Some(connection)
     };
     let writer = Writer::spawn(connection, options, dialect).map_err(|error| connect(error.into()))?;
-    Ok(Arc::new(SqlStore { readers, writer, heard: walls::Heard::default() }))
+    Ok(Arc::new(SqlStore { readers, writer, heard: heard::Heard::default() }))
 }
 
 fn address(url: &str) -> Result<(&'static Dialect, AnyConnectOptions), OpenError> {

@@ -1,22 +1,17 @@
 //! Who is who among repositories, and whose a host is.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use async_trait::async_trait;
 use sqlx::{AnyConnection, Row, query as fixed};
 
 use super::SqlStore;
 use super::calls::unexpected;
+use super::carried::{self, HolderRow};
 use super::readers::Readers;
 use super::row::{column, number, parsed, signed};
 use super::sql::{Statement, fault};
 use super::write::{Answer, Write};
-use crate::model::{KnownRepo, RepoId, RepoName, RepoOwner, RepoSeen, StageId, UserId};
+use crate::model::{KnownRepo, RepoId, RepoName, RepoOwner, RepoSeen, StageId, Timestamp, UserId};
 use crate::port::{PortError, PortResult, Walls};
-
-/// Repositories kept in memory; beyond, they are read again.
-const KEPT: usize = 10_000;
 
 /// A repository as it was seen, ready to be written.
 pub(super) struct SeenRow {
@@ -25,29 +20,6 @@ pub(super) struct SeenRow {
     name: String,
     login: String,
     stand_in: String,
-}
-
-/// What this process has heard and found to be known: nearly every delivery says it again.
-#[derive(Default)]
-pub(super) struct Heard(Mutex<HashMap<RepoId, (RepoSeen, RepoName)>>);
-
-impl Heard {
-    fn get(&self, seen: &RepoSeen) -> Option<RepoName> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&seen.id).filter(|(before, _)| before == seen).map(|(_, key)| key.clone())
-    }
-
-    fn keep(&self, seen: &RepoSeen, key: &RepoName) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
-            kept.clear();
-        }
-        kept.insert(seen.id, (seen.clone(), key.clone()));
-    }
-
-    fn forget(&self, id: RepoId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    }
 }
 
 fn row(seen: &RepoSeen) -> PortResult<SeenRow> {
@@ -150,14 +122,14 @@ pub(super) async fn take_hosts(
     Ok(None)
 }
 
-enum Taken {
+pub(super) enum Taken {
     Now,
     /// This stage has it.
     By(String),
 }
 
 /// Looks again where another server gives it back in the same moment.
-async fn take_host(connection: &mut AnyConnection, stage: &str, host: &str) -> Result<Taken, sqlx::Error> {
+pub(super) async fn take_host(connection: &mut AnyConnection, stage: &str, host: &str) -> Result<Taken, sqlx::Error> {
     loop {
         let insert = fixed("INSERT INTO host (host, stage) VALUES ($1, $2) ON CONFLICT DO NOTHING");
         let insert = insert.bind(host.to_owned()).bind(stage.to_owned()).execute(&mut *connection).await?;
@@ -248,15 +220,18 @@ impl Walls for SqlStore {
         {
             return Ok(there.0);
         }
-        self.heard.forget(seen.id);
-        self.writer.write(Write::Identify(row(seen)?)).await?;
+        let written = self.writer.write(Write::Identify(row(seen)?)).await;
+        // Whatever came of it: who had the name before may have been heard by it.
+        self.heard.forget(seen);
+        written?;
         Ok(by_id(&self.readers, seen.id).await?.ok_or_else(not_there)?.0)
     }
 
-    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName> {
-        if let Some(key) = self.heard.get(seen) {
+    async fn hear(&self, seen: &RepoSeen, now: Timestamp) -> PortResult<RepoName> {
+        if let Some(key) = self.heard.get(seen, now) {
             return Ok(key);
         }
+        let era = self.heard.era();
         let there = match by_id(&self.readers, seen.id).await? {
             Some(there) if agrees(&there, seen) => there,
             _ => {
@@ -265,7 +240,7 @@ impl Walls for SqlStore {
             }
         };
         if agrees(&there, seen) {
-            self.heard.keep(seen, &there.0.key);
+            self.heard.keep(seen, &there.0.key, now, era);
         }
         Ok(there.0.key)
     }
@@ -299,5 +274,25 @@ impl Walls for SqlStore {
         let owner = fixed("SELECT stage FROM host WHERE host = $1").bind(host.to_owned());
         let row = self.readers.optional(owner).await.map_err(|error| fault("whose a host is", error))?;
         row.map(|row| stage_of(&column::<String>(&row, 0)?)).transpose()
+    }
+
+    async fn are_hosts_carried(&self) -> PortResult<bool> {
+        carried::are_hosts_carried(&self.readers).await
+    }
+
+    async fn stage_ids(&self) -> PortResult<Vec<StageId>> {
+        carried::stage_ids(&self.readers).await
+    }
+
+    async fn carry_hosts(&self, holders: &[(StageId, Vec<String>)]) -> PortResult<Vec<(StageId, String, StageId)>> {
+        let row =
+            |(stage, hosts): &(StageId, Vec<String>)| HolderRow { stage: stage.to_string(), hosts: hosts.clone() };
+        match self.writer.write(Write::CarryHosts(holders.iter().map(row).collect())).await? {
+            Answer::Carried(contested) => contested
+                .into_iter()
+                .map(|(stage, host, owner)| Ok((stage_of(&stage)?, host, stage_of(&owner)?)))
+                .collect(),
+            other => Err(unexpected(&other)),
+        }
     }
 }

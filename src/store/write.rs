@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::oneshot;
 
+use super::carried::{Contested, HolderRow};
 use super::claims::Terms;
 use super::locks::RepoLockRow;
 use super::receipt::ReceiptRow;
@@ -42,6 +43,7 @@ pub(super) enum Write {
     Dismiss { id: i64, rumour: String },
     TakeHosts { stage: String, hosts: Vec<String> },
     KeepHosts { stage: String, hosts: Vec<String> },
+    CarryHosts(Vec<HolderRow>),
 }
 
 /// What a write came to.
@@ -60,6 +62,8 @@ pub(super) enum Answer {
     Slot(Option<u32>),
     /// The host that another stage has, and that stage's key.
     Hosts(Option<(String, String)>),
+    /// Hosts that others had before those who wanted them.
+    Carried(Vec<Contested>),
 }
 
 /// Which lane the writer holds, and under which number.
@@ -175,7 +179,8 @@ impl Write {
             | Self::Hear(_)
             | Self::Dismiss { .. }
             | Self::TakeHosts { .. }
-            | Self::KeepHosts { .. } => None,
+            | Self::KeepHosts { .. }
+            | Self::CarryHosts(_) => None,
         }
     }
 

@@ -28,6 +28,7 @@ mod fuse;
 mod ground;
 #[path = "../support/hang.rs"]
 mod hang;
+mod marks;
 #[path = "../support/ministack.rs"]
 mod ministack;
 #[path = "../support/own.rs"]

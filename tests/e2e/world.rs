@@ -35,19 +35,24 @@ pub(crate) struct World {
 /// The configuration of an app whose services run as processes: one with an address and a migration,
 /// and a worker.
 pub(crate) fn processes(folder: &Path) -> String {
+    processes_with(folder, "", "")
+}
+
+/// The same, with these lines before the services, and these within `web`.
+pub(crate) fn processes_with(folder: &Path, head: &str, of_web: &str) -> String {
     let command = |program: &str| serde_json::to_string(&program::command(program)).expect("words");
     format!(
         r#"
 version: 1
 app: shop
-services:
+{head}services:
   web:
     kind: ecs
     host: "@"
     port: 8080
     health: {{ path: /health, interval: 1s, timeout: 1s, healthy: 1, unhealthy: 3 }}
     env: {{ {FOLDER}: "{folder}" }}
-    migrate: {{ command: {migration} }}
+{of_web}    migrate: {{ command: {migration} }}
     drain: 30s
     local: {{ command: {web} }}
   worker:

@@ -273,7 +273,7 @@ async fn a_server_of_before_goes_on_as_one_of_now_on_postgres() {
 /// keeps it while a change of its own, to another host, came to nothing.
 #[tokio::test]
 async fn who_serves_at_a_host_has_it_whoever_else_asked_for_it_in_between() {
-    let w = World::new().await;
+    let mut w = World::new().await;
     let (shop, failed) = (w.stage_id("pr-1"), Mishap::Fail(exited(3, "no such table")));
     w.open("topic", "2");
     w.settle().await;
@@ -306,8 +306,7 @@ async fn who_serves_at_a_host_has_it_whoever_else_asked_for_it_in_between() {
         (Some(sha), StageStatus::Failed { sha: sha_moved })
     );
 
-    release(&shop).await;
-    release(&other).await;
+    w.had_no_walls().await;
     w.engine.carry_over().await.expect("the database answers");
     for name in ["pr-1.preview.test", "pr-1.moved.test"] {
         assert_eq!(host(&w, name).await, Some(shop.to_string()), "{name}");

@@ -27,8 +27,8 @@ impl Walls for Fused<dyn Store> {
         // What is written is what GitHub says, and nearly always it is known.
         read!(self, self.port.identify(seen))
     }
-    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName> {
-        read!(self, self.port.hear(seen))
+    async fn hear(&self, seen: &RepoSeen, now: Timestamp) -> PortResult<RepoName> {
+        read!(self, self.port.hear(seen, now))
     }
     async fn dismiss(&self, repo: &KnownRepo, rumour: &RepoName) -> PortResult<()> {
         write!(self, self.port.dismiss(repo, rumour))
@@ -44,6 +44,15 @@ impl Walls for Fused<dyn Store> {
     }
     async fn host_owner(&self, host: &str) -> PortResult<Option<StageId>> {
         read!(self, self.port.host_owner(host))
+    }
+    async fn are_hosts_carried(&self) -> PortResult<bool> {
+        read!(self, self.port.are_hosts_carried())
+    }
+    async fn stage_ids(&self) -> PortResult<Vec<StageId>> {
+        read!(self, self.port.stage_ids())
+    }
+    async fn carry_hosts(&self, holders: &[(StageId, Vec<String>)]) -> PortResult<Vec<(StageId, String, StageId)>> {
+        write!(self, self.port.carry_hosts(holders))
     }
 }
 

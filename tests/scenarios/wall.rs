@@ -369,22 +369,6 @@ async fn who_is_no_longer_served_loses_nothing_to_whoever_takes_its_name_unheard
 }
 
 #[tokio::test]
-async fn hosts_of_stages_from_before_there_was_a_wall_are_taken_down() {
-    let w = World::new().await;
-    w.open("topic", "2");
-    w.settle().await;
-    let (stage, host) = (w.stage_id("pr-1"), "pr-1.preview.test");
-    // As an older version left it.
-    w.store.keep_hosts(&stage, &[]).await.expect("the database answers");
-    assert_eq!(w.store.host_owner(host).await.expect("the database answers"), None);
-    let before = (w.builder.journal(), w.cloud.journal());
-    w.engine.carry_over().await.expect("the database answers");
-    w.settle().await;
-    assert_eq!(w.store.host_owner(host).await.expect("the database answers"), Some(stage));
-    assert_eq!((w.builder.journal(), w.cloud.journal()), before, "nothing is brought on for it");
-}
-
-#[tokio::test]
 async fn of_who_is_no_longer_served_no_file_is_read_and_no_commit_comes() {
     let read = |w: &World| {
         let asked = w.github.requests();

@@ -15,6 +15,8 @@ use greenroom::sandbox::{FileChange, Sandbox, SandboxBuilder, SandboxCloud, Sand
 use greenroom::server::{self, DoorMetrics, DoorState, Limits};
 use greenroom::wire::Secrets;
 use secrecy::SecretString;
+use sqlx::any::AnyConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -80,7 +82,7 @@ pub(crate) struct World {
     build_deadline: Seconds,
     ports: Ports,
     door: JoinHandle<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The configuration of the scenarios' shop: two services, one with a migration, one a worker.
@@ -153,7 +155,7 @@ impl World {
             secret: SecretString::from(SECRET),
         });
         let build_deadline = BUILD_DEADLINE;
-        Self { github, cloud, builder, clock, store, engine, repo, wall, build_deadline, ports, door, _folder: folder }
+        Self { github, cloud, builder, clock, store, engine, repo, wall, build_deadline, ports, door, folder }
     }
 
     /// Replaces the engine by one whose ports give up as the fuse says.
@@ -185,6 +187,21 @@ impl World {
             url: format!("http://{address}/webhook"),
             secret: SecretString::from(SECRET),
         });
+    }
+
+    /// The server starts on a database of before there were walls: nobody has taken down whose hosts are.
+    pub(crate) async fn had_no_walls(&mut self) {
+        self.by_hand("DELETE FROM host; DELETE FROM carried").await;
+        self.restart();
+    }
+
+    /// Does to the world's own database what no server does.
+    pub(crate) async fn by_hand(&self, sql: &'static str) {
+        let url = format!("sqlite://{}", self.folder.path().join("greenroom.db").display());
+        let options: AnyConnectOptions = url.parse().expect("an address");
+        let mut connection = options.connect().await.expect("the database answers");
+        connection.execute(sql).await.expect("it is done");
+        connection.close().await.expect("the connection closes");
     }
 
     /// The operator gives builds so long, and starts the server again.

@@ -1,9 +1,13 @@
 //! Who is who among repositories, and whose a host is: whoever asks at the same time.
 
-use greenroom::model::{KnownRepo, RepoId, RepoName, RepoOwner, RepoSeen, StageId, UserId};
-use greenroom::port::PortResult;
+use greenroom::model::{KnownRepo, RepoId, RepoName, RepoOwner, RepoSeen, StageId, Timestamp, UserId};
+use greenroom::port::{IntakeWrite, PortResult};
 
-use crate::Place;
+use sqlx::Executor as _;
+
+use crate::{Place, sample};
+
+const AT: Timestamp = Timestamp(1_000_000);
 
 fn seen(id: u64, owner: u64, name: &str) -> RepoSeen {
     RepoSeen { id: RepoId(id), owner: UserId(owner), name: name.parse().expect("a repository") }
@@ -54,15 +58,15 @@ pub(crate) async fn what_is_heard_in_passing_moves_no_name(place: Place) -> Port
         (known.name.map(String::from), known.rumour.map(String::from), known.owner)
     };
     let named = RepoOwner::AsNamed;
-    let shop = store.hear(&seen(1, 7, "Acme/Shop")).await?;
+    let shop = store.hear(&seen(1, 7, "Acme/Shop"), AT).await?;
     assert_eq!((shop.as_str(), now(&shop).await), ("acme/shop", (text("acme/shop"), None, named)), "never met before");
     store.identify(&seen(1, 7, "acme/store")).await?;
-    let thief = store.hear(&seen(2, 7, "acme/shop")).await?;
+    let thief = store.hear(&seen(2, 7, "acme/shop"), AT).await?;
     assert_eq!((thief.as_str(), now(&thief).await.0), ("acme.2/shop", text("acme/shop")), "nobody has it now");
 
     // A delivery of before the rename, after it and after the name was taken: on both servers, twice.
     for store in [&store, &other, &store, &other] {
-        assert_eq!(store.hear(&seen(1, 7, "acme/shop")).await?, shop);
+        assert_eq!(store.hear(&seen(1, 7, "acme/shop"), AT).await?, shop);
         assert_eq!(now(&shop).await, (text("acme/store"), text("acme/shop"), named));
         assert_eq!(now(&thief).await, (text("acme/shop"), None, RepoOwner::Another), "nothing is taken from it");
         let known = store.known(&shop).await?.expect("known");
@@ -73,22 +77,98 @@ pub(crate) async fn what_is_heard_in_passing_moves_no_name(place: Place) -> Port
     }
 
     // What GitHub answers counts, and ends the rumour; what agrees with it raises none.
-    store.hear(&seen(1, 7, "acme/third")).await?;
+    store.hear(&seen(1, 7, "acme/third"), AT).await?;
     assert_eq!(now(&shop).await.1, text("acme/third"));
     store.identify(&seen(1, 7, "acme/third")).await?;
-    store.hear(&seen(1, 7, "acme/third")).await?;
+    store.hear(&seen(1, 7, "acme/third"), AT).await?;
     assert_eq!(now(&shop).await, (text("acme/third"), None, named));
     store.identify(&seen(1, 7, "acme/store")).await?;
-    store.hear(&seen(1, 7, "acme/third")).await?;
+    store.hear(&seen(1, 7, "acme/third"), AT).await?;
     assert_eq!(now(&shop).await.1, text("acme/third"), "what was heard before is no proof");
 
     // Nor does it change hands, or take a name from whoever has it.
-    store.hear(&seen(1, 9, "acme/store")).await?;
+    store.hear(&seen(1, 9, "acme/store"), AT).await?;
     assert_eq!(now(&shop).await, (text("acme/store"), text("acme/store"), named));
     store.identify(&seen(1, 9, "acme/store")).await?;
     assert_eq!(now(&shop).await, (text("acme/store"), None, RepoOwner::Another));
-    let newcomer = store.hear(&seen(3, 7, "acme/store")).await?;
+    let newcomer = store.hear(&seen(3, 7, "acme/store"), AT).await?;
     assert_eq!(now(&newcomer).await, (None, text("acme/store"), named));
+    Ok(())
+}
+
+/// Deliveries are answered from memory, which must not hide that a name was lost and has come back.
+pub(crate) async fn a_name_that_came_back_is_noticed(place: Place) -> PortResult<()> {
+    let (store, other) = (place.open().await, place.open().await);
+    let (shop, thief) = (seen(1, 7, "acme/shop"), seen(2, 7, "acme/shop"));
+    let key = store.identify(&shop).await?.key;
+    let rumour = async || store.known(&key).await.expect("the database answers").expect("known").rumour;
+    for store in [&store, &other] {
+        assert_eq!(store.hear(&shop, AT).await?, key);
+    }
+    store.identify(&thief).await?;
+    assert_eq!(store.known(&key).await?.expect("known").name, None, "it is another's now");
+
+    // Where nobody was told, it is noticed after a minute; a rumour is no more than a reason to ask.
+    other.hear(&shop, AT.after_millis(59_999)).await?;
+    assert_eq!(rumour().await, None, "answered from memory");
+    other.hear(&shop, AT.after_millis(60_000)).await?;
+    assert_eq!(rumour().await, Some(shop.name.clone()));
+
+    // Where GitHub's answer came, it is noticed at once.
+    let known = store.known(&key).await?.expect("known");
+    store.dismiss(&known, &shop.name).await?;
+    store.hear(&shop, AT).await?;
+    assert_eq!(rumour().await, Some(shop.name.clone()));
+    Ok(())
+}
+
+pub(crate) async fn hosts_of_before_are_taken_down_once_whoever_comes_first(place: Place) -> PortResult<()> {
+    let (one, two) = (place.open().await, place.open().await);
+    assert!(one.are_hosts_carried().await?, "there was nothing to take down");
+    let (shop, late) = (stage("acme/shop", "prod"), stage("acme/late", "prod"));
+    let holders =
+        |order: [&StageId; 2]| order.map(|stage| (stage.clone(), vec!["a.test".to_owned(), stage.to_string()]));
+    assert_eq!(one.carry_hosts(&holders([&shop, &late])).await?, []);
+    assert_eq!(one.host_owner("a.test").await?, None);
+
+    // As an older version leaves it: with stages, and nothing taken down.
+    place.by_hand().await.execute("DELETE FROM carried").await.expect("its owner may do that");
+    assert!(!one.are_hosts_carried().await? && !two.are_hosts_carried().await?);
+    let asks = (0..20).map(|number| {
+        let (store, holders) = match number % 2 {
+            0 => (one.clone(), holders([&shop, &late])),
+            _ => (two.clone(), holders([&late, &shop])),
+        };
+        async move { store.carry_hosts(&holders).await }
+    });
+    let answers = futures_util::future::try_join_all(asks).await?;
+    let owner = one.host_owner("a.test").await?.expect("somebody's");
+    let other = if owner == shop { late.clone() } else { shop.clone() };
+    let told: Vec<_> = answers.into_iter().flatten().collect();
+    assert_eq!(told, [(other.clone(), "a.test".to_owned(), owner.clone())], "one of all did it, and says who lost");
+    for stage in [&shop, &late] {
+        assert_eq!(one.host_owner(&stage.to_string()).await?.as_ref(), Some(stage), "what nobody else has it keeps");
+    }
+    assert!(one.are_hosts_carried().await? && two.are_hosts_carried().await?);
+
+    // What is given back afterwards is not taken down again by one that began earlier.
+    one.keep_hosts(&owner, &[]).await?;
+    assert_eq!(two.carry_hosts(&holders([&owner, &other])).await?, []);
+    assert_eq!(one.host_owner("a.test").await?, None);
+    Ok(())
+}
+
+pub(crate) async fn a_stage_is_named_by_its_key_also_when_its_row_is_broken(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    let held = sample::held(&*store, &sample::repo_lane()).await;
+    let stages = ["pr-1", "pr-2"].map(|name| sample::stage(name, 1));
+    store.apply_intake(&held, IntakeWrite { stages: stages.to_vec(), ..IntakeWrite::default() }).await?;
+    let breaks = "UPDATE stage SET status = '{' WHERE name = 'pr-1'";
+    place.by_hand().await.execute(breaks).await.expect("its owner may do that");
+    assert!(store.stages(None).await.is_err());
+    assert_eq!(store.stage_ids().await?, ["pr-1", "pr-2"].map(sample::stage_id));
+    assert!(store.stage(&sample::stage_id("pr-1")).await.is_err());
+    assert!(store.stage(&sample::stage_id("pr-2")).await?.is_some());
     Ok(())
 }
 

@@ -1,16 +1,17 @@
 //! Foundations by hand: what a change would do, making one, taking one away.
 
+use super::super::marks::Marks;
 use super::super::names::{TAG_KIND, TAG_OWNER, TAG_REPO, TAG_STAGE};
 use super::super::stack::{self, Driver, Match, Snapshot, Step};
 use super::super::template;
-use super::{Remembered, extended, is_foreign, not_ours, pending, wish, with_hosted_zones};
+use super::{Remembered, extended, not_ours, pending, wish, with_hosted_zones};
 use crate::model::{FailureKind, ResourceChange, StageKind};
 use crate::port::{PortError, PortResult, Progress, Site};
 
 /// What a stage would add to its foundation; all of it where there is none.
 pub(in crate::aws) async fn missing(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<ResourceChange>> {
     let name = driver.shared.names.foundation_stack(site.stage, site.place);
-    let live = stack::describe(driver.clients, &name).await?.filter(Snapshot::is_settled);
+    let live = described(driver, site, &name).await?.filter(Snapshot::is_settled);
     let wanted = Remembered::new(driver.shared, site, 1);
     let Some(live) = live else {
         let wanted = with_hosted_zones(driver, wanted).await?;
@@ -27,7 +28,7 @@ pub(in crate::aws) async fn missing(driver: &Driver<'_>, site: Site<'_>) -> Port
 /// What [`deploy`] would change.
 pub(in crate::aws) async fn plan(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<ResourceChange>> {
     let name = driver.shared.names.foundation_stack(site.stage, site.place);
-    let live = stack::describe(driver.clients, &name).await?.filter(Snapshot::is_settled);
+    let live = described(driver, site, &name).await?.filter(Snapshot::is_settled);
     let wanted = renewed(driver, site, live.as_ref()).await?;
     stack::changes(driver.shared, driver.clients, &wish(driver.shared, site, &wanted)?, live.as_ref()).await
 }
@@ -36,16 +37,14 @@ pub(in crate::aws) async fn plan(driver: &Driver<'_>, site: Site<'_>) -> PortRes
 /// stack's name.
 pub(in crate::aws) async fn deploy(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Progress<String>> {
     let name = driver.shared.names.foundation_stack(site.stage, site.place);
-    let live = stack::describe(driver.clients, &name).await?.filter(Snapshot::is_settled);
+    let live = described(driver, site, &name).await?.filter(Snapshot::is_settled);
     let wanted = renewed(driver, site, live.as_ref()).await?;
+    let marks = Marks::of_foundation(&driver.shared.names, site);
     let is_same = |stack: &Snapshot| {
-        if is_foreign(stack, site) {
-            return Match::Foreign;
-        }
         let is_new = stack.outputs.get("Template").is_some_and(|made| *made == template::foundation_version());
         if is_new && Remembered::of(stack).as_ref() == Some(&wanted) { Match::Same } else { Match::Different }
     };
-    let step = match driver.look(&name, is_same).await? {
+    let step = match driver.look(&name, &marks, is_same).await? {
         Step::Create => driver.create(&wish(driver.shared, site, &wanted)?).await?,
         Step::Update(stack) => driver.update(&wish(driver.shared, site, &wanted)?, stack).await?,
         step => step,
@@ -60,7 +59,8 @@ pub(in crate::aws) async fn deploy(driver: &Driver<'_>, site: Site<'_>) -> PortR
 /// Takes the foundation away, unless stages use it.
 pub(in crate::aws) async fn destroy(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Progress<()>> {
     let name = driver.shared.names.foundation_stack(site.stage, site.place);
-    let users = users(driver, site).await?;
+    let Some(live) = described(driver, site, &name).await? else { return Ok(Progress::Done(())) };
+    let users = users(driver, site, &live).await?;
     if users.is_empty() {
         return stack::remove(driver.shared, driver.clients, &name).await;
     }
@@ -71,20 +71,33 @@ pub(in crate::aws) async fn destroy(driver: &Driver<'_>, site: Site<'_>) -> Port
     ))
 }
 
-/// The stages that live on a foundation, by the tags of their stacks.
-async fn users(driver: &Driver<'_>, site: Site<'_>) -> PortResult<Vec<String>> {
+/// The foundation of that name, as long as it is known to be that.
+async fn described(driver: &Driver<'_>, site: Site<'_>, name: &str) -> PortResult<Option<Snapshot>> {
+    let found = stack::describe(driver.clients, name).await?;
+    found.as_ref().map_or(Ok(()), |stack| Marks::of_foundation(&driver.shared.names, site).require(stack))?;
+    Ok(found)
+}
+
+/// The stages that live on a foundation, by the tags of their stacks; and whatever stack says itself that
+/// it stands on it, also one whose tags are gone.
+async fn users(driver: &Driver<'_>, site: Site<'_>, foundation: &Snapshot) -> PortResult<Vec<String>> {
     let names = &driver.shared.names;
     let is_shared = site.place.kind == StageKind::Ephemeral;
     let own = names.stage_stack(site.stage);
     let stacks = stack::all(driver.clients, names.owner()).await?;
     let uses = |stack: &&Snapshot| {
         let tag = |key: &str| stack.tags.get(key).map(String::as_str);
+        if stack.id == foundation.id {
+            return false;
+        }
+        let cluster = foundation.outputs.get("Cluster");
+        let stands_on_it = cluster.is_some() && stack.outputs.get("Cluster") == cluster;
         let is_ours = tag(TAG_OWNER) == Some(names.owner()) && tag(TAG_STAGE).is_some();
-        is_ours && if is_shared { tag(TAG_KIND) == Some("ephemeral") } else { stack.name == own }
+        stands_on_it || is_ours && if is_shared { tag(TAG_KIND) == Some("ephemeral") } else { stack.name == own }
     };
-    let name = |stack: &Snapshot| {
-        let tag = |key: &str| stack.tags.get(key).cloned().unwrap_or_default();
-        format!("{}/{}", tag(TAG_REPO), tag(TAG_STAGE))
+    let name = |stack: &Snapshot| match (stack.tags.get(TAG_REPO), stack.tags.get(TAG_STAGE)) {
+        (Some(repo), Some(stage)) => format!("{repo}/{stage}"),
+        _ => format!("the stack {}, whose tags are gone", stack.name),
     };
     Ok(stacks.iter().filter(uses).map(name).collect())
 }

@@ -2,6 +2,7 @@
 
 use super::super::Shared;
 use super::super::clients::Clients;
+use super::super::marks::{Marks, Whose};
 use super::super::policy_world::World;
 use super::super::stack::{self, Snapshot};
 use super::{Foundation, hosted_zone};
@@ -19,7 +20,9 @@ pub(in crate::aws) async fn world(shared: &Shared, clients: &Clients, site: Site
             world.hosted_zone = found;
         }
     }
-    let stack = stack::describe(clients, &world.foundation).await?.filter(Snapshot::is_settled);
+    let marks = Marks::of_foundation(&shared.names, site);
+    let is_known = |stack: &Snapshot| stack.is_settled() && marks.whose(&stack.tags) == Whose::Own;
+    let stack = stack::describe(clients, &world.foundation).await?.filter(is_known);
     let Some(stack) = stack else { return Ok(world) };
     // One that the repository has no roles on yet gives it some with the first stage.
     let Ok(made) = Foundation::read(&stack, site) else { return Ok(world) };

@@ -19,8 +19,6 @@ pub(super) enum Attempt {
 pub(in crate::aws) enum Match {
     Same,
     Different,
-    /// For another stage, whose name comes out alike.
-    Foreign,
 }
 
 /// What to do about a stack that is wanted.

@@ -9,6 +9,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::super::Shared;
 use super::super::clients::Clients;
 use super::super::fault::{fault, is};
+use super::super::marks::Marks;
 use super::body::{self, Body};
 use super::decide::{Attempt, Match, Move, to_hold};
 use super::events::{self, Event, Reach};
@@ -83,14 +84,18 @@ impl<'a> Driver<'a> {
         Self { shared, clients, holder: "the command line".to_owned() }
     }
 
-    /// Looks at a stack and clears what is in the way. `is_same` compares it with what is wanted.
-    pub(in crate::aws) async fn look(&self, name: &str, is_same: impl Fn(&Snapshot) -> Match) -> PortResult<Step> {
+    /// Looks at a stack and clears what is in the way. `is_same` compares it with what is wanted; one that
+    /// is not known by its marks is refused, whatever state it is in.
+    pub(in crate::aws) async fn look(
+        &self,
+        name: &str,
+        marks: &Marks,
+        is_same: impl Fn(&Snapshot) -> Match,
+    ) -> PortResult<Step> {
         let seen = describe(self.clients, name).await?;
+        seen.as_ref().map_or(Ok(()), |stack| marks.require(stack))?;
         let attempt = self.attempt(name);
         let same = seen.as_ref().map_or(Match::Different, is_same);
-        if same == Match::Foreign {
-            return Err(foreign(name));
-        }
         let next = to_hold(seen.as_ref().map(|stack| &stack.status), same, attempt);
         let Some(stack) = seen else { return Ok(Step::Create) };
         match next {
@@ -257,14 +262,6 @@ where
 }
 
 type Response = aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-
-fn foreign(name: &str) -> PortError {
-    PortError::failed(
-        FailureKind::Environment,
-        format!("the stack {name} belongs to another stage, whose name comes out as this one's does"),
-        "Give the stage another name under `stages`, or the repository.",
-    )
-}
 
 fn failed(stack: &Snapshot, cause: Option<&Event>) -> PortError {
     let summary = match cause {

@@ -7,8 +7,6 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use super::super::clients::Clients;
 use super::super::fault::fault;
-use super::super::names::{TAG_REPO, TAG_STAGE};
-use crate::model::StageId;
 use crate::port::{PortError, PortResult};
 
 /// A stack as `DescribeStacks` tells it.
@@ -51,13 +49,6 @@ impl Snapshot {
                 | StackStatus::ImportComplete
                 | StackStatus::ImportRollbackComplete
         )
-    }
-
-    /// Whether it was made for this stage. Its name alone does not say: letters and a few digits of a hash
-    /// are all that is left there of a repository's name, and who may choose one finds one that is alike.
-    pub(in crate::aws) fn is_of(&self, stage: &StageId) -> bool {
-        let is = |key: &str, value: &str| self.tags.get(key).is_some_and(|tag| tag == value);
-        is(TAG_REPO, stage.repo.as_str()) && is(TAG_STAGE, stage.name.as_str())
     }
 
     /// One output; a stack without it is not ours or was changed by hand.

@@ -100,7 +100,7 @@ impl Ledger for FakeStore {
 #[async_trait]
 impl Walls for FakeStore {
     /// Everybody is known by the name of the moment.
-    async fn hear(&self, seen: &RepoSeen) -> PortResult<RepoName> {
+    async fn hear(&self, seen: &RepoSeen, _: Timestamp) -> PortResult<RepoName> {
         self.whole()?;
         Ok(seen.name.clone())
     }
@@ -121,6 +121,15 @@ impl Walls for FakeStore {
         unused()
     }
     async fn host_owner(&self, _: &str) -> PortResult<Option<StageId>> {
+        unused()
+    }
+    async fn are_hosts_carried(&self) -> PortResult<bool> {
+        unused()
+    }
+    async fn stage_ids(&self) -> PortResult<Vec<StageId>> {
+        unused()
+    }
+    async fn carry_hosts(&self, _: &[(StageId, Vec<String>)]) -> PortResult<Vec<(StageId, String, StageId)>> {
         unused()
     }
 }

@@ -197,6 +197,7 @@ impl World {
         let stacks = aws_sdk_cloudformation::Client::new(&self.config);
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let create = stacks.create_stack().stack_name(self.stack()).template_body(template.to_string());
+        let create = create.tags(tag("greenroom:owner", "greenroom"));
         let create = create.tags(tag("greenroom:repo", self.stage.repo.as_str()));
         let create = create.tags(tag("greenroom:stage", self.stage.name.as_str()));
         create.send().await.expect("a stack");

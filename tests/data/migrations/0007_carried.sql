@@ -1,0 +1,1 @@
+INSERT INTO carried (what) VALUES ('hosts');
