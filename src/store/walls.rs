@@ -48,6 +48,12 @@ impl Heard {
     fn forget(&self, id: RepoId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
+
+    /// Forgets whoever had this name, because somebody else has it now: should it get the name back, that is
+    /// news.
+    fn forget_name(&self, name: &RepoName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (seen, _)| seen.name != *name);
+    }
 }
 
 fn row(seen: &RepoSeen) -> PortResult<SeenRow> {
@@ -249,6 +255,7 @@ impl Walls for SqlStore {
             return Ok(there.0);
         }
         self.heard.forget(seen.id);
+        self.heard.forget_name(&seen.name);
         self.writer.write(Write::Identify(row(seen)?)).await?;
         Ok(by_id(&self.readers, seen.id).await?.ok_or_else(not_there)?.0)
     }
@@ -277,6 +284,10 @@ impl Walls for SqlStore {
 
     async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>> {
         let found = found(&self.readers, fixed(BY_KEY).bind(key.to_string())).await?;
+        // Another server took down that its name is somebody else's by now.
+        if let Some((lost, _)) = found.as_ref().filter(|(known, _)| known.name.is_none()) {
+            self.heard.forget(lost.id);
+        }
         Ok(found.map(|(known, _)| known))
     }
 
