@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use greenroom::model::{Lane, PullNumber, RepoName, ServiceName, StageStatus};
-use greenroom::sandbox::{DeliveryMode, FileChange, Order};
+use greenroom::sandbox::{DeliveryMode, FileChange, Order, Visibility};
 
 use crate::depth::Depth;
 use crate::fuse::Fuse;
@@ -63,6 +63,49 @@ async fn who_takes_a_name_inherits_nothing_and_who_gave_it_away_loses_nothing() 
     assert_eq!(serving(&w), None);
 }
 
+/// What was kept under a name speaks for the repository that had it then.
+#[tokio::test]
+async fn whoever_takes_a_name_is_answered_at_once_by_what_is_true_of_itself() {
+    for visibility in [Visibility::Private, Visibility::Public] {
+        let mut w = World::new().await;
+        let (_, first) = w.open("topic", "2");
+        w.settle().await;
+        let shop = w.stage_id("pr-1");
+        w.repo = w.github.rename_repo(&w.repo, "acme/store").expect("it is renamed");
+        let mut newcomer = Other::made(&w, "acme/shop", &config(Some("own.test")));
+        w.github.set_visibility(&newcomer.name, visibility).expect("it is there");
+        let (pull, _) = newcomer.open(&w, "its own");
+        w.settle().await;
+        let key = newcomer.told_key(&w, pull);
+        newcomer.key = key.parse().expect("a name");
+        w.serves(&format!("acme/*,{key}"), "");
+        let own = newcomer.push(&w, "its next");
+        w.settle().await;
+        assert_eq!(newcomer.serving(&w, "pr-1"), Some(own), "{visibility:?}: {:#?}", newcomer.read(&w, pull));
+        let said = newcomer.read(&w, pull).join("\n");
+        assert!(said.contains("pr-1 is live"), "{visibility:?}: {said}");
+        assert_eq!(w.cloud.serving(&shop, &ServiceName::new("web").expect("a name")), Some(first));
+    }
+}
+
+#[tokio::test]
+async fn who_gets_its_own_name_back_goes_on_under_it() {
+    let mut w = World::new().await;
+    w.open("topic", "2");
+    w.settle().await;
+    let away = w.github.rename_repo(&w.repo, "acme/store").expect("it is renamed");
+    let newcomer = Other::made(&w, "acme/shop", CONFIG);
+    newcomer.open(&w, "its own");
+    w.settle().await;
+    let known = w.store.known(&w.repo).await.expect("the database answers").expect("known");
+    assert_eq!((known.name, known.rumour), (None, None), "another one has it, and nobody told the new one");
+    w.github.delete_repo(&newcomer.name).expect("it goes");
+    w.repo = w.github.rename_repo(&away, "acme/shop").expect("it is renamed");
+    let next = w.push("topic", "3");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(next));
+}
+
 #[tokio::test]
 async fn a_delivery_from_before_a_rename_gives_the_name_back_to_nobody() {
     let mut w = World::with_config(&config(None)).await;
@@ -117,10 +160,11 @@ async fn a_delivery_from_before_a_rename_gives_the_name_back_to_nobody() {
 #[tokio::test]
 async fn whenever_a_name_changes_hands_unheard_nothing_is_written_to_whoever_took_it() {
     const APART: usize = 7;
-    let all: Vec<usize> = (1..=APART).collect();
-    for first in Depth::of_this_run().of("a name that changes hands", &all) {
+    let seen = [Visibility::Private, Visibility::Public];
+    let all: Vec<_> = (1..=APART).flat_map(|first| seen.map(|visibility| (first, visibility))).collect();
+    for (first, visibility) in Depth::of_this_run().of("a name that changes hands", &all) {
         let mut at = first;
-        while the_name_changes_hands_after(at).await {
+        while the_name_changes_hands_after(at, visibility).await {
             at += APART;
         }
         assert!(at > 20, "{at} effects are too few");
@@ -129,7 +173,7 @@ async fn whenever_a_name_changes_hands_unheard_nothing_is_written_to_whoever_too
 
 /// A pull request is opened, and after so many effects its repository has another name, and somebody else
 /// the one that it had. Answers whether there were as many.
-async fn the_name_changes_hands_after(at: usize) -> bool {
+async fn the_name_changes_hands_after(at: usize, visibility: Visibility) -> bool {
     let mut w = World::new().await;
     let (github, taken) = (Arc::clone(&w.github), w.repo.clone());
     let fuse = Fuse::aside(at, move || {
@@ -137,6 +181,7 @@ async fn the_name_changes_hands_after(at: usize) -> bool {
         github.rename_repo(&taken, "acme/store").expect("it is renamed");
         let files = [FileChange::write(".github/greenroom.yml", CONFIG), FileChange::write("app", "1")];
         github.create_repo(taken.as_str(), files).expect("a repository");
+        github.set_visibility(&taken, visibility).expect("it is there");
         github.push(&taken, "topic", [FileChange::write("app", "its own")], "A change").expect("a commit");
         github.open_pull(&taken, "topic", "Its own").expect("a pull request");
         github.set_delivery_mode(DeliveryMode::Send);
@@ -150,7 +195,8 @@ async fn the_name_changes_hands_after(at: usize) -> bool {
     let its_head = w.github.branch_head(&w.repo, "topic").expect("a branch");
     let written = (w.github.comments(&w.repo, PullNumber(1)), w.github.checks(&w.repo, &its_head));
     assert_eq!((written.0.len(), written.1.len()), (0, 0), "after effect {at}: {written:#?}");
-    assert_eq!(w.github.deployments(&w.repo).len(), 0, "after effect {at}");
+    let written = (w.github.deployments(&w.repo).len(), w.github.environments(&w.repo).len());
+    assert_eq!(written, (0, 0), "after effect {at}");
 
     let stage = w.stage_id("pr-1");
     w.repo = "acme/store".parse().expect("a name");
