@@ -6,7 +6,9 @@
 //! - What is asked about a repository is answered by that very repository or not at all: before each
 //!   ruling its number is compared ([`Forge::repository`]), so that a name that somebody else has by now
 //!   leads nobody to them.
-//! - Nothing is written before the number behind the name was compared once more.
+//! - What is written reaches that very repository or nobody: GitHub itself keeps to the number
+//!   ([`Forge::only`]), also where the name changes hands in the moment of the write. What it refuses is
+//!   tried again once the name is found to be another's.
 //! - A name changes hands by GitHub's own answer about that name alone. What deliveries and lists call a
 //!   repository may be older than what is known: it only says which name to ask about.
 
@@ -16,12 +18,18 @@ use async_trait::async_trait;
 
 use crate::model::{
     Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, KnownRepo, Permission, PullNumber,
-    PullRequest, Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
+    PullRequest, Reaction, RepoFacts, RepoId, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
     CheckRun, Clock, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortError, PortResult, StickyComment,
     Store, TarballStream,
 };
+
+/// Where a repository is asked and told.
+struct At {
+    forge: Arc<dyn Forge>,
+    name: RepoName,
+}
 
 /// A [`Forge`] whose repositories have their keys for names.
 pub(super) struct ByKey {
@@ -35,18 +43,55 @@ impl ByKey {
         Self { forge, store, clock }
     }
 
-    /// What GitHub calls it now. What was never seen is called what it is asked by.
-    async fn name(&self, key: &RepoName) -> PortResult<RepoName> {
-        let Some(mut known) = self.store.known(key).await? else { return Ok(key.clone()) };
+    /// GitHub for this repository alone, and what it calls it now; `None` if it was never seen.
+    async fn known(&self, key: &RepoName) -> PortResult<Option<At>> {
+        let Some(mut known) = self.store.known(key).await? else { return Ok(None) };
         if let Some(rumour) = known.rumour.take() {
             known = self.look_into(known, &rumour).await?;
         }
-        known.name.ok_or_else(|| renamed(key))
+        let name = known.name.ok_or_else(|| renamed(key))?;
+        Ok(Some(At { forge: self.forge.only(known.id), name }))
+    }
+
+    /// Where to read. What was never seen is called what it is asked by.
+    async fn at(&self, key: &RepoName) -> PortResult<At> {
+        let known = self.known(key).await?;
+        Ok(known.unwrap_or_else(|| At { forge: self.forge.clone(), name: key.clone() }))
+    }
+
+    /// Where to write: what was never seen is looked at first.
+    async fn own(&self, key: &RepoName) -> PortResult<At> {
+        if let Some(at) = self.known(key).await? {
+            return Ok(at);
+        }
+        self.facts(key).await?;
+        self.known(key).await?.ok_or_else(|| renamed(key))
+    }
+
+    /// What became of a write. One that GitHub would not take may have gone to a name that is another's by
+    /// now: then the repository is still owed it.
+    async fn wrote<T: Send>(&self, key: &RepoName, name: &RepoName, result: PortResult<T>) -> PortResult<T> {
+        match result {
+            Err(refusal @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
+                let is_its_own = self.facts(key).await?.seen.name == *name;
+                Err(if is_its_own { refusal } else { renamed(key) })
+            }
+            result => result,
+        }
+    }
+
+    /// What GitHub says of whoever has a name now. A token of the repository that is expected there sees
+    /// nobody else who is private.
+    async fn whose(&self, expected: &dyn Forge, name: &RepoName) -> PortResult<RepoFacts> {
+        match expected.repository(name).await {
+            Err(PortError::NotFound { .. } | PortError::Denied { .. }) => self.forge.repository(name).await,
+            answer => answer,
+        }
     }
 
     /// Asks GitHub whose a name is that the repository may have by now.
     async fn look_into(&self, known: KnownRepo, rumour: &RepoName) -> PortResult<KnownRepo> {
-        let owner = match self.forge.repository(rumour).await {
+        let owner = match self.whose(&*self.forge.only(known.id), rumour).await {
             Ok(facts) => Some(self.store.identify(&facts.seen).await?.id),
             // Nobody's, or of somebody who does not have us there.
             Err(PortError::NotFound { .. } | PortError::Denied { .. }) => None,
@@ -60,13 +105,9 @@ impl ByKey {
 
     /// What GitHub says of the repository now, and of no other.
     async fn facts(&self, key: &RepoName) -> PortResult<RepoFacts> {
-        let facts = self.forge.repository(&self.name(key).await?).await?;
+        let at = self.at(key).await?;
+        let facts = self.whose(&*at.forge, &at.name).await?;
         if self.store.identify(&facts.seen).await?.key == *key { Ok(facts) } else { Err(renamed(key)) }
-    }
-
-    /// The name to write under.
-    async fn own_name(&self, key: &RepoName) -> PortResult<RepoName> {
-        Ok(self.facts(key).await?.seen.name)
     }
 }
 
@@ -88,6 +129,10 @@ fn keyed(pull: PullRequest, name: &RepoName, key: &RepoName) -> PullRequest {
 
 #[async_trait]
 impl Forge for ByKey {
+    fn only(&self, repo: RepoId) -> Arc<dyn Forge> {
+        Arc::new(Self { forge: self.forge.only(repo), store: self.store.clone(), clock: self.clock.clone() })
+    }
+
     async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
         let mut repos = self.forge.repositories().await?;
         for repo in &mut repos {
@@ -103,82 +148,100 @@ impl Forge for ByKey {
     }
 
     async fn branch_head(&self, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {
-        self.forge.branch_head(&self.name(repo).await?, branch).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.branch_head(&name, branch).await
     }
 
     async fn pull_request(&self, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest> {
-        let name = self.name(repo).await?;
-        Ok(keyed(self.forge.pull_request(&name, number).await?, &name, repo))
+        let At { forge, name } = self.at(repo).await?;
+        Ok(keyed(forge.pull_request(&name, number).await?, &name, repo))
     }
 
     async fn open_pull_requests(&self, repo: &RepoName) -> PortResult<Vec<PullRequest>> {
-        let name = self.name(repo).await?;
-        let pulls = self.forge.open_pull_requests(&name).await?;
+        let At { forge, name } = self.at(repo).await?;
+        let pulls = forge.open_pull_requests(&name).await?;
         Ok(pulls.into_iter().map(|pull| keyed(pull, &name, repo)).collect())
     }
 
     async fn file_at(&self, repo: &RepoName, sha: &CommitSha, path: &str) -> PortResult<Option<Vec<u8>>> {
-        self.forge.file_at(&self.name(repo).await?, sha, path).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.file_at(&name, sha, path).await
     }
 
     async fn changed_files(&self, repo: &RepoName, base: &CommitSha, head: &CommitSha) -> PortResult<Changed> {
-        self.forge.changed_files(&self.name(repo).await?, base, head).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.changed_files(&name, base, head).await
     }
 
     async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {
-        self.forge.permission(&self.name(repo).await?, login, id).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.permission(&name, login, id).await
     }
 
     async fn account(&self, repo: &RepoName, login: &str) -> PortResult<Actor> {
-        self.forge.account(&self.name(repo).await?, login).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.account(&name, login).await
     }
 
     async fn is_in_team(&self, repo: &RepoName, team: &str, login: &str, id: UserId) -> PortResult<bool> {
-        self.forge.is_in_team(&self.name(repo).await?, team, login, id).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.is_in_team(&name, team, login, id).await
     }
 
     async fn reviews(&self, repo: &RepoName, number: PullNumber) -> PortResult<Vec<Review>> {
-        self.forge.reviews(&self.name(repo).await?, number).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.reviews(&name, number).await
     }
 
     async fn checks(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<Checks> {
-        self.forge.checks(&self.name(repo).await?, sha).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.checks(&name, sha).await
     }
 
     async fn behind_by(&self, repo: &RepoName, branch: &Branch, sha: &CommitSha) -> PortResult<u32> {
-        self.forge.behind_by(&self.name(repo).await?, branch, sha).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.behind_by(&name, branch, sha).await
     }
 
     async fn tarball(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<TarballStream> {
-        self.forge.tarball(&self.name(repo).await?, sha).await
+        let At { forge, name } = self.at(repo).await?;
+        forge.tarball(&name, sha).await
     }
 
     async fn publish_comment(&self, comment: &StickyComment<'_>) -> PortResult<ExternalId> {
-        let repo = self.own_name(comment.repo).await?;
-        self.forge.publish_comment(&StickyComment { repo: &repo, ..*comment }).await
+        let At { forge, name } = self.own(comment.repo).await?;
+        let result = forge.publish_comment(&StickyComment { repo: &name, ..*comment }).await;
+        self.wrote(comment.repo, &name, result).await
     }
 
     async fn publish_check(&self, check: &CheckRun<'_>) -> PortResult<ExternalId> {
-        let repo = self.own_name(check.repo).await?;
-        self.forge.publish_check(&CheckRun { repo: &repo, ..*check }).await
+        let At { forge, name } = self.own(check.repo).await?;
+        let result = forge.publish_check(&CheckRun { repo: &name, ..*check }).await;
+        self.wrote(check.repo, &name, result).await
     }
 
     async fn ensure_deployment(&self, request: &DeploymentRequest<'_>) -> PortResult<ExternalId> {
-        let repo = self.own_name(request.repo).await?;
-        self.forge.ensure_deployment(&DeploymentRequest { repo: &repo, ..*request }).await
+        let At { forge, name } = self.own(request.repo).await?;
+        let result = forge.ensure_deployment(&DeploymentRequest { repo: &name, ..*request }).await;
+        self.wrote(request.repo, &name, result).await
     }
 
     async fn publish_deployment_status(&self, update: &DeploymentUpdate<'_>) -> PortResult<()> {
-        let repo = self.own_name(update.repo).await?;
-        self.forge.publish_deployment_status(&DeploymentUpdate { repo: &repo, ..*update }).await
+        let At { forge, name } = self.own(update.repo).await?;
+        let result = forge.publish_deployment_status(&DeploymentUpdate { repo: &name, ..*update }).await;
+        self.wrote(update.repo, &name, result).await
     }
 
     async fn remove_environment(&self, repo: &RepoName, environment: &StageName) -> PortResult<()> {
-        self.forge.remove_environment(&self.own_name(repo).await?, environment).await
+        let At { forge, name } = self.own(repo).await?;
+        let result = forge.remove_environment(&name, environment).await;
+        self.wrote(repo, &name, result).await
     }
 
     async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()> {
-        self.forge.react(&self.own_name(repo).await?, source, comment, reaction).await
+        let At { forge, name } = self.own(repo).await?;
+        let result = forge.react(&name, source, comment, reaction).await;
+        self.wrote(repo, &name, result).await
     }
 
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {

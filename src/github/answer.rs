@@ -48,6 +48,8 @@ impl Answer {
         match self.status {
             status if status.is_success() => Ok(self),
             StatusCode::NOT_FOUND | StatusCode::GONE => Err(PortError::NotFound { what: what.to_owned() }),
+            // It has another name by now, and was not followed there.
+            status if status.is_redirection() => Err(PortError::NotFound { what: what.to_owned() }),
             StatusCode::FORBIDDEN | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
                 Err(PortError::Denied { reason: why("does not allow us") })
             }
@@ -179,9 +181,16 @@ mod tests {
         let body = r#"{"message":"Validation Failed","errors":[{"resource":"X","field":"name","code":"missing"},"and\nmore"]}"#;
         let Err(PortError::Denied { reason }) = answer(422, &[], body).ok("the check run") else { panic!("taken") };
         assert_eq!(reason, "GitHub would not take the check run: Validation Failed; name is missing; andmore");
-        for (status, expected) in
-            [(404, "NotFound"), (410, "NotFound"), (403, "Denied"), (451, "Denied"), (409, "Retry"), (418, "Bug")]
-        {
+        for (status, expected) in [
+            (404, "NotFound"),
+            (410, "NotFound"),
+            (301, "NotFound"),
+            (307, "NotFound"),
+            (403, "Denied"),
+            (451, "Denied"),
+            (409, "Retry"),
+            (418, "Bug"),
+        ] {
             let error = answer(status, &[], "").ok("it").err().expect("a refusal");
             assert!(format!("{error:?}").starts_with(expected), "{status}: {error:?}");
         }

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use super::answer::{Answer, next_page};
 use super::cache::{Answers, Freshness, Kept};
 use super::key::AppKey;
-use super::pace::{Account, Pace, Weight};
+use super::pace::{Account, Pace, Payer, Weight};
 use super::path;
 use super::settings::{GitHubSettings, SetupError};
-use super::token::{Installation, Minted, Scope, Token, Tokens};
+use super::token::{Installation, Minted, Scope, Token, Tokens, Whose};
 use super::transport::{Ask, Transport};
-use crate::model::{RepoName, Timestamp};
+use crate::model::{RepoId, RepoName, Timestamp};
 use crate::port::{Clock, PortError, PortResult};
 
 /// 16 MB of answers.
@@ -49,14 +49,22 @@ struct Pass {
     token: SecretString,
     account: Account,
     /// Which of the account's repositories it is for, if it is for one.
-    repo: Option<RepoName>,
+    payer: Option<Payer>,
     serial: u64,
 }
 
 /// GitHub's API as the App may use it.
+#[derive(Clone)]
 pub(super) struct Api {
     pub(super) app_id: u64,
-    pub(super) transport: Transport,
+    pub(super) transport: Arc<Transport>,
+    kept: Arc<Memory>,
+    /// The one repository that calls are for, whoever has the name that they are made under.
+    pub(super) only: Option<RepoId>,
+}
+
+/// What calls share.
+struct Memory {
     key: AppKey,
     tokens: Tokens,
     serial: AtomicU64,
@@ -67,21 +75,45 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(settings: &GitHubSettings, key: AppKey) -> Result<Self, SetupError> {
-        Ok(Self {
-            app_id: settings.app_id,
-            transport: Transport::new(settings)?,
+        let kept = Memory {
             key,
             tokens: Tokens::default(),
             serial: AtomicU64::new(0),
             pace: Pace::new(settings.write_limits, settings.seed),
             answers: Answers::new(CACHE_BYTES),
             clock: Arc::clone(&settings.clock),
-        })
+        };
+        let transport = Arc::new(Transport::new(settings)?);
+        Ok(Self { app_id: settings.app_id, transport, kept: Arc::new(kept), only: None })
+    }
+
+    /// The same with tokens that speak for this repository alone.
+    pub(super) fn only(&self, repo: RepoId) -> Self {
+        Self { only: Some(repo), ..self.clone() }
+    }
+
+    /// Reads the repository itself.
+    ///
+    /// What a token does not see may be there all the same: the token speaks for the repository that had the
+    /// name when it was made. So it is asked once more with a new one, and then believed for a while.
+    pub(super) async fn itself(&self, repo: &RepoName) -> PortResult<Answer> {
+        let (who, ask, whose) = (Who::on(repo), Ask::get(path::repo(repo, "")), self.whose(repo));
+        let began = self.kept.serial.load(Ordering::Relaxed);
+        let answer = self.get(who, ask.clone(), Freshness::Conditional).await?;
+        if answer.status != StatusCode::NOT_FOUND || !self.kept.tokens.doubt(&whose, began, self.now()).await {
+            return Ok(answer);
+        }
+        let answer = self.get(who, ask, Freshness::Conditional).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            self.kept.tokens.believe(&whose, self.now()).await;
+        }
+        Ok(answer)
     }
 
     /// Reads a path.
     pub(super) async fn get(&self, who: Who<'_>, ask: Ask, freshness: Freshness) -> PortResult<Answer> {
-        let kept = if freshness == Freshness::Always { None } else { self.answers.get(&ask.path) };
+        let place = self.place(who, &ask.path);
+        let kept = if freshness == Freshness::Always { None } else { self.kept.answers.get(&place) };
         if let (Freshness::Immutable, Some(kept)) = (freshness, &kept) {
             return Ok(kept.answer());
         }
@@ -91,7 +123,7 @@ impl Api {
         match (answer.status, kept) {
             (StatusCode::NOT_MODIFIED, Some(kept)) => Ok(kept.answer()),
             (StatusCode::OK, _) if freshness != Freshness::Always => {
-                self.answers.keep(&ask.path, Kept::of(&answer));
+                self.kept.answers.keep(&place, Kept::of(&answer));
                 Ok(answer)
             }
             _ => Ok(answer),
@@ -139,7 +171,19 @@ impl Api {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.kept.clock.now()
+    }
+
+    fn whose(&self, repo: &RepoName) -> Whose {
+        Whose { name: repo.clone(), id: self.only }
+    }
+
+    /// Under what an answer is kept: what one repository was told is nothing to the next that has its name.
+    fn place(&self, who: Who<'_>, path: &str) -> String {
+        match (who, self.only) {
+            (Who::Repo(..), Some(id)) => format!("{id} {path}"),
+            _ => path.to_owned(),
+        }
     }
 
     /// One call: admitted, sent, and judged. A refused token is renewed once.
@@ -159,18 +203,19 @@ impl Api {
     }
 
     async fn attempt(&self, pass: &Pass, ask: &Ask, weight: Weight) -> PortResult<Answer> {
-        self.pace.admit(pass.account, pass.repo.as_ref(), weight, self.now())?;
+        let pace = &self.kept.pace;
+        pace.admit(pass.account, pass.payer.as_ref(), weight, self.now())?;
         let answer = self.transport.exchange(ask, &pass.token).await?;
         let now = self.now();
         if let Some(until) = answer.limited_until(now) {
-            self.pace.hold(pass.account, until);
+            pace.hold(pass.account, until);
             tracing::warn!(path = ask.path, wait_millis = until.since(now), "GitHub limits our requests");
-            return Err(self.pace.wait("GitHub limits our requests", now, until));
+            return Err(pace.wait("GitHub limits our requests", now, until));
         }
         if answer.is_server_fault() {
             let reason = format!("GitHub answered {}", answer.status.as_u16());
             return Err(match answer.retry_after(now) {
-                Some(until) => self.pace.wait(reason, now, until),
+                Some(until) => pace.wait(reason, now, until),
                 None => PortError::retry(reason),
             });
         }
@@ -178,24 +223,26 @@ impl Api {
     }
 
     async fn pass(&self, who: Who<'_>) -> PortResult<Pass> {
-        let of = |token: &Token, repo: Option<&RepoName>| Pass {
+        let of = |token: &Token, payer: Option<Payer>| Pass {
             token: token.value.clone(),
             account: Account::Installation(token.installation),
-            repo: repo.cloned(),
+            payer,
             serial: token.serial,
         };
+        let key = &self.kept.key;
         match who {
-            Who::App => Ok(Pass { token: self.key.token(self.now())?, account: Account::App, repo: None, serial: 0 }),
+            Who::App => Ok(Pass { token: key.token(self.now())?, account: Account::App, payer: None, serial: 0 }),
             Who::Listing(token) => Ok(of(token, None)),
             Who::Repo(repo, scope) => {
-                let slot = self.tokens.slot(repo, scope, self.now());
+                let payer = self.only.map_or_else(|| Payer::Name(repo.clone()), Payer::Number);
+                let slot = self.kept.tokens.slot(&self.whose(repo), scope, self.now());
                 let mut place = slot.lock().await;
-                if let Some(token) = place.as_ref().filter(|token| token.is_good(self.now())) {
-                    return Ok(of(token, Some(repo)));
+                if let Some(token) = place.token.as_ref().filter(|token| token.is_good(self.now())) {
+                    return Ok(of(token, Some(payer)));
                 }
                 let token = self.repo_token(repo, scope).await?;
-                let pass = of(&token, Some(repo));
-                *place = Some(token);
+                let pass = of(&token, Some(payer));
+                place.token = Some(token);
                 Ok(pass)
             }
         }
@@ -204,13 +251,13 @@ impl Api {
     /// Throws a refused token away, unless somebody has replaced it already.
     async fn forget(&self, who: Who<'_>, pass: &Pass) {
         match who {
-            Who::App => self.key.forget(),
+            Who::App => self.kept.key.forget(),
             Who::Listing(_) => {}
             Who::Repo(repo, scope) => {
-                let slot = self.tokens.slot(repo, scope, self.now());
+                let slot = self.kept.tokens.slot(&self.whose(repo), scope, self.now());
                 let mut place = slot.lock().await;
-                if place.as_ref().is_some_and(|token| token.serial == pass.serial) {
-                    *place = None;
+                if place.token.as_ref().is_some_and(|token| token.serial == pass.serial) {
+                    place.token = None;
                 }
             }
         }
@@ -230,7 +277,10 @@ impl Api {
             return Err(PortError::Denied { reason });
         }
         let permissions = scope.permissions(repo, &installation.permissions)?;
-        let body = json!({ "repositories": [repo.name()], "permissions": permissions });
+        let body = match self.only {
+            Some(id) => json!({ "repository_ids": [id], "permissions": permissions }),
+            None => json!({ "repositories": [repo.name()], "permissions": permissions }),
+        };
         self.mint(installation.id, &body).await
     }
 
@@ -240,7 +290,7 @@ impl Api {
         let answer = Box::pin(self.call(Who::App, &ask, Weight::Read)).await?;
         let minted: Minted = answer.json("an installation token")?;
         let expires_at = timestamp(&minted.expires_at)?;
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let serial = self.kept.serial.fetch_add(1, Ordering::Relaxed);
         Ok(Token { value: minted.token, installation, expires_at, serial })
     }
 }

@@ -10,6 +10,7 @@ use super::api::{Api, Who};
 use super::cache::Freshness;
 use super::comment::external;
 use super::path::{self, encode};
+use super::read::confirm;
 use super::token::Scope;
 use super::transport::Ask;
 use crate::model::{DeploymentState, ExternalId, RepoName, StageName};
@@ -56,6 +57,7 @@ pub(super) async fn ensure(api: &Api, request: &DeploymentRequest<'_>) -> PortRe
     let filter = format!("sha={}&environment={}", request.sha, encode(request.environment.as_str()));
     let known = list(api, request.repo, &filter).await?;
     if let Some(found) = known.into_iter().filter(|deployment| deployment.has_key(request.key)).map(|d| d.id).max() {
+        confirm(api, request.repo).await?;
         return external(found);
     }
     let body = json!({
@@ -117,7 +119,7 @@ pub(super) async fn remove_environment(api: &Api, repo: &RepoName, environment: 
     let path = path::repo(repo, &format!("/environments/{encoded}"));
     let answer = api.send(Who::Repo(repo, Scope::Environments), Method::DELETE, path, None).await?;
     if answer.status == StatusCode::NOT_FOUND {
-        return Ok(());
+        return confirm(api, repo).await;
     }
     answer.ok(&format!("the removal of environment {environment} of {repo}")).map(drop)
 }

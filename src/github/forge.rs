@@ -1,5 +1,7 @@
 //! [`Forge`] by GitHub: each call where it is made, on one page.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::api::Api;
@@ -8,7 +10,7 @@ use super::settings::{GitHubSettings, SetupError};
 use super::{check, comment, delivery, deployment, evidence, read, source, team};
 use crate::model::{
     Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, Permission, PullNumber, PullRequest,
-    Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
+    Reaction, RepoFacts, RepoId, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
     CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortResult, StickyComment, TarballStream,
@@ -33,6 +35,10 @@ impl GitHub {
 
 #[async_trait]
 impl Forge for GitHub {
+    fn only(&self, repo: RepoId) -> Arc<dyn Forge> {
+        Arc::new(Self { api: self.api.only(repo) })
+    }
+
     async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
         read::repositories(&self.api).await
     }

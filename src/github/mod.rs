@@ -5,7 +5,9 @@
 //! - Every call ends within its deadline and never sleeps: what has to wait answers
 //!   [`Retry`](crate::port::PortError::Retry) with the wait that GitHub asked for.
 //! - A token reaches one repository with named permissions, is renewed before it expires and once
-//!   when GitHub refuses it, and is sent to the API's own host alone.
+//!   when GitHub refuses it, and is sent to the API's own host alone. Made for a repository's number
+//!   ([`Forge::only`](crate::port::Forge::only)), it writes to that one or to nobody, whatever name it is
+//!   used under; what is kept of one repository is nothing to the next that has its name.
 //! - Publishing twice makes one thing: a comment is found again by its marker, a check run by its
 //!   `external_id`, a deployment by the key in its payload.
 //! - Reads of what cannot change are made once; other reads are conditional, and free when nothing

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::model::{RepoName, Timestamp};
+use crate::model::{RepoId, RepoName, Timestamp};
 use crate::port::PortError;
 
 const MINUTE_MILLIS: i64 = 60_000;
@@ -41,6 +41,14 @@ pub(super) enum Account {
     Installation(u64),
 }
 
+/// Which of an account's repositories a call is for: by its number where that is known, because whoever takes
+/// a name has made none of the writes of before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Payer {
+    Number(RepoId),
+    Name(RepoName),
+}
+
 /// Whether a call makes something that others see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
@@ -59,7 +67,7 @@ struct Record {
 struct Made {
     at: Timestamp,
     /// For which repository; `None` where it was for none.
-    repo: Option<RepoName>,
+    payer: Option<Payer>,
 }
 
 /// The pace of every account that this process uses.
@@ -78,7 +86,7 @@ impl Pace {
     pub(super) fn admit(
         &self,
         account: Account,
-        repo: Option<&RepoName>,
+        payer: Option<&Payer>,
         weight: Weight,
         now: Timestamp,
     ) -> Result<(), PortError> {
@@ -95,8 +103,8 @@ impl Pace {
         while record.writes.front().is_some_and(|made| now.since(made.at) >= HOUR_MILLIS) {
             record.writes.pop_front();
         }
-        let Some(until) = self.limits.next_place(&record.writes, repo, now) else {
-            record.writes.push_back(Made { at: now, repo: repo.cloned() });
+        let Some(until) = self.limits.next_place(&record.writes, payer, now) else {
+            record.writes.push_back(Made { at: now, payer: payer.cloned() });
             return Ok(());
         };
         drop(accounts);
@@ -118,31 +126,50 @@ impl Pace {
 }
 
 impl WriteLimits {
-    /// When the next write may be made for the repository; `None` for now.
-    fn next_place(self, writes: &VecDeque<Made>, repo: Option<&RepoName>, now: Timestamp) -> Option<Timestamp> {
+    /// The first moment at which a write may be made for the repository; `None` for now.
+    ///
+    /// Writes only grow older, so that what has room in a window keeps it: the moment at which both have it is
+    /// the later one.
+    fn next_place(self, writes: &VecDeque<Made>, payer: Option<&Payer>, now: Timestamp) -> Option<Timestamp> {
         let windows = [(self.per_minute, MINUTE_MILLIS), (self.per_hour, HOUR_MILLIS)];
-        windows.into_iter().filter_map(|(limit, window)| free_at(writes, repo, now, limit, window)).max()
+        windows.into_iter().filter_map(|(limit, window)| free_at(writes, payer, now, limit.max(1), window)).max()
     }
 }
 
 /// When a window has room again, if it has none.
 fn free_at(
     writes: &VecDeque<Made>,
-    repo: Option<&RepoName>,
+    payer: Option<&Payer>,
     now: Timestamp,
     limit: usize,
     window: i64,
 ) -> Option<Timestamp> {
     let begin = writes.partition_point(|made| now.since(made.at) >= window);
-    let own: Vec<Timestamp> =
-        writes.range(begin..).filter(|made| repo.is_some() && made.repo.as_ref() == repo).map(|made| made.at).collect();
-    let all = writes.len() - begin;
-    let left = limit.saturating_sub(all - own.len());
-    let share = left - left / 4;
-    // The one that has to grow old before there is room: of all, and of the repository's own.
-    let of_all = all.checked_sub(limit.max(1)).map(|index| writes[begin + index].at);
-    let of_own = own.len().checked_sub(share.max(1)).map(|index| own[index]);
-    of_all.max(of_own).map(|at| at.after_millis(window))
+    let is_own = |made: &Made| payer.is_some() && made.payer.as_ref() == payer;
+    let mut own = writes.range(begin..).filter(|made| is_own(made)).count();
+    let mut others = writes.len() - begin - own;
+    let mut moment = None;
+    // One after the other grows old, an own one or another's, and each makes room for this repository.
+    for made in writes.range(begin..) {
+        if has_room(limit, own, others) {
+            break;
+        }
+        if is_own(made) {
+            own -= 1;
+        } else {
+            others -= 1;
+        }
+        moment = Some(made.at.after_millis(window));
+    }
+    moment
+}
+
+/// Whether one more write may be made beside so many: all together keep to the limit, and one's own to three
+/// quarters of what the others leave of it, of which one is always allowed.
+fn has_room(limit: usize, own: usize, others: usize) -> bool {
+    let left = limit.saturating_sub(others);
+    let share = (left - left / 4).max(1);
+    own + others < limit && own < share
 }
 
 #[cfg(test)]
@@ -214,7 +241,8 @@ mod tests {
             ["acme/greedy", "acme/second", "acme/third"].map(|name| name.parse().unwrap());
         // As many as are let through in the minute that begins then.
         let burst = |repo: &RepoName, at: i64| {
-            let asked = |n: i64| wait_of(pace.admit(ACCOUNT, Some(repo), Weight::Write, Timestamp(at + n)));
+            let payer = Payer::Name(repo.clone());
+            let asked = |n: i64| wait_of(pace.admit(ACCOUNT, Some(&payer), Weight::Write, Timestamp(at + n)));
             (0..50).filter(|n| asked(*n).is_none()).count()
         };
         assert_eq!([burst(&greedy, 0), burst(&second, 100), burst(&third, 200)], [12, 3, 1]);
@@ -222,7 +250,85 @@ mod tests {
         let made = (1..60).map(|minute| burst(&greedy, minute * MINUTE_MILLIS)).sum::<usize>();
         assert!((30..=48).contains(&made), "{made}");
         assert!(burst(&second, 59 * MINUTE_MILLIS + 1_000) > 0, "the hour's are shared as the minute's are");
-        let wait = wait_of(pace.admit(ACCOUNT, Some(&greedy), Weight::Write, Timestamp(59 * MINUTE_MILLIS + 2_000)));
+        let (payer, at) = (Payer::Name(greedy), Timestamp(59 * MINUTE_MILLIS + 2_000));
+        let wait = wait_of(pace.admit(ACCOUNT, Some(&payer), Weight::Write, at));
         assert!(wait.is_some_and(|wait| wait > 0), "{wait:?}");
+    }
+
+    fn payer(number: u64) -> Payer {
+        Payer::Number(RepoId(number))
+    }
+
+    /// A story, the writes of before, now, and until when to wait: in seconds.
+    type Case = (&'static str, Vec<(u64, i64)>, i64, Option<i64>);
+
+    /// Writes of repositories by their numbers, at seconds; 0 is none of them.
+    fn made(writes: &[(u64, i64)]) -> VecDeque<Made> {
+        let mut writes: Vec<_> = writes.to_vec();
+        writes.sort_by_key(|(_, second)| *second);
+        let of = |number: u64| (number > 0).then(|| payer(number));
+        writes.into_iter().map(|(number, second)| Made { at: Timestamp(second * 1000), payer: of(number) }).collect()
+    }
+
+    #[test]
+    fn the_wait_ends_when_the_first_place_is_free_whosever_write_grows_old() {
+        let limits = WriteLimits { per_minute: 8, per_hour: 24 };
+        let many = |number: u64, count: usize, second: i64| vec![(number, second); count];
+        let cases: [Case; 10] = [
+            ("nobody wrote", vec![], 50, None),
+            ("three quarters are its own, the oldest of its own grows old", many(1, 6, 10), 20, Some(70)),
+            ("one less is none too many", many(1, 5, 10), 20, None),
+            // Two leave six, of which five are its own; without the two it may write six.
+            ("another's grow old sooner", [many(2, 2, 0), many(1, 5, 30)].concat(), 40, Some(60)),
+            ("its own grow old sooner", [many(1, 5, 0), many(2, 2, 30)].concat(), 40, Some(60)),
+            ("of several others one is enough", [many(2, 1, 0), many(3, 3, 5), many(1, 3, 30)].concat(), 40, Some(60)),
+            ("of others one is too little", [many(2, 1, 0), many(3, 3, 5), many(1, 4, 30)].concat(), 40, Some(65)),
+            ("all together are too many", [many(2, 6, 0), many(3, 1, 3), many(1, 1, 10)].concat(), 20, Some(60)),
+            // Of the hour's 24 twelve are left, of which nine are its own.
+            ("the hour's are shared alike", [many(2, 12, 0), many(1, 9, 3000)].concat(), 3100, Some(3600)),
+            ("what is for no repository is kept to all alone", many(0, 7, 0), 20, None),
+        ];
+        for (story, writes, now, expected) in cases {
+            let asks = if story.starts_with("what is for no") { None } else { Some(payer(1)) };
+            let until = limits.next_place(&made(&writes), asks.as_ref(), Timestamp(now * 1000));
+            assert_eq!(until, expected.map(|second| Timestamp(second * 1000)), "{story}");
+        }
+    }
+
+    /// As the head of this file says it, for one moment: counted anew, in integers of another form.
+    fn may_write(limits: WriteLimits, writes: &VecDeque<Made>, number: u64, at: i64) -> bool {
+        [(limits.per_minute, 60_000), (limits.per_hour, 3_600_000)].into_iter().all(|(limit, window)| {
+            let young = writes.iter().filter(|made| made.at.0 + window > at);
+            let (own, others): (Vec<&Made>, Vec<&Made>) = young.partition(|made| made.payer == Some(payer(number)));
+            let quarters = 3 * limit.saturating_sub(others.len());
+            own.len() + others.len() < limit && (own.is_empty() || 4 * own.len() < quarters)
+        })
+    }
+
+    #[test]
+    fn at_the_answered_moment_it_may_write_and_no_millisecond_earlier() {
+        let mut chance = SmallRng::seed_from_u64(12);
+        let mut waits = [0_usize; 2];
+        for round in 0..3_000 {
+            let limits = WriteLimits { per_minute: chance.random_range(1..12), per_hour: chance.random_range(1..60) };
+            let mut writes = VecDeque::new();
+            let mut now = 0;
+            for _ in 0..chance.random_range(0..80) {
+                now += [0, 1, 900, 20_000, 300_000][chance.random_range(0..5)];
+                let of = chance.random_range(0..4);
+                writes.push_back(Made { at: Timestamp(now), payer: (of > 0).then(|| payer(of)) });
+            }
+            now += chance.random_range(0..90_000);
+            let (number, story) = (chance.random_range(1..5), format!("round {round}: {limits:?} at {now}"));
+            match limits.next_place(&writes, Some(&payer(number)), Timestamp(now)) {
+                None => assert!(may_write(limits, &writes, number, now), "{story}"),
+                Some(Timestamp(until)) => {
+                    assert!(now < until && may_write(limits, &writes, number, until), "{story}, until {until}");
+                    assert!(!may_write(limits, &writes, number, until - 1), "{story}, before {until}");
+                    waits[usize::from(until - now > 60_000)] += 1;
+                }
+            }
+        }
+        assert!(waits.iter().all(|count| *count > 100), "{waits:?}");
     }
 }

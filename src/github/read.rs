@@ -160,9 +160,18 @@ pub(super) async fn repository(api: &Api, repo: &RepoName) -> PortResult<RepoFac
         #[serde(flatten)]
         owned: OwnedRepo,
     }
-    let ask = Ask::get(path::repo(repo, ""));
-    let found: Repo = api.get(Who::on(repo), ask, Freshness::Conditional).await?.json(&format!("repository {repo}"))?;
+    let found: Repo = api.itself(repo).await?.json(&format!("repository {repo}"))?;
     Ok(RepoFacts { seen: found.owned.seen()?, default_branch: Branch(found.default_branch) })
+}
+
+/// That what was read under a name was read of the one repository that it was asked for: what is public is read
+/// with any token, also of somebody who has the name by now.
+pub(super) async fn confirm(api: &Api, repo: &RepoName) -> PortResult<()> {
+    let Some(only) = api.only else { return Ok(()) };
+    if repository(api, repo).await?.seen.id == only {
+        return Ok(());
+    }
+    Err(PortError::NotFound { what: format!("the repository that was called {repo}") })
 }
 
 pub(super) async fn branch_head(api: &Api, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {

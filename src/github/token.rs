@@ -1,6 +1,11 @@
 //! Installation tokens: one repository, named permissions, one hour.
 //!
-//! Source: GitHub Docs, "Create an installation access token for an app".
+//! A token speaks for a repository, not for a name: it follows that one when it is renamed, and whoever takes the
+//! name afterwards is out of its reach. So a token made for a number (`repository_ids`) cannot write to
+//! anybody else, whatever name it is used under, and one made for a name is kept only as long as the name
+//! is not seen to be another's.
+//!
+//! Source: GitHub REST, "Create an installation access token for an app".
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +14,14 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::model::{RepoName, Timestamp};
+use crate::model::{RepoId, RepoName, Timestamp};
 use crate::port::{PortError, PortResult};
 
 /// A token is not used in its last five minutes: a long page of calls must not outlive it.
 const MARGIN_MILLIS: i64 = 5 * 60_000;
+/// So long GitHub is believed that a repository is not there once a new token has not found it either: one
+/// that is truly gone costs a token a minute at most.
+const BELIEVED_MILLIS: i64 = 60_000;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,27 +145,68 @@ impl Token {
     }
 }
 
+/// For whom a token is: the name that it is used under and, where it is known, the number of the repository
+/// that it speaks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Whose {
+    pub(super) name: RepoName,
+    pub(super) id: Option<RepoId>,
+}
+
+/// A token, and how sure it is that what it does not see is not there.
+#[derive(Default)]
+pub(super) struct Place {
+    pub(super) token: Option<Token>,
+    believed_until: Timestamp,
+}
+
 /// One place for the token of a repository and scope. Whoever holds it is the only one to mint.
-pub(super) type Slot = Arc<AsyncMutex<Option<Token>>>;
+pub(super) type Slot = Arc<AsyncMutex<Place>>;
 
 /// The tokens in use.
 #[derive(Default)]
 pub(super) struct Tokens {
-    slots: Mutex<HashMap<(RepoName, Scope), Slot>>,
+    slots: Mutex<HashMap<(Whose, Scope), Slot>>,
 }
 
 impl Tokens {
     /// So many places are kept before expired ones are thrown out.
     const MANY: usize = 4096;
 
-    pub(super) fn slot(&self, repo: &RepoName, scope: Scope, now: Timestamp) -> Slot {
+    pub(super) fn slot(&self, whose: &Whose, scope: Scope, now: Timestamp) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= Self::MANY {
-            slots.retain(|_, slot| {
-                slot.try_lock().map_or(true, |token| token.as_ref().is_some_and(|token| token.is_good(now)))
-            });
+            let is_good = |place: &Place| place.token.as_ref().is_some_and(|token| token.is_good(now));
+            slots.retain(|_, slot| slot.try_lock().map_or(true, |place| is_good(&place)));
         }
-        slots.entry((repo.clone(), scope)).or_default().clone()
+        slots.entry((whose.clone(), scope)).or_default().clone()
+    }
+
+    /// Whether to ask once more about a repository that the token of a question did not see: the name may
+    /// be another one's by now, or the installation another. The tokens of before are forgotten then.
+    ///
+    /// `began`: the serial that the next token had when the question was asked.
+    pub(super) async fn doubt(&self, whose: &Whose, began: u64, now: Timestamp) -> bool {
+        let slot = self.slot(whose, Scope::Work, now);
+        let mut place = slot.lock().await;
+        match &place.token {
+            // Somebody else had the same doubt.
+            None => return true,
+            Some(token) if token.serial >= began => return true,
+            Some(_) if now < place.believed_until => return false,
+            Some(_) => place.token = None,
+        }
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for scope in [Scope::Environments, Scope::Members, Scope::Statuses] {
+            slots.remove(&(whose.clone(), scope));
+        }
+        true
+    }
+
+    /// Takes down that a new token does not see the repository either.
+    pub(super) async fn believe(&self, whose: &Whose, now: Timestamp) {
+        let slot = self.slot(whose, Scope::Work, now);
+        slot.lock().await.believed_until = now.after_millis(BELIEVED_MILLIS);
     }
 }
 

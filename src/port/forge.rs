@@ -1,11 +1,13 @@
 //! GitHub, as far as the engine needs it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{PortResult, TarballStream};
 use crate::model::{
     Actor, Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission,
-    PullNumber, PullRequest, Reaction, RepoFacts, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
+    PullNumber, PullRequest, Reaction, RepoFacts, RepoId, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 
 /// The one comment of a stage.
@@ -93,6 +95,11 @@ pub struct DeliveryReport {
 /// `NotFound`; the engine then skips that surface with one warning.
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
+    /// The same for one repository alone, by GitHub's number: nothing is written to another one that has its
+    /// name by now, and of that one no more is read than anybody can. What it is refused is `NotFound` or
+    /// `Denied`.
+    fn only(&self, repo: RepoId) -> Arc<dyn Forge>;
+
     /// The repositories that the app is installed on, by name.
     async fn repositories(&self) -> PortResult<Vec<RepoSeen>>;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::body::EventKind;
 use super::git::FileChange;
-use super::record::{Account, AccountKind, Comment, Pull, Repo};
+use super::record::{Account, AccountKind, Comment, Pull, Repo, Visibility};
 use super::serve::SandboxError;
 use super::world::{PERSON, World};
 use crate::model::{Branch, CommitSha, PullNumber, RepoName, Timestamp};
@@ -33,6 +33,7 @@ impl World {
             default_branch: Branch("main".into()),
             installed: parent.is_none(),
             parent,
+            visibility: Visibility::Private,
             created_at: now,
             pushed_at: now,
             branches: branches.into_iter().collect(),

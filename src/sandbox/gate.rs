@@ -16,6 +16,7 @@ use super::api::{Answer, Body, Call, Caller, Refusal};
 use super::fault::Fault;
 use super::git::object_name;
 use super::page;
+use super::record::{Repo, Visibility};
 use super::routes::{self, Entry, Params, Route};
 use super::serve::Shared;
 use super::transcript::{Exchange, Recording};
@@ -173,11 +174,7 @@ fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<
         (Entry::App, _) => Err(Refusal::Unauthorized("A JSON web token could not be decoded")),
         (Entry::Repo(accepted), Caller::Installation(token)) => {
             let repo = call.repo(world)?;
-            let inside = token.repos.as_ref().is_none_or(|repos| repos.contains(&repo.name));
-            if !repo.installed || repo.owner.login != token.owner || !inside {
-                return Err(Refusal::NotFound);
-            }
-            permitted(world, token, accepted)
+            if token.is_for(repo) { permitted(world, token, accepted) } else { from_outside(repo, &raw.method) }
         }
         (Entry::Org(accepted), Caller::Installation(token)) => {
             if !token.owner.eq_ignore_ascii_case(call.param("org")) {
@@ -188,6 +185,16 @@ fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<
         (Entry::Token | Entry::Repo(_) | Entry::Org(_), _) => {
             Err(Refusal::Forbidden { accepted: "an installation access token".into() })
         }
+    }
+}
+
+/// What a token of other repositories may do: of a public one whatever anybody may, which is to read it.
+/// A private one is not there for it.
+fn from_outside(repo: &Repo, method: &Method) -> Result<(), Refusal> {
+    match repo.visibility {
+        Visibility::Private => Err(Refusal::NotFound),
+        Visibility::Public if *method == Method::GET => Ok(()),
+        Visibility::Public => Err(Refusal::Forbidden { accepted: "a token for this repository".into() }),
     }
 }
 

@@ -47,7 +47,7 @@ pub use git::FileChange;
 pub use hook::{DeliveryMode, HookDelivery, Order};
 pub use record::{
     Account, AccountKind, Check, Comment, CommitStatus, Deployment, DeploymentStatus, Environment, ForeignApp, NewPull,
-    Pull, PullState, ReactionRecord, ReviewComment, ReviewRecord,
+    Pull, PullState, ReactionRecord, ReviewComment, ReviewRecord, Visibility,
 };
 pub use serve::{Sandbox, SandboxError, SandboxSettings, WebhookTarget};
 pub use transcript::{Exchange, Recording, RequestCounts};

@@ -116,11 +116,10 @@ impl Sandbox {
     /// A token for one repository with all that the app may do, as a GitHub Action's job has one.
     pub fn installation_token(&self, repo: &RepoName) -> Result<SecretString, SandboxError> {
         let mut world = self.shared.world();
-        if world.repo(repo).is_none_or(|repo| !repo.installed) {
-            return Err(SandboxError::Unknown(repo.to_string()));
-        }
+        let found = world.repo(repo).filter(|repo| repo.installed);
+        let id = found.ok_or_else(|| SandboxError::Unknown(repo.to_string()))?.id;
         let grants = world.app.grants.clone();
-        Ok(SecretString::from(world.grant(repo.owner(), Some(vec![repo.clone()]), grants).0))
+        Ok(SecretString::from(world.grant(repo.owner(), Some(vec![id]), grants).0))
     }
 
     /// The bytes of a file at a commit.

@@ -245,6 +245,24 @@ impl NewPull {
     }
 }
 
+/// Who sees a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Those whom it is for. To everybody else it is not there.
+    Private,
+    /// Everybody, with any token; it is written by those whom it is for alone.
+    Public,
+}
+
+impl Visibility {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Public => "public",
+        }
+    }
+}
+
 /// A repository.
 #[derive(Debug)]
 pub(super) struct Repo {
@@ -253,6 +271,7 @@ pub(super) struct Repo {
     pub(super) owner: Arc<Account>,
     pub(super) default_branch: Branch,
     pub(super) parent: Option<RepoName>,
+    pub(super) visibility: Visibility,
     /// Whether the app is installed on it.
     pub(super) installed: bool,
     pub(super) created_at: Timestamp,

@@ -10,7 +10,7 @@ use super::body::EventKind;
 use super::fault::{Fault, Matcher, Times};
 use super::git::{FileChange, Tree, apply};
 use super::hook::{DeliveryMode, Order};
-use super::record::{NewPull, Pull, PullState};
+use super::record::{NewPull, Pull, PullState, Visibility};
 use super::serve::{Sandbox, SandboxError, WebhookTarget};
 use super::world::{PERSON, World};
 use crate::model::{Branch, CommitSha, Permission, PullNumber, RepoName};
@@ -57,7 +57,8 @@ impl Sandbox {
     }
 
     /// Gives a repository another name, so that its old one is free for others. Tells nobody: an App hears
-    /// of it by the next event alone.
+    /// of it by the next event alone. Tokens of before go on speaking for it, and say nothing of whoever takes
+    /// its old name.
     pub fn rename_repo(&self, name: &RepoName, to: &str) -> Verb<RepoName> {
         let to = RepoName::new(to).map_err(unknown)?;
         let mut world = self.world();
@@ -73,6 +74,13 @@ impl Sandbox {
         let renamed = |repo: RepoName| if repo == *name { to.clone() } else { repo };
         world.roles = roles.map(|((repo, who), role)| ((renamed(repo), who), role)).collect();
         Ok(to)
+    }
+
+    /// Shows a repository to everybody, or hides it as every new one is.
+    pub fn set_visibility(&self, name: &RepoName, visibility: Visibility) -> Verb<()> {
+        let mut world = self.world();
+        world.repo_mut(name).ok_or_else(|| unknown(name))?.visibility = visibility;
+        Ok(())
     }
 
     /// Adds a commit to a branch, which begins at the default branch if it is new. Tells nobody:

@@ -58,9 +58,19 @@ pub(super) type Grants = BTreeMap<String, Level>;
 pub(super) struct Token {
     pub(super) owner: String,
     pub(super) expires_at: Timestamp,
-    /// `None` is every repository of the installation.
-    pub(super) repos: Option<Vec<RepoName>>,
+    /// The numbers of those that it is for, however they are called later; `None` is every repository of
+    /// the installation.
+    pub(super) repos: Option<Vec<u64>>,
     pub(super) grants: Grants,
+}
+
+impl Token {
+    /// Whether it was made for this repository, whatever that was called then.
+    pub(super) fn is_for(&self, repo: &Repo) -> bool {
+        repo.installed
+            && repo.owner.login == self.owner
+            && self.repos.as_ref().is_none_or(|repos| repos.contains(&repo.id))
+    }
 }
 
 /// The app as it was registered.
@@ -162,7 +172,7 @@ impl World {
     }
 
     /// Makes a token for some or all repositories of an installation.
-    pub(super) fn grant(&mut self, owner: &str, repos: Option<Vec<RepoName>>, grants: Grants) -> (String, Token) {
+    pub(super) fn grant(&mut self, owner: &str, repos: Option<Vec<u64>>, grants: Grants) -> (String, Token) {
         let text = format!("ghs_{}", &self.draw("token")[..36]);
         let expires_at = self.now().after_millis(TOKEN_LIFE_MILLIS);
         let token = Token { owner: owner.to_owned(), expires_at, repos, grants };
@@ -170,7 +180,7 @@ impl World {
         (text, token)
     }
 
-    /// What an account may do. Everybody may read: the sandbox's repositories are public.
+    /// What an account may do. Everybody may read, as an organisation's base permission lets its members.
     pub(super) fn role(&self, repo: &RepoName, login: &str) -> Permission {
         self.roles.get(&(repo.clone(), login.to_ascii_lowercase())).copied().unwrap_or(Permission::Read)
     }

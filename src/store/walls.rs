@@ -252,6 +252,10 @@ impl Walls for SqlStore {
 
     async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>> {
         let found = found(&self.readers, fixed(BY_KEY).bind(key.to_string())).await?;
+        // Another server took down that its name is somebody else's by now.
+        if let Some((lost, _)) = found.as_ref().filter(|(known, _)| known.name.is_none()) {
+            self.heard.forget(lost.id);
+        }
         Ok(found.map(|(known, _)| known))
     }
 

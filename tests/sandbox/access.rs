@@ -1,7 +1,7 @@
 //! Tokens, permissions, limits and faults.
 
 use greenroom::model::{Permission, PullNumber};
-use greenroom::sandbox::{Fault, Matcher};
+use greenroom::sandbox::{Fault, Matcher, Visibility};
 use serde_json::{Value, json};
 
 use crate::assert_documented;
@@ -37,6 +37,40 @@ async fn the_app_has_tokens_for_its_installations() {
     }
     assert_eq!(stage.as_app(POST, "/app/installations/1/access_tokens", None).await.status, 404);
     assert!(!format!("{:?}", stage.hub.requests()).contains("ghs_1"), "tokens stay out of the transcript");
+    assert_documented(&stage);
+}
+
+/// GitHub takes names for a token and binds it to the repositories that have them at that moment.
+#[tokio::test]
+async fn a_token_is_bound_to_numbers_and_says_nothing_of_whoever_takes_a_name_later() {
+    let stage = Stage::new().await;
+    let installation = stage.as_app(GET, "/repos/acme/shop/installation", None).await;
+    let tokens = format!("/app/installations/{}/access_tokens", installation.json["id"]);
+    let by_name = stage.as_app(POST, &tokens, Some(json!({ "repositories": ["shop"] }))).await.json;
+    let id = by_name["repositories"][0]["id"].clone();
+    let store = stage.hub.rename_repo(&stage.shop, "acme/store").unwrap();
+    let newcomer = stage.hub.create_repo("acme/shop", [("README.md", "# Another\n")]).unwrap();
+    for repo in [&store, &newcomer] {
+        stage.hub.commit(repo, "two", [("a", "b")], "Two").unwrap();
+        stage.hub.open_pull(repo, "two", "Two").unwrap();
+    }
+
+    let by_number = stage.as_app(POST, &tokens, Some(json!({ "repository_ids": [id] }))).await.json;
+    assert_eq!(by_number["repositories"][0]["full_name"], "acme/store");
+    let hello = || Some(json!({ "body": "hello" }));
+    for token in [&by_name, &by_number] {
+        stage.use_token(token["token"].as_str().unwrap());
+        assert_eq!(stage.get("/installation/repositories").await.json["repositories"][0]["full_name"], "acme/store");
+        assert_eq!(stage.get("/repos/acme/store").await.json["id"], id, "it follows its repository");
+        assert_eq!(stage.send(POST, "/repos/acme/store/issues/1/comments", hello()).await.status, 201);
+        for (visibility, read, written) in [(Visibility::Private, 404, 404), (Visibility::Public, 200, 403)] {
+            stage.hub.set_visibility(&newcomer, visibility).unwrap();
+            assert_eq!(stage.get("/repos/acme/shop").await.status, read, "{visibility:?}");
+            assert_eq!(stage.send(POST, "/repos/acme/shop/issues/1/comments", hello()).await.status, written);
+        }
+    }
+    let comments = [&store, &newcomer].map(|repo| stage.hub.comments(repo, PullNumber(1)).len());
+    assert_eq!(comments, [2, 0]);
     assert_documented(&stage);
 }
 

@@ -1,6 +1,7 @@
 //! The four ports behind a fuse: which of their calls are reads, writes to the database, and effects.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use greenroom::model::*;
@@ -107,6 +108,9 @@ impl Store for Fused<dyn Store> {
 
 #[async_trait]
 impl Forge for Fused<dyn Forge> {
+    fn only(&self, repo: RepoId) -> Arc<dyn Forge> {
+        Arc::new(Self { port: self.port.only(repo), part: self.part, fuse: self.fuse.clone() })
+    }
     async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
         read!(self, self.port.repositories())
     }

@@ -16,7 +16,9 @@ mod fuse;
 mod hang;
 mod healing;
 mod limits;
+mod names;
 mod order;
+mod other;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod preview;

@@ -104,6 +104,8 @@ struct Script {
     asked: Mutex<Vec<Asked>>,
     /// Paths that are never answered.
     silent: Mutex<Vec<String>>,
+    /// Tokens that see no repository.
+    blind: Mutex<Vec<String>>,
     minted: AtomicUsize,
 }
 
@@ -178,6 +180,11 @@ impl FakeGitHub {
         self.script.silent.lock().expect("whole").push(path.into());
     }
 
+    /// A token that speaks for somebody who has another name by now: nothing under `/repos` is there for it.
+    pub(super) fn blind(&self, token: &str) {
+        self.script.blind.lock().expect("whole").push(format!("Bearer {token}"));
+    }
+
     /// What was asked of a path, with or without its query.
     pub(super) fn asked(&self, method: &str, path: &str) -> Vec<Asked> {
         let asked = self.script.asked.lock().expect("whole");
@@ -213,10 +220,15 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
     let full = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let asked = Asked { method: method.clone(), path: full.clone(), headers: parts.headers, body };
+    let shown = asked.header("authorization").unwrap_or_default().to_owned();
+    let is_blind = full.starts_with("/repos/") && script.blind.lock().expect("whole").contains(&shown);
     script.asked.lock().expect("whole").push(asked);
     let bare = parts.uri.path().to_owned();
     if script.silent.lock().expect("whole").contains(&bare) {
         std::future::pending::<()>().await;
+    }
+    if is_blind {
+        return reply_of(Reply::json(404, &json!({ "message": "Not Found" })));
     }
     let scripted = [full, bare.clone()].into_iter().find_map(|path| {
         let key = (method.clone(), path);
@@ -230,6 +242,10 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
             Reply::json(404, &json!({ "message": "Not Found" }))
         }
     });
+    reply_of(reply)
+}
+
+fn reply_of(reply: Reply) -> Response {
     let headers: HeaderMap = reply
         .headers
         .into_iter()

@@ -4,6 +4,7 @@ mod auth;
 mod evidence;
 mod fake;
 mod limits;
+mod names;
 mod reads;
 mod source;
 mod surfaces;

@@ -9,7 +9,6 @@ use super::super::hook::HookDelivery;
 use super::super::record::Repo;
 use super::super::world::{Grants, Level, World, iso};
 use super::{Answer, Call, Caller, Refusal};
-use crate::model::RepoName;
 
 type Answered = Result<Answer, Refusal>;
 
@@ -53,21 +52,22 @@ pub(in super::super) fn access_token(world: &mut World, call: &Call) -> Answered
         "permissions": body::grants(&token.grants),
         "repository_selection": selection,
     });
-    if let Some(names) = &token.repos {
-        let repos = names.iter().filter_map(|name| world.repo(name));
+    if token.repos.is_some() {
+        let repos = world.installed(&owner).filter(|repo| token.is_for(repo));
         answer["repositories"] = repos.map(|repo| body::repo(world, repo)).collect();
     }
     Ok(Answer::json(201, answer))
 }
 
-fn wanted_repos(world: &World, call: &Call, owner: &str) -> Result<Option<Vec<RepoName>>, Refusal> {
+/// Those that have these names or numbers now: a token is for them, and for nobody who has a name later.
+fn wanted_repos(world: &World, call: &Call, owner: &str) -> Result<Option<Vec<u64>>, Refusal> {
     let absent = || {
         let message = "There is at least one repository that does not exist or is not accessible to the parent \
                        installation.";
         Refusal::invalid("repositories", "invalid", message)
     };
     let find = |fits: &dyn Fn(&Repo) -> bool| {
-        world.installed(owner).find(|repo| fits(repo)).map(|repo| repo.name.clone()).ok_or_else(absent)
+        world.installed(owner).find(|repo| fits(repo)).map(|repo| repo.id).ok_or_else(absent)
     };
     let list = |field: &str| call.body.get(field).and_then(Value::as_array);
     let names = list("repositories")
@@ -98,8 +98,7 @@ fn wanted_grants(granted: &Grants, body: &Value) -> Result<Grants, Refusal> {
 
 pub(in super::super) fn repositories(world: &mut World, call: &Call) -> Answered {
     let Caller::Installation(token) = &call.caller else { return Err(Refusal::NotFound) };
-    let inside = |repo: &Repo| token.repos.as_ref().is_none_or(|repos| repos.contains(&repo.name));
-    let repos: Vec<&Repo> = world.installed(&token.owner).filter(|repo| inside(repo)).collect();
+    let repos: Vec<&Repo> = world.installed(&token.owner).filter(|repo| token.is_for(repo)).collect();
     Ok(call.counted_page(&world.base, "repositories", &repos, |repo| body::repo(world, repo)))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{extend, user};
-use crate::sandbox::record::Repo;
+use crate::sandbox::record::{Repo, Visibility};
 use crate::sandbox::world::{World, iso, node_id};
 
 /// The fields that are addresses under the repository's own.
@@ -54,7 +54,7 @@ pub(in crate::sandbox) fn repo_stub(repo: &Repo) -> Value {
         "node_id": node_id("Repository", repo.id),
         "name": repo.name.name(),
         "full_name": repo.name,
-        "private": false,
+        "private": repo.visibility == Visibility::Private,
     })
 }
 
@@ -114,7 +114,7 @@ fn counts_and_switches(repo: &Repo) -> Value {
         "has_discussions": false,
         "archived": false,
         "disabled": false,
-        "visibility": "public",
+        "visibility": repo.visibility.as_str(),
         "topics": [],
         "is_template": false,
         "allow_forking": true,
