@@ -114,7 +114,10 @@ async fn slow_bodies_keep_no_delivery_of_the_same_address_out() {
         let headers = [("x-github-event", "push"), ("x-github-delivery", &*guid), ("x-hub-signature-256", &*signature)];
         let mut stream = stranger(&door).await;
         stream.write_all(&delivery(&headers, text.as_bytes())).await.expect("the door reads");
-        door.store.reached.notified().await;
+        tokio::select! {
+            () = door.store.reached.notified() => {}
+            refused = answer(&mut stream) => panic!("{refused:?}"),
+        }
         deliveries.push(stream);
     }
     drop(gate);
