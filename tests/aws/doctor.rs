@@ -353,7 +353,8 @@ async fn what_is_asked_is_of_the_foundation_that_is_there_and_with_what_aws_woul
     let template = json!({ "Resources": { "Logs": { "Type": "AWS::Logs::LogGroup" } }, "Outputs": outputs });
     let stacks = aws_sdk_cloudformation::Client::new(&account.aws.config().await);
     let foundation = stacks.create_stack().stack_name("greenroom-previews-foundation");
-    foundation.template_body(template.to_string()).send().await.expect("a foundation");
+    let owner = aws_sdk_cloudformation::types::Tag::builder().key("greenroom:owner").value("greenroom").build();
+    foundation.template_body(template.to_string()).tags(owner).send().await.expect("a foundation");
 
     let (endpoint, asked) = recorder(account.aws.port()).await;
     account.endpoint = Some(endpoint);
