@@ -62,6 +62,13 @@ impl Heard {
         kept.by_id.insert(seen.id, Entry { seen: seen.clone(), key: key.clone(), at });
     }
 
+    /// Forgets what was heard of this number.
+    pub(super) fn forget_number(&self, id: RepoId) {
+        let mut kept = self.kept();
+        kept.era.0 += 1;
+        kept.by_id.remove(&id);
+    }
+
     /// Forgets what was heard of this number and of this name: it may have been another's.
     pub(super) fn forget(&self, seen: &RepoSeen) {
         let mut kept = self.kept();

@@ -254,7 +254,7 @@ impl Walls for SqlStore {
         let found = found(&self.readers, fixed(BY_KEY).bind(key.to_string())).await?;
         // Another server took down that its name is somebody else's by now.
         if let Some((lost, _)) = found.as_ref().filter(|(known, _)| known.name.is_none()) {
-            self.heard.forget(lost.id);
+            self.heard.forget_number(lost.id);
         }
         Ok(found.map(|(known, _)| known))
     }
