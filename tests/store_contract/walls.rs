@@ -98,12 +98,12 @@ pub(crate) async fn what_is_heard_in_passing_moves_no_name(place: Place) -> Port
     // by the server that took the loss down, and by one that learns of it by asking.
     for (heard_by, id) in [(&store, 3), (&other, 4)] {
         store.identify(&seen(1, 7, "acme/shop")).await?;
-        heard_by.hear(&seen(1, 7, "acme/shop")).await?;
+        heard_by.hear(&seen(1, 7, "acme/shop"), AT).await?;
         store.identify(&seen(id, 7, "acme/shop")).await?;
         if id == 4 {
             assert_eq!(other.known(&shop).await?.expect("known").name, None);
         }
-        heard_by.hear(&seen(1, 7, "acme/shop")).await?;
+        heard_by.hear(&seen(1, 7, "acme/shop"), AT).await?;
         assert_eq!(now(&shop).await, (None, text("acme/shop"), named), "after {id} had it");
     }
     Ok(())
