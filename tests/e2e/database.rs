@@ -75,8 +75,10 @@ pub(crate) async fn hosts(file: &Path) -> Vec<String> {
     rows.iter().map(|row| format!("{}: {}", row.get::<String, _>(0), row.get::<String, _>(1))).collect()
 }
 
-/// Leaves no host known.
+/// Leaves no host known, and nothing taken over from a version that knew none.
 pub(crate) async fn forget_hosts(file: &Path) {
     let mut database = open(file).await;
-    sqlx::query("DELETE FROM host").execute(&mut database).await.expect("they go");
+    for statement in ["DELETE FROM host", "DELETE FROM carried"] {
+        sqlx::query(statement).execute(&mut database).await.expect("they go");
+    }
 }
