@@ -68,15 +68,29 @@ impl ByKey {
         self.known(key).await?.ok_or_else(|| renamed(key))
     }
 
-    /// What became of a write. One that GitHub would not take may have gone to a name that is another's by
-    /// now: then the repository is still owed it.
-    async fn wrote<T: Send>(&self, key: &RepoName, name: &RepoName, result: PortResult<T>) -> PortResult<T> {
+    /// What became of a call. One that GitHub refused may have gone to a name that is another's by now: then
+    /// the repository is still owed it.
+    async fn answered<T: Send>(&self, key: &RepoName, name: &RepoName, result: PortResult<T>) -> PortResult<T> {
         match result {
             Err(refusal @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
                 let is_its_own = self.facts(key).await?.seen.name == *name;
                 Err(if is_its_own { refusal } else { renamed(key) })
             }
             result => result,
+        }
+    }
+
+    /// The same of what may be missing: it is, if the name is still the repository's own.
+    async fn found<T: Send>(
+        &self,
+        key: &RepoName,
+        name: &RepoName,
+        result: PortResult<Option<T>>,
+    ) -> PortResult<Option<T>> {
+        let missing = PortError::NotFound { what: key.to_string() };
+        match self.answered(key, name, result.and_then(|found| found.ok_or(missing))).await {
+            Err(PortError::NotFound { .. }) => Ok(None),
+            result => result.map(Some),
         }
     }
 
@@ -149,99 +163,111 @@ impl Forge for ByKey {
 
     async fn branch_head(&self, repo: &RepoName, branch: &Branch) -> PortResult<Option<CommitSha>> {
         let At { forge, name } = self.at(repo).await?;
-        forge.branch_head(&name, branch).await
+        let result = forge.branch_head(&name, branch).await;
+        self.found(repo, &name, result).await
     }
 
     async fn pull_request(&self, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest> {
         let At { forge, name } = self.at(repo).await?;
-        Ok(keyed(forge.pull_request(&name, number).await?, &name, repo))
+        let result = forge.pull_request(&name, number).await;
+        Ok(keyed(self.answered(repo, &name, result).await?, &name, repo))
     }
 
     async fn open_pull_requests(&self, repo: &RepoName) -> PortResult<Vec<PullRequest>> {
         let At { forge, name } = self.at(repo).await?;
-        let pulls = forge.open_pull_requests(&name).await?;
+        let result = forge.open_pull_requests(&name).await;
+        let pulls = self.answered(repo, &name, result).await?;
         Ok(pulls.into_iter().map(|pull| keyed(pull, &name, repo)).collect())
     }
 
     async fn file_at(&self, repo: &RepoName, sha: &CommitSha, path: &str) -> PortResult<Option<Vec<u8>>> {
         let At { forge, name } = self.at(repo).await?;
-        forge.file_at(&name, sha, path).await
+        let result = forge.file_at(&name, sha, path).await;
+        self.found(repo, &name, result).await
     }
 
     async fn changed_files(&self, repo: &RepoName, base: &CommitSha, head: &CommitSha) -> PortResult<Changed> {
         let At { forge, name } = self.at(repo).await?;
-        forge.changed_files(&name, base, head).await
+        let result = forge.changed_files(&name, base, head).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn permission(&self, repo: &RepoName, login: &str, id: UserId) -> PortResult<Permission> {
         let At { forge, name } = self.at(repo).await?;
-        forge.permission(&name, login, id).await
+        let result = forge.permission(&name, login, id).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn account(&self, repo: &RepoName, login: &str) -> PortResult<Actor> {
         let At { forge, name } = self.at(repo).await?;
-        forge.account(&name, login).await
+        let result = forge.account(&name, login).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn is_in_team(&self, repo: &RepoName, team: &str, login: &str, id: UserId) -> PortResult<bool> {
         let At { forge, name } = self.at(repo).await?;
-        forge.is_in_team(&name, team, login, id).await
+        let result = forge.is_in_team(&name, team, login, id).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn reviews(&self, repo: &RepoName, number: PullNumber) -> PortResult<Vec<Review>> {
         let At { forge, name } = self.at(repo).await?;
-        forge.reviews(&name, number).await
+        let result = forge.reviews(&name, number).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn checks(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<Checks> {
         let At { forge, name } = self.at(repo).await?;
-        forge.checks(&name, sha).await
+        let result = forge.checks(&name, sha).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn behind_by(&self, repo: &RepoName, branch: &Branch, sha: &CommitSha) -> PortResult<u32> {
         let At { forge, name } = self.at(repo).await?;
-        forge.behind_by(&name, branch, sha).await
+        let result = forge.behind_by(&name, branch, sha).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn tarball(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<TarballStream> {
         let At { forge, name } = self.at(repo).await?;
-        forge.tarball(&name, sha).await
+        let result = forge.tarball(&name, sha).await;
+        self.answered(repo, &name, result).await
     }
 
     async fn publish_comment(&self, comment: &StickyComment<'_>) -> PortResult<ExternalId> {
         let At { forge, name } = self.own(comment.repo).await?;
         let result = forge.publish_comment(&StickyComment { repo: &name, ..*comment }).await;
-        self.wrote(comment.repo, &name, result).await
+        self.answered(comment.repo, &name, result).await
     }
 
     async fn publish_check(&self, check: &CheckRun<'_>) -> PortResult<ExternalId> {
         let At { forge, name } = self.own(check.repo).await?;
         let result = forge.publish_check(&CheckRun { repo: &name, ..*check }).await;
-        self.wrote(check.repo, &name, result).await
+        self.answered(check.repo, &name, result).await
     }
 
     async fn ensure_deployment(&self, request: &DeploymentRequest<'_>) -> PortResult<ExternalId> {
         let At { forge, name } = self.own(request.repo).await?;
         let result = forge.ensure_deployment(&DeploymentRequest { repo: &name, ..*request }).await;
-        self.wrote(request.repo, &name, result).await
+        self.answered(request.repo, &name, result).await
     }
 
     async fn publish_deployment_status(&self, update: &DeploymentUpdate<'_>) -> PortResult<()> {
         let At { forge, name } = self.own(update.repo).await?;
         let result = forge.publish_deployment_status(&DeploymentUpdate { repo: &name, ..*update }).await;
-        self.wrote(update.repo, &name, result).await
+        self.answered(update.repo, &name, result).await
     }
 
     async fn remove_environment(&self, repo: &RepoName, environment: &StageName) -> PortResult<()> {
         let At { forge, name } = self.own(repo).await?;
         let result = forge.remove_environment(&name, environment).await;
-        self.wrote(repo, &name, result).await
+        self.answered(repo, &name, result).await
     }
 
     async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()> {
         let At { forge, name } = self.own(repo).await?;
         let result = forge.react(&name, source, comment, reaction).await;
-        self.wrote(repo, &name, result).await
+        self.answered(repo, &name, result).await
     }
 
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {

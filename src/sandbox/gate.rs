@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::api::{Answer, Body, Call, Caller, Refusal};
 use super::fault::Fault;
-use super::git::object_name;
+use super::git::{self, object_name};
 use super::page;
 use super::record::{Repo, Visibility};
 use super::routes::{self, Entry, Params, Route};
@@ -51,7 +51,7 @@ async fn answer(State(door): State<Door>, method: Method, uri: Uri, headers: Hea
     let raw = Raw { method, path: uri.path().to_owned(), query, headers, body };
     let answer = decide(&mut door.shared.world(), &door.table, &raw);
     match answer {
-        Some(answer) => respond(answer),
+        Some(answer) => respond(answer).await,
         None => std::future::pending().await,
     }
 }
@@ -226,7 +226,7 @@ fn caller(world: &mut World, secret: Option<&SecretString>) -> Result<Caller, Re
     Err(Refusal::Unauthorized("Bad credentials"))
 }
 
-fn respond(answer: Answer) -> Response {
+async fn respond(answer: Answer) -> Response {
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name.as_ref(), value);
@@ -237,6 +237,11 @@ fn respond(answer: Answer) -> Response {
             .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
             .body(HttpBody::from(value.to_string())),
         Body::Bytes { kind, bytes } => response.header(header::CONTENT_TYPE, kind).body(HttpBody::from(bytes)),
+        Body::Archive { repo, commit } => match tokio::task::spawn_blocking(move || git::tarball(&repo, &commit)).await
+        {
+            Ok(Ok(bytes)) => response.header(header::CONTENT_TYPE, "application/x-gzip").body(HttpBody::from(bytes)),
+            _ => response.status(http::StatusCode::INTERNAL_SERVER_ERROR).body(HttpBody::empty()),
+        },
     };
     response.unwrap_or_else(|_| {
         // A fault with a header that HTTP does not allow.

@@ -198,14 +198,13 @@ async fn the_name_changes_hands_after(at: usize, visibility: Visibility) -> bool
     let written = (w.github.deployments(&w.repo).len(), w.github.environments(&w.repo).len());
     assert_eq!(written, (0, 0), "after effect {at}");
 
-    // What could not be said meanwhile is said as soon as the name is told: how it ended, well or not.
+    // What could not be fetched or said meanwhile is as soon as the name is told.
     let stage = w.stage_id("pr-1");
     w.repo = "acme/store".parse().expect("a name");
     w.hears("octocat", PullNumber(1), "How is it going?").await;
     w.after(600_000).await;
     let comment = w.raw_comment(PullNumber(1));
-    let has_ended = ["pr-1 is live", "pr-1 failed"].iter().any(|end| comment.contains(end));
-    assert!(has_ended, "after effect {at}: {comment}");
+    assert!(comment.contains("pr-1 is live"), "after effect {at}: {comment}");
 
     let next = w.push("topic", "3");
     w.settle().await;

@@ -10,10 +10,12 @@ pub(super) mod source;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::git::Commit;
 use super::meter::Overrun;
 use super::record::Repo;
 use super::routes::Params;
@@ -46,7 +48,15 @@ pub(super) struct Call {
 pub(super) enum Body {
     Empty,
     Json(Value),
-    Bytes { kind: &'static str, bytes: Bytes },
+    Bytes {
+        kind: &'static str,
+        bytes: Bytes,
+    },
+    /// The archive of a commit, packed where nobody waits for the world meanwhile.
+    Archive {
+        repo: RepoName,
+        commit: Arc<Commit>,
+    },
 }
 
 #[derive(Debug)]

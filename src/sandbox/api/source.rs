@@ -155,9 +155,9 @@ pub(in super::super) fn tarball(world: &mut World, call: &Call) -> Answered {
 pub(in super::super) fn codeload(world: &mut World, call: &Call) -> Answered {
     let repo = call.repo(world)?;
     let commit = world.resolve(&repo.name, call.param("ref")).ok_or(Refusal::NotFound)?;
-    let bytes = git::tarball(&repo.name, &commit).map_err(|error| Refusal::Conflict(error.to_string()))?;
     let name = format!("{}-{}-{}.tar.gz", repo.name.owner(), repo.name.name(), commit.sha.short());
-    Ok(plain("application/x-gzip", bytes.into()).with("content-disposition", format!("attachment; filename={name}")))
+    let archive = Answer { status: 200, headers: Vec::new(), body: Body::Archive { repo: repo.name.clone(), commit } };
+    Ok(archive.with("content-disposition", format!("attachment; filename={name}")))
 }
 
 fn plain(kind: &'static str, bytes: bytes::Bytes) -> Answer {
