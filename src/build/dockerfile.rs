@@ -82,8 +82,9 @@ pub(super) fn read(
         place,
         arguments: Arguments::new(arguments),
         stages: BTreeSet::new(),
+        ended: 0,
+        current: None,
         images: BTreeSet::new(),
-        has_begun: false,
     };
     for line in lines::lines(text)? {
         reader.line(&line).map_err(|(reason, advice)| Refusal {
@@ -103,11 +104,19 @@ type Verdict = Result<(), (String, &'static str)>;
 struct Reader<'a> {
     place: Where,
     arguments: Arguments<'a>,
-    /// Stages that were surely begun in lines before, in lower case.
+    /// Stages that surely ended in lines before, in lower case. The one that is being built is none of
+    /// them: Docker's first builder takes its own name for an image.
     stages: BTreeSet<String>,
+    /// How many surely ended, those without a name too.
+    ended: usize,
+    /// The stage that was surely begun last: no `ARG` after the first counts for a `FROM`.
+    current: Option<Stage>,
     images: BTreeSet<Image>,
-    /// A `FROM` was read: no `ARG` after it counts for another.
-    has_begun: bool,
+}
+
+struct Stage {
+    /// In lower case.
+    name: Option<String>,
 }
 
 impl Reader<'_> {
@@ -126,7 +135,7 @@ impl Reader<'_> {
                 ("copy", _) => return self.copy(after),
                 ("run", Where::Apart) => return self.mounts(after),
                 ("from", _) => return self.from(line, after),
-                ("arg", _) if !self.has_begun => {
+                ("arg", _) if self.current.is_none() => {
                     self.arguments.declare(after, line.is_certain);
                     return Ok(());
                 }
@@ -159,9 +168,9 @@ impl Reader<'_> {
     }
 
     fn copied(&mut self, name: &str) -> Verdict {
-        // Longer numbers are no index with any engine.
-        let is_index = name.len() < 10 && name.bytes().all(|byte| byte.is_ascii_digit());
-        if name.is_empty() || is_index || self.stages.contains(&name.to_lowercase()) {
+        // Some engines take a number that is no stage's for the beginning of an image's id.
+        let is_index = || name.parse::<usize>().is_ok_and(|index| index < self.ended);
+        if name.is_empty() || self.stages.contains(&name.to_lowercase()) || is_index() {
             return Ok(());
         }
         self.name(name.to_owned(), None)
@@ -187,14 +196,18 @@ impl Reader<'_> {
             self.name(name, platform.map(str::to_owned))?;
         }
         if line.is_certain {
-            self.has_begun = true;
-            if plain.next().is_some_and(|word| word.eq_ignore_ascii_case("as"))
-                && let Some(stage) = plain.next()
-            {
-                self.stages.insert(stage.to_lowercase());
-            }
+            let is_named = plain.next().is_some_and(|word| word.eq_ignore_ascii_case("as"));
+            let name = is_named.then(|| plain.next()).flatten().map(|name| name.to_lowercase());
+            self.begin(Stage { name });
         }
         Ok(())
+    }
+
+    fn begin(&mut self, stage: Stage) {
+        if let Some(ended) = self.current.replace(stage) {
+            self.ended += 1;
+            self.stages.extend(ended.name);
+        }
     }
 
     fn name(&mut self, name: String, platform: Option<String>) -> Verdict {

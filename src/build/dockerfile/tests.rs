@@ -132,15 +132,26 @@ fn every_image_is_named() {
         ("FROM scratch\nCOPY --fr\\om=deadbeef /x /y", &["deadbeef"]),
         ("FROM scratch\nCOPY --from=dead\\\nbeef /x /y", &["deadbeef"]),
         ("FROM scratch\nONBUILD COPY --from=deadbeef /x /y", &["deadbeef"]),
-        ("FROM scratch AS a\nCOPY --from=a /x /y\nCOPY --from=0 /x /y", &[]),
+        ("FROM scratch AS a\nFROM scratch\nCOPY --from=a /x /y\nCOPY --from=0 /x /y\nCOPY --from=00 /x /y", &[]),
+        ("FROM scratch AS a\nFROM scratch\nFROM a\nCOPY --from=A /x /y\nCOPY --from=1 /x /y", &[]),
         // An address is no list, and what follows the flags may be one.
         ("FROM [::1]:5000/x", &["[::1]:5000/x"]),
         ("FROM scratch\nCOPY --from=[::1]:5000/x [\"/x\", \"/y\"]", &["[::1]:5000/x"]),
         ("FROM scratch\nCOPY --from=\"greenroom/a\" [\"/x\", \"/y\"]", &["greenroom/a"]),
         ("ARG BASE=127.0.0.1:5000/x\nFROM $BASE", &["127.0.0.1:5000/x"]),
         ("ARG PORT=5000\nFROM localhost:${PORT}/x", &["localhost:5000/x"]),
-        // A number that no engine takes for a stage.
+        // A number that is no stage's.
+        ("FROM scratch\nCOPY --from=219649 /x /y", &["219649"]),
         ("FROM scratch\nCOPY --from=123456789012 /x /y", &["123456789012"]),
+        ("FROM scratch\nCOPY --from=99999999999999999999 /x /y", &["99999999999999999999"]),
+        ("FROM scratch\nFROM scratch\nCOPY --from=0 /x /y\nCOPY --from=1 /x /y\nCOPY --from=2 /x /y", &["1", "2"]),
+        ("FROM scratch\nRUN <<E\nFROM scratch\nE\nCOPY --from=0 /x /y", &["0"]),
+        ("FROM scratch\nONBUILD COPY --from=219649 /x /y", &["219649"]),
+        // The stage that is being built is an image by its name, with Docker's first builder.
+        ("FROM scratch AS deadbeef\nCOPY --from=deadbeef /x /y", &["deadbeef"]),
+        ("FROM scratch AS DeadBeef\nCOPY --from=deadbeef /x /y", &["deadbeef"]),
+        ("FROM scratch AS deadbeef\nONBUILD COPY --from=deadbeef /x /y", &["deadbeef"]),
+        ("FROM scratch AS deadbeef\nRUN x \\\nFROM scratch\nCOPY --from=deadbeef /x /y", &["deadbeef"]),
         // A stage that is not there yet, or is none with some engine.
         ("FROM scratch\nCOPY --from=deadbeef /x /y\nFROM scratch AS deadbeef", &["deadbeef"]),
         ("FROM scratch\nRUN x \\\nFROM scratch AS deadbeef\nCOPY --from=deadbeef /x /y", &["deadbeef"]),
