@@ -191,8 +191,7 @@ impl Reader<'_> {
                 return Err((format!("begins with `{written}`, which is not known before the build"), WRITE_IT_OUT));
             }
         };
-        let is_known = name == "scratch" || self.stages.contains(&name.to_lowercase());
-        if !is_known {
+        if name != "scratch" && !self.has_ended(&name.to_lowercase()) {
             self.name(name, platform.map(str::to_owned))?;
         }
         if line.is_certain {
@@ -201,6 +200,12 @@ impl Reader<'_> {
             self.begin(Stage { name });
         }
         Ok(())
+    }
+
+    /// Whether there is such a stage once a `FROM` ended the one that is being built.
+    fn has_ended(&self, name: &str) -> bool {
+        let current = self.current.as_ref().and_then(|stage| stage.name.as_deref());
+        current == Some(name) || self.stages.contains(name)
     }
 
     fn begin(&mut self, stage: Stage) {
