@@ -161,6 +161,19 @@ mod tests {
         }
     }
 
+    /// Begins such work, and tells when it has ended by itself.
+    async fn begin_endless(arrivals: &Arrivals, stage: &StageId, sha: &CommitSha) -> oneshot::Receiver<()> {
+        let ((began, begins), (told, hears)) = (oneshot::channel(), oneshot::channel());
+        arrivals.begin(stage, sha, |demand| async {
+            began.send(()).expect("the test listens");
+            let ended = endless(demand).await;
+            let _ = told.send(());
+            ended
+        });
+        begins.await.expect("it begins");
+        hears
+    }
+
     /// Asks until the source is there.
     async fn tree(arrivals: &Arrivals, stage: &StageId, sha: &CommitSha) -> String {
         loop {
@@ -274,14 +287,7 @@ mod tests {
     async fn cancelling_ends_what_is_on_its_way_to_the_stage() {
         let arrivals = arrivals();
         let (stage, sha) = source("a");
-        let ((began, begins), (told, hears)) = (oneshot::channel(), oneshot::channel());
-        arrivals.begin(&stage, &sha, |demand| async {
-            began.send(()).expect("the test listens");
-            let ended = endless(demand).await;
-            let _ = told.send(());
-            ended
-        });
-        begins.await.expect("it begins");
+        let hears = begin_endless(&arrivals, &stage, &sha).await;
         arrivals.cancel(&stage).await;
         hears.await.expect("it ended by itself");
         assert!(arrivals.progress(&stage, &sha).await.is_none());
@@ -291,14 +297,7 @@ mod tests {
     async fn what_takes_another_s_place_ends_it() {
         let arrivals = Arrivals::new(2, CancellationToken::new());
         let (stage, sha) = source("a");
-        let ((began, begins), (told, hears)) = (oneshot::channel(), oneshot::channel());
-        arrivals.begin(&stage, &sha, |demand| async {
-            began.send(()).expect("the test listens");
-            let ended = endless(demand).await;
-            let _ = told.send(());
-            ended
-        });
-        begins.await.expect("it begins");
+        let hears = begin_endless(&arrivals, &stage, &sha).await;
         arrivals.begin(&stage, &sha, |_| async { Ok("tree".to_owned()) });
         hears.await.expect("it ended by itself");
         assert_eq!(tree(&arrivals, &stage, &sha).await, "tree");

@@ -72,25 +72,30 @@ fn port_of_stages(line: &str) -> &str {
     port.trim()
 }
 
+/// All that a server of this machine needs to be told, but for the webhook's secret.
+pub(crate) fn settings(bench: &mut Bench, github: &Sandbox) {
+    for (name, value) in [
+        ("GREENROOM_DATABASE_URL", bench.database()),
+        ("GREENROOM_DATA", bench.folder().join("data").display().to_string()),
+        ("GREENROOM_LISTEN", "127.0.0.1:0".into()),
+        ("GREENROOM_OPS_LISTEN", "127.0.0.1:0".into()),
+        ("GREENROOM_PROXY_LISTEN", "127.0.0.1:0".into()),
+        ("GREENROOM_GITHUB_API_URL", github.api_url().into()),
+        ("GREENROOM_GITHUB_APP_ID", github.app_id().to_string()),
+        ("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret().into()),
+        ("GREENROOM_TARGET", "local".into()),
+        ("GREENROOM_ALLOW", "acme/shop".into()),
+    ] {
+        bench.env(name, value);
+    }
+}
+
 impl Served {
     pub(crate) async fn new() -> Self {
         let mut bench = Bench::new();
         let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
         let repo = github.create_repo("acme/shop", [config("NAME: one")]).expect("a repository");
-        for (name, value) in [
-            ("GREENROOM_DATABASE_URL", bench.database()),
-            ("GREENROOM_DATA", bench.folder().join("data").display().to_string()),
-            ("GREENROOM_LISTEN", "127.0.0.1:0".into()),
-            ("GREENROOM_OPS_LISTEN", "127.0.0.1:0".into()),
-            ("GREENROOM_PROXY_LISTEN", "127.0.0.1:0".into()),
-            ("GREENROOM_GITHUB_API_URL", github.api_url().into()),
-            ("GREENROOM_GITHUB_APP_ID", github.app_id().to_string()),
-            ("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret().into()),
-            ("GREENROOM_TARGET", "local".into()),
-            ("GREENROOM_ALLOW", "acme/shop".into()),
-        ] {
-            bench.env(name, value);
-        }
+        settings(&mut bench, &github);
         let mut serve = bench.command(&["serve"]);
         serve.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
         let mut server = serve.stdout(Stdio::null()).spawn().expect("the server starts");

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use greenroom::app::SystemClock;
 use greenroom::sandbox::{Sandbox, SandboxSettings};
-use secrecy::ExposeSecret as _;
 use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, ConnectOptions as _, Connection as _};
 
 use crate::bench::Bench;
+use crate::server;
 
 /// The newest migration of the version before.
 const LAST: i64 = 3;
@@ -40,21 +40,9 @@ async fn version(bench: &Bench) -> i64 {
 async fn settings(target: &str) -> (Bench, Sandbox) {
     let mut bench = Bench::new();
     let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
-    for (name, value) in [
-        ("GREENROOM_DATABASE_URL", bench.database()),
-        ("GREENROOM_DATA", bench.folder().join("data").display().to_string()),
-        ("GREENROOM_LISTEN", "127.0.0.1:0".into()),
-        ("GREENROOM_OPS_LISTEN", "127.0.0.1:0".into()),
-        ("GREENROOM_PROXY_LISTEN", "127.0.0.1:0".into()),
-        ("GREENROOM_GITHUB_API_URL", github.api_url().into()),
-        ("GREENROOM_GITHUB_APP_ID", github.app_id().to_string()),
-        ("GREENROOM_GITHUB_PRIVATE_KEY", github.private_key_pem().expose_secret().into()),
-        ("GREENROOM_WEBHOOK_SECRET", "a secret of the tests".into()),
-        ("GREENROOM_TARGET", target.into()),
-        ("GREENROOM_ALLOW", "acme/shop".into()),
-    ] {
-        bench.env(name, value);
-    }
+    server::settings(&mut bench, &github);
+    bench.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
+    bench.env("GREENROOM_TARGET", target);
     (bench, github)
 }
 
