@@ -123,8 +123,8 @@ pub(super) async fn ensure(driver: &Driver<'_>, site: Site<'_>, doors: u32) -> P
     let wanted = Remembered::new(driver.shared, site, doors);
     let marks = Marks::of_foundation(&driver.shared.names, site);
     let is_same = |stack: &Snapshot| match Remembered::of(stack) {
-        Some(remembered) if remembered.does_for(&wanted) => Match::Same,
-        _ => Match::Different,
+        Some(remembered) if remembered.does_for(&wanted) => Match::Has,
+        _ => Match::Lacks,
     };
     let step = match driver.look(&name, &marks, is_same).await? {
         Step::Create => {

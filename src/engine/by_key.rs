@@ -25,6 +25,9 @@ use crate::port::{
     Store, TarballStream,
 };
 
+/// How long a repository is left alone whose name is another's by now. Whoever tells its new name rings it.
+const UNTOLD_MILLIS: i64 = 300_000;
+
 /// Where a repository is asked and told.
 struct At {
     forge: Arc<dyn Forge>,
@@ -126,7 +129,8 @@ impl ByKey {
 }
 
 fn renamed(key: &RepoName) -> PortError {
-    PortError::retry(format!("{key} has another name by now, which GitHub has not told yet"))
+    let reason = format!("{key} has another name by now, which GitHub has not told yet");
+    PortError::Retry { reason, after_millis: Some(UNTOLD_MILLIS) }
 }
 
 /// The same pull request with keys. A head that only bears the name which we know the repository by

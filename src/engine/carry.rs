@@ -15,8 +15,8 @@ use crate::decide::wall;
 use crate::model::{Deploy, DeployId, RepoName, StageId, StageName, StageSpec, StageStatus, Timestamp, Wanted};
 use crate::port::{PortError, PortResult};
 
-/// Deploys among which the newest that brought something on is looked for.
-const DEPLOYS: u32 = 20;
+/// Deploys of a stage that are looked at, the newest first.
+const DEPLOYS: u32 = 200;
 /// Stages that are read at the same time.
 const AT_ONCE: usize = 16;
 
@@ -76,6 +76,7 @@ impl Engine {
             None => None,
         };
         let serves = live.and_then(|deploy| holder(Title::Serves, deploy));
+        let serves = serves.map(|holder| Holder { at: had_since(&deploys, &holder), ..holder });
         let asked = deploys.into_iter().find_map(|deploy| holder(Title::Asked, deploy));
         Ok(serves.into_iter().chain(asked).collect())
     }
@@ -114,6 +115,21 @@ fn legible<T>(stage: &StageId, what: &str, answer: PortResult<T>) -> PortResult<
 /// Whether the stage was taken away after this deploy.
 fn went_since(deploys: &[Deploy], since: DeployId) -> bool {
     deploys.iter().any(|deploy| deploy.id > since && matches!(deploy.plan.wanted, Wanted::Gone(_)))
+}
+
+/// When the stage came to the hosts that it serves at: whoever deploys often has them no shorter than
+/// whoever deployed once. `deploys`: the newest first.
+fn had_since(deploys: &[Deploy], holder: &Holder) -> Timestamp {
+    let names = wall::names_of(&holder.spec);
+    let had_them = |deploy: &&Deploy| match &deploy.plan.wanted {
+        Wanted::Live(spec) => {
+            let had = wall::names_of(spec);
+            names.iter().all(|name| had.contains(name))
+        }
+        Wanted::Gone(_) => false,
+    };
+    let until_then = deploys.iter().filter(|deploy| deploy.started_at <= holder.at);
+    until_then.take_while(had_them).map(|deploy| deploy.started_at).min().unwrap_or(holder.at)
 }
 
 fn holder(title: Title, deploy: Deploy) -> Option<Holder> {

@@ -1,6 +1,7 @@
 //! Healing: what webhooks did not bring is found by looking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -22,6 +23,31 @@ const NEWS: u32 = 1000;
 /// Redeliveries asked for in one run.
 const HEALED_AT_ONCE: usize = 100;
 
+/// Listings of all installations within [`LISTED_MILLIS`].
+const LISTINGS: usize = 5;
+const LISTED_MILLIS: i64 = 300_000;
+
+/// When this process listed the repositories of all installations last. Anybody who has the App makes news of
+/// an installation, as many as they like, and each listing is paid for by all of them.
+#[derive(Default)]
+pub(super) struct Listings(Mutex<VecDeque<Timestamp>>);
+
+impl Listings {
+    /// Notes a listing, or says until when there were enough.
+    fn begin(&self, now: Timestamp) -> Result<(), Timestamp> {
+        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock may be put back.
+        begun.retain(|at| (0..LISTED_MILLIS).contains(&now.since(*at)));
+        match begun.front() {
+            Some(first) if begun.len() >= LISTINGS => Err(first.after_millis(LISTED_MILLIS)),
+            _ => {
+                begun.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
 impl Engine {
     /// One run of a periodic duty.
     pub(super) async fn chore(&self, held: &mut Held, chore: Chore) -> PortResult<Wake> {
@@ -29,10 +55,16 @@ impl Engine {
         match chore {
             Chore::Deliveries => self.heal_deliveries(now).await?,
             Chore::Reconcile => {
+                if let Err(at) = self.listings.begin(now) {
+                    return Ok(Wake::At(at));
+                }
                 // News of the installation come in here: they say no more than "look".
                 let news = self.ports.store.inbox(held, NEWS).await?;
                 let repos = self.ports.forge.repositories().await?;
-                self.ask_to_reconcile(repos.into_iter().map(|repo| repo.name), now).await?;
+                let stages = self.ports.store.stages(None).await?;
+                let at_home: BTreeSet<RepoName> = stages.into_iter().map(|record| record.id.repo).collect();
+                let concerns = |repo: &RepoName| self.settings.wall.allow.may_cover(repo) || at_home.contains(repo);
+                self.ask_to_reconcile(repos.into_iter().map(|repo| repo.name).filter(concerns), now).await?;
                 if !news.is_empty() {
                     let done = news.iter().map(|row| row.seq).collect();
                     self.ports.store.apply_intake(held, IntakeWrite { done, ..IntakeWrite::default() }).await?;
@@ -100,6 +132,19 @@ fn lost_deliveries(reports: Vec<DeliveryReport>) -> Vec<DeliveryReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn installations_are_listed_five_times_in_five_minutes_at_most() {
+        let listings = Listings::default();
+        let hour = 3_600_000;
+        let begun: Vec<i64> = (0..hour).step_by(1_000).filter(|at| listings.begin(Timestamp(*at)).is_ok()).collect();
+        assert_eq!(begun[..5], [0, 1_000, 2_000, 3_000, 4_000], "the first ones at once");
+        assert_eq!(begun.len(), 60);
+        assert_eq!(listings.begin(Timestamp(hour)), Ok(()), "whoever waited until then");
+        let until = |at: i64| (0..6).find_map(|_| listings.begin(Timestamp(at)).err());
+        assert_eq!(until(hour + 500), Some(Timestamp(hour + 1_000)));
+        assert_eq!(listings.begin(Timestamp(1_000)), Ok(()), "a clock that is put back holds nobody up");
+    }
 
     fn report(id: u64, guid: &str, arrived: bool) -> DeliveryReport {
         DeliveryReport { id, guid: guid.into(), arrived, at: Timestamp(i64::try_from(id).unwrap()) }

@@ -82,15 +82,29 @@ impl Engine {
         let service = service_of(spec, service)?;
         let fetched = run.log.output(&StepKey("fetch".into()));
         let Some(Output::Source { path }) = fetched else { return Err(missing("the source", &spec.stage)) };
-        let job = BuildJob {
+        let job = |source| BuildJob {
             stage: &spec.stage,
             place: &spec.place,
             sha: &spec.sha,
             trust: spec.trust,
             service,
-            source: path,
+            source,
         };
-        self.ports.builder.ensure(&job).await
+        match self.ports.builder.ensure(&job(path)).await {
+            Err(gone @ PortError::NotFound { .. }) => {
+                if let Some(Progress::Done(here)) = self.ports.builder.source(&spec.stage, &spec.sha).await?
+                    && here == *path
+                {
+                    return Err(gone);
+                }
+                // Another server fetched the source, into a folder of its own.
+                match self.fetch(spec).await? {
+                    Progress::Done(Output::Source { path: here }) => self.ports.builder.ensure(&job(&here)).await,
+                    progress => Ok(progress),
+                }
+            }
+            answer => answer,
+        }
     }
 
     async fn adopt(&self, run: &Run, service: &ServiceName) -> PortResult<Progress<Output>> {

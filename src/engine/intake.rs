@@ -119,21 +119,30 @@ impl Engine {
         stages: Vec<StageRecord>,
         attempts: u32,
     ) -> PortResult<()> {
-        let project = self.routing(repo).await?;
+        let project = match self.routing(repo).await {
+            // What somebody wants gone goes also where GitHub does not let us near the policy any more.
+            Err(_) if !rows.is_empty() && rows.iter().all(|row| is_removal(&row.event)) => None,
+            answer => Some(answer?),
+        };
         let seen = self.look(repo, rows, &stages).await?;
         let lock = self.ports.store.repo_lock(repo).await?;
         let mut board = Board::new(repo, stages, lock, self.ports.clock.now());
-        for row in rows {
-            match &row.event {
-                Event::Comment(comment) => self.hear(held, &mut board, &project, comment, attempts).await?,
-                Event::CommentEdited { comment, before } => {
-                    self.hear_edit(held, &mut board, &project, comment, before).await?;
+        match &project {
+            None => rows.iter().for_each(|row| board.take(row, &nothing(), &seen)),
+            Some(project) => {
+                for row in rows {
+                    match &row.event {
+                        Event::Comment(comment) => self.hear(held, &mut board, project, comment, attempts).await?,
+                        Event::CommentEdited { comment, before } => {
+                            self.hear_edit(held, &mut board, project, comment, before).await?;
+                        }
+                        _ => {}
+                    }
+                    board.take(row, project, &seen);
                 }
-                _ => {}
+                self.call_next(held, &mut board, project, attempts).await?;
             }
-            board.take(row, &project, &seen);
         }
-        self.call_next(held, &mut board, &project, attempts).await?;
         let (answers, write) = board.write();
         // First what is said of goals that waited, then the goals: were it the other way round, a
         // process that dies in between would leave them without an answer.
@@ -169,6 +178,11 @@ impl Engine {
         let of_repo = existing.iter().filter(|(id, _)| id.repo == *repo);
         Ok(Sighting { open, existing: of_repo.map(|(id, place)| (id.name.clone(), place.clone())).collect() })
     }
+}
+
+/// Whether somebody wants a stage gone.
+pub(super) fn is_removal(event: &Event) -> bool {
+    matches!(event, Event::Requested { target: Target::Gone(_), .. })
 }
 
 /// Whether somebody wants a stage gone that the database does not know: where it lives is told by

@@ -49,6 +49,9 @@ pub use sweep::{Fate, SweepReport, SweepRow};
 
 /// How long a claimed lane is ours; a killed process delays its lanes by this much at most.
 const LEASE_MILLIS: i64 = 60_000;
+/// After so many refusals in a row a lane is tried again so seldom only.
+const DENIED_TRIES: u32 = 8;
+const DENIED_MILLIS: i64 = 300_000;
 /// A port call may take this long; it must end well before the lease does.
 const CALL_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -104,6 +107,7 @@ pub struct Engine {
     spoken: talk::Spoken,
     stumbles: intake::Stumbles,
     carried: tokio::sync::OnceCell<()>,
+    listings: chore::Listings,
     metrics: EngineMetrics,
 }
 
@@ -112,10 +116,10 @@ impl Engine {
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
-        let (prefixes, spoken, stumbles, carried, metrics) = Default::default();
+        let (prefixes, spoken, stumbles, carried, listings, metrics) = Default::default();
         let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone(), ports.clock.clone()));
         let ports = Ports { forge, ..ports };
-        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, metrics }
+        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, listings, metrics }
     }
 
     /// What the engine counts.
@@ -176,6 +180,8 @@ impl Engine {
         let lane = held.lane().clone();
         let asked = match error {
             PortError::Retry { after_millis, .. } => *after_millis,
+            // Somebody has to give it back to us, which is seldom done in the next minute.
+            PortError::Denied { .. } if attempts > DENIED_TRIES => Some(DENIED_MILLIS),
             _ => None,
         };
         let wait = crate::decide::backoff_millis(&lane.to_string(), attempts, asked);

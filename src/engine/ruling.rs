@@ -46,7 +46,14 @@ impl Engine {
         if !self.is_served(repo).await? {
             return self.rule_unserved(record).await;
         }
-        let Some((policy_sha, policy)) = self.policy(repo).await? else { return Ok(without_rule(record)) };
+        let policy = match self.policy(repo).await {
+            // Nobody lets us see any more whether it was given a longer life.
+            Err(PortError::Denied { .. } | PortError::NotFound { .. }) if self.is_over(record) => {
+                return Ok(Ruling::Want(Wanted::Gone(GoneReason::Expired)));
+            }
+            answer => answer?,
+        };
+        let Some((policy_sha, policy)) = policy else { return Ok(without_rule(record)) };
         let policy = match policy.as_ref() {
             Ok(policy) => policy,
             Err(problems) => return self.without_policy(record, policy_sha, problems).await,
@@ -71,6 +78,11 @@ impl Engine {
             }
             _ => self.at_commit(policy, rule, record, head).await,
         }
+    }
+
+    /// Whether its time was over by what was known last.
+    pub(super) fn is_over(&self, record: &StageRecord) -> bool {
+        record.expires_at.is_some_and(|at| self.ports.clock.now() >= at)
     }
 
     /// While the policy cannot be read nothing is deployed; what is closed goes all the same.

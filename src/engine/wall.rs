@@ -6,7 +6,7 @@
 
 use super::Engine;
 use super::board::Board;
-use super::intake::nothing;
+use super::intake::{is_removal, nothing};
 use crate::decide::command::{Known, read};
 use crate::decide::wall;
 use crate::model::{
@@ -68,7 +68,7 @@ impl Engine {
     /// runs on until then.
     pub(super) async fn rule_unserved(&self, record: &StageRecord) -> PortResult<Ruling> {
         let gone = |reason| Ok(Ruling::Want(Wanted::Gone(reason)));
-        if record.expires_at.is_some_and(|at| self.ports.clock.now() >= at) {
+        if self.is_over(record) {
             return gone(GoneReason::Expired);
         }
         let Target::PullRequest(number) = &record.target else { return Ok(Ruling::Keep) };
@@ -99,12 +99,11 @@ impl Engine {
             }
         }
         let mut write = IntakeWrite::default();
-        let removes = |row: &&InboxRow| matches!(row.event, Event::Requested { target: Target::Gone(_), .. });
-        if !stages.is_empty() || rows.iter().any(|row| removes(&row)) {
+        if !stages.is_empty() || rows.iter().any(|row| is_removal(&row.event)) {
             let seen = self.look(repo, rows, &stages).await?;
             let lock = self.ports.store.repo_lock(repo).await?;
             let mut board = Board::new(repo, stages, lock, now);
-            let deploys = |row: &&InboxRow| matches!(row.event, Event::Requested { .. }) && !removes(row);
+            let deploys = |row: &&InboxRow| matches!(row.event, Event::Requested { .. }) && !is_removal(&row.event);
             rows.iter().filter(|row| !deploys(row)).for_each(|row| board.take(row, &nothing(), &seen));
             write = board.write().1;
         }

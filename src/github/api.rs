@@ -240,7 +240,14 @@ impl Api {
                 if let Some(token) = place.token.as_ref().filter(|token| token.is_good(self.now())) {
                     return Ok(of(token, Some(payer)));
                 }
-                let token = self.repo_token(repo, scope).await?;
+                if let Some(reason) = place.refusal(self.now()) {
+                    return Err(PortError::Denied { reason: reason.to_owned() });
+                }
+                let token = self.repo_token(repo, scope).await.inspect_err(|error| {
+                    if let PortError::Denied { reason } = error {
+                        place.refuse(reason, self.now());
+                    }
+                })?;
                 let pass = of(&token, Some(payer));
                 place.token = Some(token);
                 Ok(pass)

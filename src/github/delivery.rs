@@ -9,6 +9,10 @@ use super::api::{Api, Who, timestamp};
 use crate::model::Timestamp;
 use crate::port::{DeliveryReport, PortResult};
 
+/// So many pages of a hundred are read at most: on a busy server older ones are left to the next look,
+/// instead of a share of the App's own rate limit.
+const MOST_PAGES: usize = 20;
+
 #[derive(Deserialize)]
 struct Delivery {
     id: u64,
@@ -17,9 +21,10 @@ struct Delivery {
     status_code: u16,
 }
 
-/// Every attempt since a time; GitHub lists the newest first.
+/// The attempts since a time, the newest if there are very many; GitHub lists the newest first.
 pub(super) async fn list(api: &Api, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {
     let mut all: Vec<Delivery> = Vec::new();
+    let mut pages = 0;
     // A time that cannot be read does not end the list: it is reported after the last page.
     let is_old = |delivery: &Delivery| timestamp(&delivery.delivered_at).is_ok_and(|at| at < since);
     api.pages(
@@ -27,9 +32,10 @@ pub(super) async fn list(api: &Api, since: Timestamp) -> PortResult<Vec<Delivery
         "/app/hook/deliveries?per_page=100".into(),
         "the webhook's deliveries",
         |page: Vec<Delivery>| {
+            pages += 1;
             let past = page.last().is_some_and(is_old);
             all.extend(page.into_iter().filter(|delivery| !is_old(delivery)));
-            if past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if past || pages == MOST_PAGES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     )
     .await?;

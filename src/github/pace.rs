@@ -17,6 +17,8 @@ use crate::port::PortError;
 
 const MINUTE_MILLIS: i64 = 60_000;
 const HOUR_MILLIS: i64 = 3_600_000;
+/// Nobody is held for longer: what says so was written by another clock.
+const MOST_HELD_MILLIS: i64 = 24 * HOUR_MILLIS;
 /// Over how long lanes that wait for one moment are spread.
 const SPREAD_MILLIS: i64 = 3_000;
 
@@ -63,6 +65,18 @@ struct Record {
     writes: VecDeque<Made>,
 }
 
+impl Record {
+    /// What lies in the future was taken down before the clock was put back, and counts from now on.
+    fn set_back(&mut self, now: Timestamp) {
+        for made in self.writes.iter_mut().rev().take_while(|made| made.at > now) {
+            made.at = now;
+        }
+        if self.held_until.since(now) > MOST_HELD_MILLIS {
+            self.held_until = now;
+        }
+    }
+}
+
 /// A write.
 struct Made {
     at: Timestamp,
@@ -92,6 +106,7 @@ impl Pace {
     ) -> Result<(), PortError> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         let record = accounts.entry(account).or_default();
+        record.set_back(now);
         if now < record.held_until {
             let until = record.held_until;
             drop(accounts);
@@ -232,6 +247,22 @@ mod tests {
             assert!((4_000..4_000 + SPREAD_MILLIS).contains(&wait), "{wait}");
         }
         assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Read, Timestamp(5_000))), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_and_is_put_back_makes_nobody_wait_for_days() {
+        const AHEAD: i64 = 5 * 24 * HOUR_MILLIS;
+        let pace = Pace::new(WriteLimits { per_minute: 2, per_hour: 100 }, 1);
+        for _ in 0..2 {
+            assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Write, Timestamp(AHEAD))), None);
+        }
+        pace.hold(ACCOUNT, Timestamp(AHEAD + HOUR_MILLIS));
+        assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Read, Timestamp(1_000))), None, "held by another time");
+        let wait = wait_of(pace.admit(ACCOUNT, None, Weight::Write, Timestamp(1_000))).expect("they count still");
+        assert!((MINUTE_MILLIS..MINUTE_MILLIS + SPREAD_MILLIS).contains(&wait), "{wait}");
+        assert_eq!(wait_of(pace.admit(ACCOUNT, None, Weight::Write, Timestamp(61_000))), None);
+        pace.hold(ACCOUNT, Timestamp(90_000));
+        assert!(wait_of(pace.admit(ACCOUNT, None, Weight::Read, Timestamp(62_000))).is_some(), "held by this one");
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl OwnedRepo {
     }
 }
 
-/// The repositories of every installation that is not suspended.
+/// The repositories of every installation that is not suspended. One that does not let us list is left out:
+/// an organisation may admit no address but its own, and the others are not held up by it.
 pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoSeen>> {
     let mut installations: Vec<super::token::Installation> = Vec::new();
     api.pages(Who::App, "/app/installations?per_page=100".into(), "the app's installations", |mut page: Vec<_>| {
@@ -139,18 +140,31 @@ pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoSeen>> {
     .await?;
     let mut found = Vec::new();
     for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
-        let token = api.listing_token(installation.id).await?;
-        let first = "/installation/repositories?per_page=100".to_owned();
-        api.pages(Who::Listing(&token), first, "an installation's repositories", |page: RepoPage| {
-            found.extend(page.repositories);
-            ControlFlow::Continue(())
-        })
-        .await?;
+        match of_installation(api, installation.id).await {
+            Ok(repos) => found.extend(repos),
+            Err(error @ (PortError::Denied { .. } | PortError::NotFound { .. })) => {
+                let id = installation.id;
+                tracing::warn!(installation = id, %error, "installation {id} does not list its repositories: {error}");
+            }
+            Err(error) => return Err(error),
+        }
     }
     let mut repos: Vec<_> = found.into_iter().map(OwnedRepo::seen).collect::<PortResult<_>>()?;
     repos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     repos.dedup();
     Ok(repos)
+}
+
+async fn of_installation(api: &Api, id: u64) -> PortResult<Vec<OwnedRepo>> {
+    let token = api.listing_token(id).await?;
+    let first = "/installation/repositories?per_page=100".to_owned();
+    let mut found = Vec::new();
+    api.pages(Who::Listing(&token), first, "an installation's repositories", |page: RepoPage| {
+        found.extend(page.repositories);
+        ControlFlow::Continue(())
+    })
+    .await?;
+    Ok(found)
 }
 
 pub(super) async fn repository(api: &Api, repo: &RepoName) -> PortResult<RepoFacts> {
@@ -298,6 +312,8 @@ pub(super) async fn permission(api: &Api, repo: &RepoName, login: &str, id: User
     let ask = Ask::get(path::repo(repo, &format!("/collaborators/{}/permission", encode(login))));
     let answer = api.get(Who::on(repo), ask, Freshness::Always).await?;
     if answer.status == StatusCode::NOT_FOUND {
+        // Of a repository that was not found nobody knows who may do what.
+        confirm(api, repo).await?;
         return Ok(Permission::None);
     }
     let found: Answered = answer.json(&format!("what {login} may do in {repo}"))?;

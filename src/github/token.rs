@@ -19,8 +19,8 @@ use crate::port::{PortError, PortResult};
 
 /// A token is not used in its last five minutes: a long page of calls must not outlive it.
 const MARGIN_MILLIS: i64 = 5 * 60_000;
-/// So long GitHub is believed that a repository is not there once a new token has not found it either: one
-/// that is truly gone costs a token a minute at most.
+/// So long GitHub is believed that a repository is not there once a new token has not found it either, and
+/// that there is no token for it: one that is truly gone costs a token or a question a minute at most.
 const BELIEVED_MILLIS: i64 = 60_000;
 
 /// What a token is for.
@@ -158,6 +158,25 @@ pub(super) struct Whose {
 pub(super) struct Place {
     pub(super) token: Option<Token>,
     believed_until: Timestamp,
+    /// Why there is no token, and until when that is believed.
+    refused: Option<(String, Timestamp)>,
+}
+
+impl Place {
+    /// Why no token is asked for now.
+    pub(super) fn refusal(&self, now: Timestamp) -> Option<&str> {
+        let (reason, until) = self.refused.as_ref()?;
+        is_believed(*until, now).then_some(reason)
+    }
+
+    pub(super) fn refuse(&mut self, reason: &str, now: Timestamp) {
+        self.refused = Some((reason.to_owned(), now.after_millis(BELIEVED_MILLIS)));
+    }
+}
+
+/// A clock that was put back makes nobody wait for longer.
+fn is_believed(until: Timestamp, now: Timestamp) -> bool {
+    (1..=BELIEVED_MILLIS).contains(&until.since(now))
 }
 
 /// One place for the token of a repository and scope. Whoever holds it is the only one to mint.
@@ -193,7 +212,7 @@ impl Tokens {
             // Somebody else had the same doubt.
             None => return true,
             Some(token) if token.serial >= began => return true,
-            Some(_) if now < place.believed_until => return false,
+            Some(_) if is_believed(place.believed_until, now) => return false,
             Some(_) => place.token = None,
         }
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

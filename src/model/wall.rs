@@ -26,6 +26,16 @@ impl RepoPattern {
     }
 }
 
+impl RepoPattern {
+    /// The same by its key alone: whether it may be meant.
+    fn may_cover(&self, key: &RepoName) -> bool {
+        match self {
+            Self::One(name) => name == key,
+            Self::OfOwner(owner) => owner == key.owner(),
+        }
+    }
+}
+
 impl FromStr for RepoPattern {
     type Err = String;
 
@@ -59,6 +69,11 @@ impl RepoList {
     /// Whether the repository is among them.
     pub fn covers(&self, repo: &KnownRepo) -> bool {
         self.0.iter().any(|pattern| pattern.covers(repo))
+    }
+
+    /// Whether a repository with this key may be among them; it is not if another account owns it by now.
+    pub fn may_cover(&self, key: &RepoName) -> bool {
+        self.0.iter().any(|pattern| pattern.may_cover(key))
     }
 
     /// Whether there is none.

@@ -100,6 +100,9 @@ impl Builder for SandboxBuilder {
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
         let mut state = self.lock();
+        if !state.sources.contains(&(job.stage.clone(), job.sha.clone())) {
+            return Err(PortError::NotFound { what: format!("the unpacked source of {}", job.sha.short()) });
+        }
         state.trusts.insert((job.stage.name.clone(), job.service.name.clone()), job.trust);
         match state.stumble(&job.service.name, job.sha) {
             Some(Ok(_)) => return Ok(Progress::Pending { again_millis: 1_000, note: "building".into() }),

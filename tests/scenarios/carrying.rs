@@ -90,6 +90,30 @@ async fn two_servers_that_start_at_once_end_as_one_would_and_what_goes_later_sta
     assert_eq!(owner(&w, HOST).await.map(|stage| stage.repo), Some(late), "the host is free for the next");
 }
 
+/// Without walls two stages could serve at one host: whoever came first has it, however often it was deployed
+/// since.
+#[tokio::test]
+async fn who_served_at_a_host_first_has_it() {
+    let mut w = World::new().await;
+    w.open("topic", "2");
+    w.settle().await;
+    let shop = w.stage_id("pr-1");
+    let release = async |stage: &StageId| w.store.keep_hosts(stage, &[]).await.expect("the database answers");
+    release(&shop).await;
+    let other = StageId { repo: late(&w), name: shop.name.clone() };
+    w.settle().await;
+    let record = w.store.stage(&other).await.expect("the database answers").expect("it was asked for");
+    assert!(matches!(record.status, StageStatus::Live { .. }), "{:?}", record.status);
+    release(&other).await;
+    for content in ["3", "4"] {
+        w.push("topic", content);
+        w.settle().await;
+    }
+    w.had_no_walls().await;
+    w.engine.carry_over().await.expect("the database answers");
+    assert_eq!(owner(&w, HOST).await, Some(shop));
+}
+
 #[tokio::test]
 async fn a_row_that_cannot_be_read_keeps_no_stage_from_its_hosts_but_its_own() {
     let mut w = World::new().await;

@@ -127,6 +127,23 @@ async fn a_stage_of_a_repository_without_the_app_stays() {
 }
 
 #[tokio::test]
+async fn without_the_app_a_stage_goes_by_a_wish_and_when_its_time_is_over() {
+    let w = World::new().await;
+    w.open("one", "2");
+    let (_, second) = w.open("two", "3");
+    w.settle().await;
+    w.github.uninstall(&w.repo).expect("it is uninstalled");
+    ask_to_remove(&w, "pr-1").await;
+    w.settle().await;
+    assert!(matches!(w.stage("pr-1").await.status, StageStatus::Gone { .. }));
+    assert_eq!(w.serving("pr-1", "web"), None);
+    w.after(6 * 86_400_000).await;
+    assert_eq!(w.serving("pr-2", "web"), Some(second), "its time is not over");
+    w.after(2 * 86_400_000).await;
+    assert_eq!(w.cloud.world(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_permanent_stage_is_never_swept_and_goes_only_by_a_wish() {
     let (w, pull) = with_a_lost_stage().await;
     w.github.close_pull(&w.repo, pull).expect("it closes");

@@ -1,5 +1,9 @@
 //! Two servers on one PostgreSQL.
 
+use std::sync::Arc;
+
+use greenroom::sandbox::{Mishap, SandboxBuilder};
+
 use crate::fuse::{Fuse, Point};
 use crate::world::{CONFIG, Database, World};
 
@@ -32,4 +36,24 @@ async fn one_of_two_servers_dies_in_the_middle_and_the_other_finishes_without_do
         }
         w.assert_nothing_doubled(&format!("dead after effect {at}"));
     }
+}
+
+#[tokio::test]
+async fn what_one_server_fetched_another_builds_in_a_folder_of_its_own() {
+    let w = World::new().await;
+    let elsewhere = Arc::new(SandboxBuilder::default());
+    let other = w.engine_elsewhere(Arc::clone(&elsewhere));
+    w.builder.mishap("web", None, Mishap::Slow(100));
+    let (_, head) = w.open("topic", "2");
+    w.github.deliveries_settled().await;
+    for (engine, turns) in [(&w.engine, 20), (&other, 60)] {
+        for _ in 0..turns {
+            engine.tick().await.expect("the database answers");
+            w.clock.advance(1_000);
+        }
+    }
+    assert_eq!(w.serving("pr-1", "web").as_ref(), Some(&head));
+    let sha = head.short();
+    assert_eq!(w.builder.journal(), [format!("unpack pr-1 {sha}")]);
+    assert!(elsewhere.journal().contains(&format!("build pr-1/web {sha}")), "{:?}", elsewhere.journal());
 }

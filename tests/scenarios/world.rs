@@ -216,7 +216,16 @@ impl World {
 
     /// A second engine over the same world.
     pub(crate) fn another_engine(&self) -> Arc<Engine> {
-        Arc::new(Engine::new(self.ports.clone(), self.settings(), Arc::new(Notify::new())))
+        self.engine_with(self.ports.clone())
+    }
+
+    /// The same on another machine, which has its own folders.
+    pub(crate) fn engine_elsewhere(&self, builder: Arc<SandboxBuilder>) -> Arc<Engine> {
+        self.engine_with(Ports { builder, ..self.ports.clone() })
+    }
+
+    fn engine_with(&self, ports: Ports) -> Arc<Engine> {
+        Arc::new(Engine::new(ports, self.settings(), Arc::new(Notify::new())))
     }
 
     /// Lets everything happen that is due now or soon, turning the clock as far as needed.

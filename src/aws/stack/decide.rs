@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::types::StackStatus;
 pub(super) enum Attempt {
     #[default]
     None,
-    /// A create or update was begun, or waited for.
+    /// A create or update was begun, or one of the same holder was waited for.
     Change,
     /// A rollback was asked for: of an update that failed, or of a rollback that was stuck.
     Rollback,
@@ -17,8 +17,12 @@ pub(super) enum Attempt {
 /// Whether the stack was made from what is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::aws) enum Match {
+    /// A stack of one holder, as that one wants it.
     Same,
     Different,
+    /// A stack of several holders, to which each only adds: it has all that this one wants.
+    Has,
+    Lacks,
 }
 
 /// What to do about a stack that is wanted.
@@ -43,10 +47,14 @@ pub(super) fn to_hold(status: Option<&StackStatus>, same: Match, attempt: Attemp
     use StackStatus as S;
     let Some(status) = status else { return Move::Create };
     match (status, attempt) {
+        // What becomes of another's change is nothing to whoever has all that it wants.
         (
-            S::UpdateRollbackComplete | S::UpdateFailed | S::CreateFailed | S::RollbackComplete | S::RollbackFailed,
-            Attempt::Change,
-        ) => Move::Fail,
+            S::UpdateInProgress
+            | S::UpdateCompleteCleanupInProgress
+            | S::UpdateRollbackInProgress
+            | S::UpdateRollbackCompleteCleanupInProgress,
+            _,
+        ) if same == Match::Has => Move::Done,
         (
             S::CreateComplete
             | S::UpdateComplete
@@ -54,7 +62,11 @@ pub(super) fn to_hold(status: Option<&StackStatus>, same: Match, attempt: Attemp
             | S::UpdateRollbackComplete
             | S::ImportRollbackComplete,
             _,
-        ) if same == Match::Same => Move::Done,
+        ) if matches!(same, Match::Same | Match::Has) => Move::Done,
+        (
+            S::UpdateRollbackComplete | S::UpdateFailed | S::CreateFailed | S::RollbackComplete | S::RollbackFailed,
+            Attempt::Change,
+        ) => Move::Fail,
         (
             S::CreateComplete
             | S::UpdateComplete
@@ -155,38 +167,43 @@ mod tests {
             let of = |(same, attempt)| to_hold(Some(&status), same, attempt);
             let _ = writeln!(
                 table,
-                "{text}: {:?}, then {:?}, as wanted {:?}, after a rollback {:?}",
+                "{text}: {:?}, then {:?}, as wanted {:?}, after a rollback {:?}, shared {:?}",
                 of(FIRST),
                 of((Match::Different, Attempt::Change)),
                 of((Match::Same, Attempt::None)),
                 of((Match::Different, Attempt::Rollback)),
+                of((Match::Has, Attempt::None)),
             );
         }
         insta::assert_snapshot!(table, @r"
-        CREATE_COMPLETE: Update, then Update, as wanted Done, after a rollback Update
-        CREATE_FAILED: Clear, then Fail, as wanted Clear, after a rollback Clear
-        CREATE_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        DELETE_COMPLETE: Clear, then Clear, as wanted Clear, after a rollback Clear
-        DELETE_FAILED: Clear, then Clear, as wanted Clear, after a rollback Clear
-        DELETE_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        IMPORT_COMPLETE: Update, then Update, as wanted Done, after a rollback Update
-        IMPORT_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        IMPORT_ROLLBACK_COMPLETE: Update, then Update, as wanted Done, after a rollback Update
-        IMPORT_ROLLBACK_FAILED: Stuck, then Stuck, as wanted Stuck, after a rollback Stuck
-        IMPORT_ROLLBACK_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        REVIEW_IN_PROGRESS: Clear, then Clear, as wanted Clear, after a rollback Clear
-        ROLLBACK_COMPLETE: Clear, then Fail, as wanted Clear, after a rollback Clear
-        ROLLBACK_FAILED: Clear, then Fail, as wanted Clear, after a rollback Clear
-        ROLLBACK_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        UPDATE_COMPLETE: Update, then Update, as wanted Done, after a rollback Update
-        UPDATE_COMPLETE_CLEANUP_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        UPDATE_FAILED: Update, then Fail, as wanted Update, after a rollback Update
-        UPDATE_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        UPDATE_ROLLBACK_COMPLETE: Update, then Fail, as wanted Done, after a rollback Update
-        UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
-        UPDATE_ROLLBACK_FAILED: ContinueRollback, then ContinueRollback, as wanted ContinueRollback, after a rollback Stuck
-        UPDATE_ROLLBACK_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait
+        CREATE_COMPLETE: Update, then Update, as wanted Done, after a rollback Update, shared Done
+        CREATE_FAILED: Clear, then Fail, as wanted Clear, after a rollback Clear, shared Clear
+        CREATE_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Wait
+        DELETE_COMPLETE: Clear, then Clear, as wanted Clear, after a rollback Clear, shared Clear
+        DELETE_FAILED: Clear, then Clear, as wanted Clear, after a rollback Clear, shared Clear
+        DELETE_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Wait
+        IMPORT_COMPLETE: Update, then Update, as wanted Done, after a rollback Update, shared Done
+        IMPORT_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Wait
+        IMPORT_ROLLBACK_COMPLETE: Update, then Update, as wanted Done, after a rollback Update, shared Done
+        IMPORT_ROLLBACK_FAILED: Stuck, then Stuck, as wanted Stuck, after a rollback Stuck, shared Stuck
+        IMPORT_ROLLBACK_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Wait
+        REVIEW_IN_PROGRESS: Clear, then Clear, as wanted Clear, after a rollback Clear, shared Clear
+        ROLLBACK_COMPLETE: Clear, then Fail, as wanted Clear, after a rollback Clear, shared Clear
+        ROLLBACK_FAILED: Clear, then Fail, as wanted Clear, after a rollback Clear, shared Clear
+        ROLLBACK_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Wait
+        UPDATE_COMPLETE: Update, then Update, as wanted Done, after a rollback Update, shared Done
+        UPDATE_COMPLETE_CLEANUP_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Done
+        UPDATE_FAILED: Update, then Fail, as wanted Update, after a rollback Update, shared Update
+        UPDATE_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Done
+        UPDATE_ROLLBACK_COMPLETE: Update, then Fail, as wanted Done, after a rollback Update, shared Done
+        UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Done
+        UPDATE_ROLLBACK_FAILED: ContinueRollback, then ContinueRollback, as wanted ContinueRollback, after a rollback Stuck, shared ContinueRollback
+        UPDATE_ROLLBACK_IN_PROGRESS: Wait, then Wait, as wanted Wait, after a rollback Wait, shared Done
         ");
+        for same in [Match::Same, Match::Has] {
+            let after = |attempt| to_hold(Some(&StackStatus::UpdateRollbackComplete), same, attempt);
+            assert_eq!([Attempt::Change, Attempt::Rollback].map(after), [Move::Done; 2], "what was waited for failed");
+        }
         assert_eq!(to_hold(None, Match::Different, Attempt::Change), Move::Create);
         assert_eq!(to_hold(Some(&StackStatus::from("NEW_WORD")), Match::Same, Attempt::None), Move::Stuck);
     }

@@ -105,7 +105,7 @@ impl<'a> Driver<'a> {
                 self.mark(name, Attempt::None);
                 Ok(Step::Done(stack))
             }
-            Move::Wait => self.wait(&stack, attempt).await,
+            Move::Wait => self.wait(&stack, same, attempt).await,
             Move::Clear => match super::remove::remove(self.shared, self.clients, name).await? {
                 Progress::Done(()) => Ok(Step::Create),
                 Progress::Pending { again_millis, note } => Ok(Step::Pending { again_millis, note }),
@@ -163,8 +163,9 @@ impl<'a> Driver<'a> {
         match request.send().await {
             Ok(_) => {}
             Err(error) if is_unchanged(&error) => return Ok(Step::Done(stack)),
+            Err(error) if is(&error, "TokenAlreadyExistsException") => {}
             // Somebody else began first; the next look sees it.
-            Err(error) if is(&error, "TokenAlreadyExistsException") || is_busy(&error) => {}
+            Err(error) if is_busy(&error) => return Ok(Step::soon("CloudFormation is at another change")),
             Err(_) if stack.status == StackStatus::UpdateFailed => return self.take_back(&stack).await,
             Err(error) => return Err(refused(&wish.name, "cloudformation:UpdateStack", error)),
         }
@@ -172,8 +173,10 @@ impl<'a> Driver<'a> {
         Ok(Step::soon("CloudFormation begins"))
     }
 
-    async fn wait(&self, stack: &Snapshot, attempt: Attempt) -> PortResult<Step> {
-        if attempt == Attempt::None && stack.status != StackStatus::DeleteInProgress {
+    async fn wait(&self, stack: &Snapshot, same: Match, attempt: Attempt) -> PortResult<Step> {
+        // Of a stack that several hold it is somebody else's change, whose end is not ours.
+        let is_own = matches!(same, Match::Same | Match::Different);
+        if is_own && attempt == Attempt::None && stack.status != StackStatus::DeleteInProgress {
             self.mark(&stack.name, Attempt::Change);
         }
         let note = events::note(&self.events(stack, Reach::Page).await?);

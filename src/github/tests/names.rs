@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::fake::{FakeGitHub, INSTALLATION, MINT, Reply};
 use super::{PULL, SHA, repository, sha, shop};
 use crate::github::GitHub;
-use crate::model::{CommentSource, Reaction, RepoId, StageName, UserId};
+use crate::model::{CommentSource, Permission, Reaction, RepoId, StageName, UserId};
 use crate::port::{DeploymentRequest, EnvironmentLifetime, Forge, PortError, PortResult, StickyComment};
 
 const REPO: &str = "/repos/acme/shop";
@@ -83,6 +83,37 @@ async fn a_repository_that_is_truly_gone_costs_a_token_a_minute_at_most() {
         assert!(matches!(github.repository(&shop).await, Err(PortError::Denied { .. })), "it says what to do");
     }
     assert_eq!(fake.asked("POST", MINT).len(), 3);
+}
+
+#[tokio::test]
+async fn where_the_app_is_not_installed_is_asked_once_a_minute_however_many_want_to_know() {
+    let fake = FakeGitHub::start().await;
+    let (github, shop) = (fake.client(), shop());
+    let suspended = json!({ "id": 7, "permissions": {}, "suspended_at": "2026-01-01T00:00:00Z" });
+    for refusal in [Reply::json(404, &json!({ "message": "Not Found" })), Reply::json(200, &suspended)] {
+        fake.always("GET", INSTALLATION, refusal);
+        fake.clock.advance(60_000);
+        let before = fake.asked("GET", INSTALLATION).len();
+        for _ in 0..50 {
+            fake.clock.advance(1_000);
+            assert!(matches!(github.repository(&shop).await, Err(PortError::Denied { .. })));
+        }
+        assert_eq!(fake.asked("GET", INSTALLATION).len(), before + 1);
+    }
+    fake.clock.advance(60_000);
+    fake.installed(&["metadata"]);
+    fake.always("GET", REPO, Reply::json(200, &repository("acme/shop")));
+    github.repository(&shop).await.expect("it is installed again");
+}
+
+#[tokio::test]
+async fn nobody_is_without_rights_because_the_name_is_another_s() {
+    let (fake, github) = with_repo().await;
+    let path = "/repos/acme/shop/collaborators/monalisa/permission";
+    fake.always("GET", path, Reply::json(404, &json!({ "message": "Not Found" })));
+    let may = async |id: RepoId| github.only(id).permission(&shop(), "monalisa", UserId(1)).await;
+    assert_eq!(may(OURS).await.expect("an answer"), Permission::None);
+    assert!(is_gone(&may(ANOTHER).await), "that is asked again under the name of now");
 }
 
 #[tokio::test]

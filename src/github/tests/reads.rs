@@ -228,6 +228,31 @@ async fn the_repositories_of_every_installation_are_listed() {
 }
 
 #[tokio::test]
+async fn an_installation_that_does_not_list_holds_up_no_other() {
+    let fake = FakeGitHub::start().await;
+    let installed = |id: u64| json!({ "id": id, "permissions": {}, "suspended_at": null });
+    fake.always("GET", "/app/installations", Reply::json(200, &json!([installed(7), installed(8), installed(9)])));
+    let message = "Although you appear to have the correct authorization credentials, the organization has an IP \
+                   allow list enabled, and your IP address is not permitted to access this resource.";
+    fake.always("POST", "/app/installations/8/access_tokens", Reply::json(403, &json!({ "message": message })));
+    let token = json!({ "token": "listing", "expires_at": "2026-11-20T06:00:00Z" });
+    fake.always("POST", "/app/installations/9/access_tokens", Reply::json(201, &token));
+    let page = |id: u64, name: &str| {
+        let repo = json!({ "id": id, "full_name": name, "owner": { "id": 7, "login": "acme" } });
+        Reply::json(200, &json!({ "total_count": 1, "repositories": [repo] }))
+    };
+    fake.once("GET", "/installation/repositories", page(1, "acme/shop"));
+    fake.once("GET", "/installation/repositories", page(2, "beta/site"));
+    let names: Vec<_> =
+        fake.client().repositories().await.expect("an answer").into_iter().map(|repo| repo.name).collect();
+    assert_eq!(names, ["acme/shop", "beta/site"].map(|name| RepoName::new(name).expect("a name")));
+
+    fake.always("POST", "/app/installations/9/access_tokens", Reply::empty(502));
+    fake.once("GET", "/installation/repositories", page(1, "acme/shop"));
+    assert!(fake.client().repositories().await.is_err(), "what may pass is asked again");
+}
+
+#[tokio::test]
 async fn a_renamed_repository_is_followed_on_the_same_host_only() {
     let fake = FakeGitHub::start().await;
     let elsewhere = FakeGitHub::start().await;
@@ -263,4 +288,15 @@ async fn deliveries_are_listed_back_to_a_time() {
     fake.always("POST", "/app/hook/deliveries/3/attempts", Reply::json(202, &json!({})));
     fake.client().redeliver(3).await.expect("sent again");
     assert!(matches!(fake.client().redeliver(5).await, Err(PortError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn of_very_many_deliveries_the_newest_are_looked_at() {
+    let fake = FakeGitHub::start().await;
+    let path = "/app/hook/deliveries?per_page=100";
+    let young = json!([{ "id": 4, "guid": "guid-4", "delivered_at": "2026-11-20T05:00:04Z", "status_code": 502 }]);
+    fake.always("GET", path, Reply::json(200, &young).with("link", format!("<{}{path}>; rel=\"next\"", fake.url)));
+    let found =
+        fake.client().deliveries(Timestamp(super::fake::START)).await.expect("no end is no reason to heal none");
+    assert_eq!((found.len(), fake.asked("GET", path).len()), (20, 20));
 }
