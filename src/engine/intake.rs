@@ -121,7 +121,11 @@ impl Engine {
     ) -> PortResult<()> {
         let project = match self.routing(repo).await {
             // What somebody wants gone goes also where GitHub does not let us near the policy any more.
-            Err(_) if !rows.is_empty() && rows.iter().all(|row| is_removal(&row.event)) => None,
+            Err(error) if !rows.is_empty() && rows.iter().all(|row| is_removal(&row.event)) => {
+                let cause = chain(&error);
+                tracing::warn!(%repo, "what is to go of {repo} goes without its policy, which cannot be read: {cause}");
+                None
+            }
             answer => Some(answer?),
         };
         let seen = self.look(repo, rows, &stages).await?;
