@@ -37,7 +37,7 @@ impl Listings {
     fn begin(&self, now: Timestamp) -> Result<(), Timestamp> {
         let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock may be put back.
-        begun.retain(|at| (0..LISTED_MILLIS).contains(&now.since(*at)));
+        begun.retain(|at| *at <= now && now.since(*at) < LISTED_MILLIS);
         match begun.front() {
             Some(first) if begun.len() >= LISTINGS => Err(first.after_millis(LISTED_MILLIS)),
             _ => {

@@ -243,11 +243,12 @@ impl Api {
                 if let Some(reason) = place.refusal(self.now()) {
                     return Err(PortError::Denied { reason: reason.to_owned() });
                 }
-                let token = self.repo_token(repo, scope).await.inspect_err(|error| {
+                let installation = self.installation(repo).await.inspect_err(|error| {
                     if let PortError::Denied { reason } = error {
                         place.refuse(reason, self.now());
                     }
                 })?;
+                let token = self.repo_token(repo, scope, &installation).await?;
                 let pass = of(&token, Some(payer));
                 place.token = Some(token);
                 Ok(pass)
@@ -270,7 +271,7 @@ impl Api {
         }
     }
 
-    async fn repo_token(&self, repo: &RepoName, scope: Scope) -> PortResult<Token> {
+    async fn installation(&self, repo: &RepoName) -> PortResult<Installation> {
         let path = path::repo(repo, "/installation");
         // Boxed: the App's own calls need no token, so this goes one level deep.
         let answer = Box::pin(self.call(Who::App, &Ask::get(path), Weight::Read)).await?;
@@ -283,6 +284,10 @@ impl Api {
             let reason = format!("the app's installation on {repo} is suspended: its owner can take it up again");
             return Err(PortError::Denied { reason });
         }
+        Ok(installation)
+    }
+
+    async fn repo_token(&self, repo: &RepoName, scope: Scope, installation: &Installation) -> PortResult<Token> {
         let permissions = scope.permissions(repo, &installation.permissions)?;
         let body = match self.only {
             Some(id) => json!({ "repository_ids": [id], "permissions": permissions }),

@@ -99,8 +99,10 @@ async fn where_the_app_may_not_go_it_says_what_to_do() {
     fake.once("GET", INSTALLATION, Reply::json(404, &json!({ "message": "Not Found" })));
     assert!(denial_of(github.repository(&shop()).await).contains("install it there"));
     fake.once("GET", INSTALLATION, Reply::json(200, &json!({ "id": 7, "suspended_at": "2026-01-01T00:00:00Z" })));
+    fake.clock.advance(60_000);
     assert!(denial_of(github.repository(&shop()).await).contains("suspended"));
-    github.repository(&shop()).await.expect("neither answer is remembered");
+    fake.clock.advance(60_000);
+    github.repository(&shop()).await.expect("neither answer is believed for long");
 }
 
 #[tokio::test]
