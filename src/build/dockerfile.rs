@@ -2,13 +2,15 @@
 //!
 //! # Guarantees
 //!
-//! - Engines differ in how they join lines: about comments inside of an instruction, heredocs, two
-//!   escapes at the end of a line, `# escape=`. An instruction begins at the start of a line with all
-//!   of them, so every line that begins with one that fetches is judged, and joined with what follows
-//!   as far as any engine goes.
-//! - Quotes and escapes are taken away before a word is looked at. What a variable stands for is
-//!   anything, except in `FROM`, where nothing but arguments of the file and the build counts.
-//! - What is not understood is refused. Reading takes time in proportion to the file.
+//! - What engines read differently is refused where it decides what is fetched: quotes, escapes and letters
+//!   beyond ASCII in flags and in `FROM`, lines that go on with some engines only, an `ARG` that is more than
+//!   a name and a plain value.
+//! - An instruction's name may be spread over lines, so that every line is judged in which one that fetches
+//!   may begin, joined with what follows as far as any engine goes.
+//! - What a variable stands for is anything, except in `FROM`, where nothing but arguments of the file and
+//!   the build counts.
+//! - Where engines may differ about whether an instruction begins, no stage and no argument comes of it.
+//!   Reading takes time in proportion to the file.
 //!
 //! The crates that parse Dockerfiles (`parse-dockerfile`, `dockerfile-parser`, `dockerfile-parser-rs`)
 //! each read one dialect of well-formed files, and none says what another engine would make of one.
@@ -23,7 +25,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arguments::Arguments;
-use lines::{Line, plain_words, words};
+use lines::Line;
 
 /// No Dockerfile is longer.
 pub(super) const MOST_BYTES: usize = 256 << 10;
@@ -84,6 +86,7 @@ pub(super) fn read(
         stages: BTreeSet::new(),
         ended: 0,
         current: None,
+        has_begun: false,
         images: BTreeSet::new(),
     };
     for line in lines::lines(text)? {
@@ -109,8 +112,10 @@ struct Reader<'a> {
     stages: BTreeSet<String>,
     /// How many surely ended, those without a name too.
     ended: usize,
-    /// The stage that was surely begun last: no `ARG` after the first counts for a `FROM`.
+    /// The stage that was surely begun last.
     current: Option<Stage>,
+    /// A `FROM` was read, perhaps: no `ARG` after it counts for another.
+    has_begun: bool,
     images: BTreeSet<Image>,
 }
 
@@ -121,47 +126,58 @@ struct Stage {
 
 impl Reader<'_> {
     fn line(&mut self, line: &Line) -> Verdict {
-        let mut rest = line.text.as_str();
-        loop {
-            let (word, after) = lines::first_word(rest);
-            match (word.as_str(), self.place) {
-                ("onbuild", _) => rest = after,
-                ("add", place) => {
-                    if place == Where::Engine {
-                        source::check(after)?;
-                    }
-                    return self.copy(after);
+        let (mut name, mut text) = lines::first_word(&line.text);
+        let is_trigger = name == "onbuild";
+        while name == "onbuild" {
+            (name, text) = lines::first_word(text);
+        }
+        if self.place == Where::Apart && !line.is_certain {
+            return self.perhaps(&name, text);
+        }
+        let is_fetching = matches!(name.as_str(), "add" | "copy" | "from");
+        if line.is_odd && (is_fetching || is_trigger) {
+            return Err(("goes on in a way that engines read differently".to_owned(), MAKE_IT_PLAIN));
+        }
+        match name.as_str() {
+            "run" if self.place == Where::Engine => Ok(()),
+            "add" | "copy" | "run" => {
+                let Some((flags, rest)) = lines::flags(text) else {
+                    return Err(("has flags that engines read differently".to_owned(), MAKE_IT_PLAIN));
+                };
+                for name in flags.into_iter().flat_map(|flag| named_by(&name, flag)) {
+                    self.copied(name)?;
                 }
-                ("copy", _) => return self.copy(after),
-                ("run", Where::Apart) => return self.mounts(after),
-                ("from", _) => return self.from(line, after),
-                ("arg", _) if self.current.is_none() => {
-                    self.arguments.declare(after, line.is_certain);
-                    return Ok(());
-                }
-                _ => return Ok(()),
+                if name == "add" && self.place == Where::Engine { source::check(rest) } else { Ok(()) }
             }
+            "from" => self.from(line, text),
+            "arg" if !self.has_begun => {
+                if line.is_certain && !line.is_odd && !is_trigger {
+                    self.arguments.declare(text);
+                } else {
+                    self.arguments.declare_anything();
+                }
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
-    /// `COPY --from=`
-    fn copy(&mut self, text: &str) -> Verdict {
-        for word in words(text) {
-            let lower = word.to_ascii_lowercase();
-            if lower.starts_with("--from=") {
-                self.copied(&word["--from=".len()..])?;
-            }
+    /// A line in which not every engine begins an instruction, such as one of a script in a heredoc.
+    fn perhaps(&mut self, name: &str, text: &str) -> Verdict {
+        if name == "arg" && !self.has_begun {
+            self.arguments.declare_anything();
         }
-        Ok(())
-    }
-
-    /// `RUN --mount=type=bind,from=`, which the engine's first builder refuses itself.
-    fn mounts(&mut self, text: &str) -> Verdict {
-        for word in words(text).into_iter().take_while(|word| word.starts_with("--")) {
-            for field in word.split(['=', ',']).collect::<Vec<_>>().windows(2) {
-                if field[0].eq_ignore_ascii_case("from") {
-                    self.copied(field[1])?;
-                }
+        self.has_begun |= name == "from";
+        let words = lines::words(text);
+        let named: Vec<&str> = match name {
+            "from" => words.iter().map(String::as_str).collect(),
+            _ => words.iter().flat_map(|word| named_by(name, word)).collect(),
+        };
+        for name in named {
+            // A place in a registry has a path, or comes out of a variable.
+            let is_path = name.contains('/') && (name.contains('$') || is_reference(name));
+            if is_path || self.arguments.may_change(name) {
+                self.name(name.to_owned(), None)?;
             }
         }
         Ok(())
@@ -176,30 +192,44 @@ impl Reader<'_> {
         self.name(name.to_owned(), None)
     }
 
+    /// `FROM [--platform=PLATFORM] NAME [AS STAGE]`, and nothing else.
     fn from(&mut self, line: &Line, text: &str) -> Verdict {
-        let words = plain_words(text);
-        let flags = words.iter().take_while(|word| word.starts_with("--"));
-        let platform =
-            flags.filter_map(|flag| flag.strip_prefix("--platform=")).find(|platform| !platform.contains('$'));
-        let mut plain = words.iter().skip_while(|word| word.starts_with("--"));
-        let Some(written) = plain.next() else { return Ok(()) };
-        let name = match self.arguments.expand(written) {
-            Some(name) => name,
-            None if self.place == Where::Apart && !line.is_certain => return Ok(()),
-            None if self.place == Where::Apart => written.clone(),
-            None => {
-                return Err((format!("begins with `{written}`, which is not known before the build"), WRITE_IT_OUT));
+        self.has_begun = true;
+        let odd = || ("is written in a way that engines read differently".to_owned(), MAKE_IT_PLAIN);
+        let words = lines::plain_words(text).ok_or_else(odd)?;
+        let (platform, words) = match &words[..] {
+            [first, rest @ ..] if first.starts_with("--") => {
+                (Some(first.strip_prefix("--platform=").ok_or_else(odd)?), rest)
             }
+            words => (None, words),
         };
+        let (written, stage) = match words {
+            [written] => (*written, None),
+            [written, word, stage] if word.eq_ignore_ascii_case("as") => (*written, Some(*stage)),
+            _ => return Err(odd()),
+        };
+        let is_in_stages = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if !stage.is_none_or(|stage| stage.chars().all(is_in_stages)) {
+            return Err(odd());
+        }
+        let name = self.known(written)?;
+        let platform = platform.map(|platform| self.known(platform)).transpose()?;
         if name != "scratch" && !self.has_ended(&name.to_lowercase()) {
-            self.name(name, platform.map(str::to_owned))?;
+            self.name(name, platform)?;
         }
         if line.is_certain {
-            let is_named = plain.next().is_some_and(|word| word.eq_ignore_ascii_case("as"));
-            let name = is_named.then(|| plain.next()).flatten().map(|name| name.to_lowercase());
-            self.begin(Stage { name });
+            self.begin(Stage { name: stage.map(str::to_lowercase) });
         }
         Ok(())
+    }
+
+    /// What is written, its variables replaced.
+    fn known(&self, written: &str) -> Result<String, (String, &'static str)> {
+        match self.arguments.expand(written) {
+            Some(known) => Ok(known),
+            None if self.place == Where::Apart => Ok(written.to_owned()),
+            None => Err((format!("begins with `{written}`, which is not known before the build"), WRITE_IT_OUT)),
+        }
     }
 
     /// Whether there is such a stage once a `FROM` ended the one that is being built.
@@ -216,13 +246,30 @@ impl Reader<'_> {
     }
 
     fn name(&mut self, name: String, platform: Option<String>) -> Verdict {
-        let is_plain =
-            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '@' | '-' | '[' | ']');
         let is_open = self.place == Where::Apart && name.contains('$');
-        if !is_open && !name.chars().all(is_plain) {
+        if !is_open && !is_reference(&name) {
             return Err((format!("names the image `{name}`, which no registry can have"), MAKE_IT_PLAIN));
         }
         self.images.insert(Image { name, platform });
         Ok(())
     }
+}
+
+/// Whether a registry may have it. One that begins like a flag is none.
+fn is_reference(name: &str) -> bool {
+    let is_in_names = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | ':' | '@' | '-' | '[' | ']');
+    !name.starts_with('-') && name.chars().all(is_in_names)
+}
+
+/// What a flag of an instruction copies from: `--from=NAME`, `--mount=type=bind,from=NAME`.
+fn named_by<'a>(instruction: &str, flag: &'a str) -> Vec<&'a str> {
+    if instruction != "run" {
+        let is_from = flag.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("--from="));
+        return if is_from { vec![&flag[7..]] } else { Vec::new() };
+    }
+    if !flag.starts_with("--") {
+        return Vec::new();
+    }
+    let fields: Vec<&str> = flag.split(['=', ',']).collect();
+    fields.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case("from")).map(|pair| pair[1]).collect()
 }

@@ -224,6 +224,13 @@ fn nothing_that_the_engine_would_fetch_is_built() {
         format!("FROM scratch\nCOPY busybox /bin/sh\nRUN : \\\\\nADD {url} /x"),
         format!("FROM scratch\nONBU\u{130}LD ADD {url} /x"),
         format!("FROM scratch\nONBUILD ADD {url} /x"),
+        format!("FROM scratch\nAD\\\nD {url} /x"),
+        format!("FROM scratch\nA\\\n# not here\n\nDD {url} /x"),
+        format!("FROM scratch\nADD --chown=0$\u{e0}{url} /x"),
+        format!("FROM scratch\nADD [x {} /x", url.replace("//", "\"//\"")),
+        format!("FROM scratch\nADD [\"{}\", \"/x\"]", url.replace("//", "\\\"//\\\"")),
+        format!("FROM scratch\nENV U={url}\nADD $U --x"),
+        format!("FROM scratch\nENV U={url}\nADD $U \"\""),
     ] {
         let folder = thief.source(&attack);
         let context = folder.to_str().expect("a plain path");
@@ -238,7 +245,7 @@ fn nothing_that_the_engine_would_fetch_is_built() {
         assert!(!failure.advice.is_empty(), "{attack}");
     }
     // One and another are attacks with other engines only.
-    assert!(fetched >= 12, "the engine fetches what is refused: {fetched}");
+    assert!(fetched >= 18, "the engine fetches what is refused: {fetched}");
     let (asked, built) = secret.asked_during(|| {
         let honest = format!("FROM scratch\nADD mark /x\nLABEL from={url}");
         runtime.block_on(thief.build(&honest, &[])).expect("an image")
@@ -297,6 +304,15 @@ async fn nobody_builds_from_what_another_repository_built() {
     let name = &digits[..12];
     for dockerfile in [
         format!("FROM scratch AS {name}\nCOPY --from={name} /secret /x\n"),
+        format!("FROM scratch\nCO\\\nPY --from={name} /secret /x\n"),
+        format!("FROM scratch\nCOPY --chown=0$\u{e0}--from={name} /secret /x\n"),
+        format!("FROM scratch\nCOPY --chown=\"0${{Q:+ [ }}\" --from=\"{name}\" /secret /x\n"),
+        format!("FROM --platform=\"linux/amd64${{Q:+ scratch }}\" {name}\nCOPY mark /x\n"),
+        format!("FROM scratch AS as\nLABEL a=b\nFROM --platform=linux/amd64$\u{e0}{name} as z\nCOPY mark /x\n"),
+        format!("ARG P=evil.example/x/\nAR\\\nG P=\nFROM ${{P}}{name}\nCOPY mark /x\n"),
+        format!("ARG Q=\"a P=evil.example/x/ b\"\nFROM ${{P}}{name}\nCOPY mark /x\n"),
+        format!("# x \\\nFROM scratch\nARG P=evil.example/x/\nFROM ${{P}}{name}\nCOPY mark /x\n"),
+        format!("FROM scratch AS {name}label\nLABEL x=y\nFROM {name}\\\u{a0}\nlabel a=b\n"),
         format!("FROM {name} AS base\nFROM base\n"),
         format!("ARG BASE={name}\nFROM $BASE\n"),
         format!("ARG BASE\nFROM ${{BASE:-{name}}}\n"),

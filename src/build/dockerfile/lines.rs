@@ -2,8 +2,10 @@
 
 use super::{MAKE_IT_PLAIN, Refusal};
 
-/// What all lines may come to when each is joined with those after it.
+/// What all lines may come to when each is joined with those after it, in bytes and in lines looked at.
 const MOST_JOINED: usize = 4 << 20;
+/// No instruction's name is longer.
+const LONGEST_NAME: usize = 64;
 
 /// A line, joined with what follows as far as any engine joins it.
 #[derive(Debug)]
@@ -13,61 +15,97 @@ pub(super) struct Line {
     pub(super) text: String,
     /// No engine takes it for a part of something that began before.
     pub(super) is_certain: bool,
+    /// Engines may differ about where it goes on.
+    pub(super) is_odd: bool,
 }
 
-/// Every line in which an instruction may begin.
+/// Every line in which an instruction may begin that is looked at.
 pub(super) fn lines(text: &str) -> Result<Vec<Line>, Refusal> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let raw: Vec<&str> = text.split('\n').collect();
-    let (mut found, mut joined_bytes) = (Vec::new(), 0);
+    let (mut found, mut spent) = (Vec::new(), 0);
     let (mut is_open, mut is_heredoc) = (false, false);
     for (index, line) in raw.iter().enumerate() {
-        let is_empty = is_nothing(line);
-        if !is_empty {
-            let (word, _) = first_word(line);
-            // Only these are looked at.
-            if ["add", "copy", "from", "onbuild", "arg", "run"].contains(&word.as_str()) {
-                let text = joined(&raw[index..]);
-                joined_bytes += text.len();
-                if joined_bytes > MOST_JOINED {
-                    let reason = format!("line {} of the Dockerfile belongs to an endless instruction", index + 1);
-                    return Err(Refusal { reason, advice: MAKE_IT_PLAIN });
-                }
-                found.push(Line { number: index + 1, text, is_certain: !is_open && !is_heredoc });
+        if !is_nothing(line) {
+            let (name, looked_at) = name_of(&raw[index..]);
+            spent += looked_at;
+            if ["add", "copy", "from", "onbuild", "arg", "run"].contains(&name.as_str()) {
+                let (text, is_odd) = joined(&raw[index..]);
+                spent += text.len();
+                found.push(Line { number: index + 1, text, is_certain: !is_open && !is_heredoc, is_odd });
             }
+            if spent > MOST_JOINED {
+                let reason = format!("line {} of the Dockerfile belongs to an endless instruction", index + 1);
+                return Err(Refusal { reason, advice: MAKE_IT_PLAIN });
+            }
+            // A comment ends no instruction, and goes on in none.
+            is_open = ending(line) != Ending::Whole;
         }
-        // A comment or an empty line ends an instruction with some engines, and not with others.
-        is_open = goes_on(line) || is_open && is_empty;
-        is_heredoc |= line.contains("<<");
+        // What marks a heredoc may itself go on in the next line.
+        is_heredoc |= line.contains("<<") || line.trim_end().trim_end_matches(['\\', '`']).ends_with('<');
     }
     Ok(found)
 }
 
-/// The first line with those that may belong to it.
-fn joined(lines: &[&str]) -> String {
-    let mut text = String::new();
+/// The name of what begins in the first of these lines, which may be spread over several, and how much was
+/// looked at for it.
+fn name_of(lines: &[&str]) -> (String, usize) {
+    let (mut text, mut looked_at) = (String::new(), 0);
+    for (index, line) in lines.iter().enumerate() {
+        looked_at += 1;
+        if index > 0 && is_nothing(line) {
+            continue;
+        }
+        looked_at += line.len();
+        text.push_str(without_escape(line));
+        let begun = text.trim_start();
+        if ending(line) == Ending::Whole || begun.contains(char::is_whitespace) || begun.len() > LONGEST_NAME {
+            break;
+        }
+    }
+    (first_word(&text).0, looked_at)
+}
+
+/// The first line with those that may belong to it, and whether engines may differ about them.
+fn joined(lines: &[&str]) -> (String, bool) {
+    let (mut text, mut is_odd) = (String::new(), false);
     for (index, line) in lines.iter().enumerate() {
         if index > 0 && is_nothing(line) {
             continue;
         }
-        let line = line.trim_end();
-        match line.strip_suffix(['\\', '`']) {
-            Some(line) => text.push_str(line),
-            None => {
-                text.push_str(line);
-                break;
-            }
-        }
-        if text.len() > MOST_JOINED {
+        text.push_str(without_escape(line));
+        is_odd |= ending(line) == Ending::Odd;
+        if ending(line) == Ending::Whole || text.len() > MOST_JOINED {
             break;
         }
     }
-    text
+    (text, is_odd)
 }
 
-/// Whether an engine may take the next line for a part of this one, with either escape.
-fn goes_on(line: &str) -> bool {
-    line.trim_end().ends_with(['\\', '`'])
+/// How a line ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Whole,
+    /// It goes on with every engine.
+    Open,
+    /// It goes on with some: two escapes, the escape of Windows, a blank behind it that not everybody takes for
+    /// one.
+    Odd,
+}
+
+fn ending(line: &str) -> Ending {
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line.trim_end_matches([' ', '\t']).strip_suffix('\\') {
+        Some(before) if before.ends_with('\\') => Ending::Odd,
+        Some(_) => Ending::Open,
+        None if line.trim_end().ends_with(['\\', '`']) => Ending::Odd,
+        None => Ending::Whole,
+    }
+}
+
+fn without_escape(line: &str) -> &str {
+    let line = line.trim_end();
+    line.strip_suffix(['\\', '`']).unwrap_or(line)
 }
 
 fn is_nothing(line: &str) -> bool {
@@ -88,20 +126,11 @@ pub(super) fn first_word(text: &str) -> (String, &str) {
     (text[..end].chars().map(lower).collect(), &text[end..])
 }
 
-/// The words of an instruction without quotes and escapes. What looks like a list in JSON is cut
-/// wherever an element may end; the flags before it are not.
+/// Words without quotes and escapes, however an engine may cut them.
 pub(super) fn words(text: &str) -> Vec<String> {
-    let Some(start) = list_start(text) else { return plain_words(text) };
-    let (flags, list) = text.split_at(start);
     let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | '"' | '[' | ']');
-    let mut words = plain_words(flags);
-    words.extend(list.split(is_end).map(bare).filter(|word| !word.is_empty()));
-    words
-}
-
-/// The words of what is never a list in JSON.
-pub(super) fn plain_words(text: &str) -> Vec<String> {
-    text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
+    let pieces = text.split_whitespace().chain(text.split(is_end));
+    pieces.map(bare).filter(|word| !word.is_empty()).collect()
 }
 
 /// Without quotes and escapes.
@@ -109,20 +138,34 @@ fn bare(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '"' | '\'' | '\\' | '`')).collect()
 }
 
-/// Whether an instruction's words, its flags apart, may be a list in JSON.
-pub(super) fn is_list(text: &str) -> bool {
-    list_start(text).is_some()
+/// What every engine reads as it is written: no quote, no escape, nothing but ASCII.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'`'))
 }
 
-/// Where that list begins.
-fn list_start(text: &str) -> Option<usize> {
-    let mut at = 0;
-    for piece in text.split_inclusive(char::is_whitespace) {
-        let word = piece.trim_end();
-        if !word.is_empty() && !word.starts_with("--") {
-            return word.starts_with('[').then_some(at);
+/// The words of an instruction that is plain.
+pub(super) fn plain_words(text: &str) -> Option<Vec<&str>> {
+    let words: Vec<&str> = text.split(BLANK).filter(|word| !word.is_empty()).collect();
+    words.iter().all(|word| is_plain(word)).then_some(words)
+}
+
+/// What parts words with every engine.
+pub(super) const BLANK: [char; 2] = [' ', '\t'];
+
+/// The flags of an instruction, and what comes after them. `None` where engines may differ about either:
+/// Docker's reads flags byte by byte, quotes and escapes in them included.
+pub(super) fn flags(text: &str) -> Option<(Vec<&str>, &str)> {
+    let mut flags = Vec::new();
+    let mut rest = text.trim_start_matches(BLANK);
+    while rest.starts_with("--") {
+        let (flag, after) = rest.split_at(rest.find(BLANK).unwrap_or(rest.len()));
+        let key = flag["--".len()..].split('=').next().unwrap_or_default();
+        if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') || !is_plain(flag) {
+            return None;
         }
-        at += piece.len();
+        flags.push(flag);
+        rest = after.trim_start_matches(BLANK);
     }
-    None
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}';
+    (!rest.starts_with(is_odd)).then_some((flags, rest))
 }

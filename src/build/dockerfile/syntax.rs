@@ -14,13 +14,11 @@ pub(super) fn check(text: &str, place: Where) -> Result<(), Refusal> {
         |line: &&str| line.is_empty() || line.starts_with('#') || line.starts_with("//") || line.starts_with('{');
     for line in text.split('\n').map(str::trim).take_while(is_head) {
         let line: String = line.chars().filter(|c| !c.is_whitespace()).collect();
+        if line.starts_with('{') && place == Where::Apart {
+            return Err(foreign("JSON"));
+        }
         let comment = line.trim_start_matches(['#', '/', '!']);
-        let Some((key, value)) = comment.split_once('=') else {
-            if line.starts_with('{') && place == Where::Apart {
-                return Err(foreign("JSON"));
-            }
-            continue;
-        };
+        let Some((key, value)) = comment.split_once('=') else { continue };
         // With a grave accent for an escape, lines and words end elsewhere. It is meant for Windows.
         if key.eq_ignore_ascii_case("escape") && value != "\\" {
             let reason = format!("the Dockerfile sets its escape to `{value}`");

@@ -118,9 +118,7 @@ fn every_image_is_named() {
         ("FROM scratch", &[]),
         ("FROM node:22", &["node:22"]),
         ("from --platform=linux/arm64 node AS base\nFROM base\nFROM BASE AS x", &["node"]),
-        ("FROM \"node\"", &["node"]),
         ("FROM no\\\nde", &["node"]),
-        ("FROM dead\\beef", &["deadbeef"]),
         ("FROM \\\n# why\nnode", &["node"]),
         ("ARG V=22\nFROM node:$V", &["node:22"]),
         ("ARG V=22\nFROM node:${V}-slim", &["node:22-slim"]),
@@ -128,8 +126,7 @@ fn every_image_is_named() {
         ("ARG V='22'\nFROM node:$V", &["node:22"]),
         ("ARG GIVEN=x\nFROM $GIVEN", &["debian:12"]),
         ("FROM scratch\nCOPY --from=greenroom/a/b /x /y", &["greenroom/a/b"]),
-        ("FROM scratch\ncopy --chown=1 --from=\"sha256:00\" /x /y", &["sha256:00"]),
-        ("FROM scratch\nCOPY --fr\\om=deadbeef /x /y", &["deadbeef"]),
+        ("FROM scratch\ncopy --chown=1 --from=sha256:00 /x /y", &["sha256:00"]),
         ("FROM scratch\nCOPY --from=dead\\\nbeef /x /y", &["deadbeef"]),
         ("FROM scratch\nONBUILD COPY --from=deadbeef /x /y", &["deadbeef"]),
         ("FROM scratch AS a\nFROM scratch\nCOPY --from=a /x /y\nCOPY --from=0 /x /y\nCOPY --from=00 /x /y", &[]),
@@ -137,7 +134,21 @@ fn every_image_is_named() {
         // An address is no list, and what follows the flags may be one.
         ("FROM [::1]:5000/x", &["[::1]:5000/x"]),
         ("FROM scratch\nCOPY --from=[::1]:5000/x [\"/x\", \"/y\"]", &["[::1]:5000/x"]),
-        ("FROM scratch\nCOPY --from=\"greenroom/a\" [\"/x\", \"/y\"]", &["greenroom/a"]),
+        ("FROM scratch\nCOPY --from=greenroom/a [\"/x\", \"/y\"]", &["greenroom/a"]),
+        ("FROM scratch\nCOPY --from=deadbeef /caf\u{e0} \"/a file\" /y", &["deadbeef"]),
+        // A name over several lines.
+        ("FROM scratch\nCO\\\nPY --from=deadbeef /x /y", &["deadbeef"]),
+        ("FRO\\\n# why\n\nM deadbeef", &["deadbeef"]),
+        ("\\\nFROM deadbeef", &["deadbeef"]),
+        ("FROM scratch\nONB\\\nUILD COPY --from=deadbeef /x /y", &["deadbeef"]),
+        ("FROM scratch\nONBUILD CO\\\nPY --from=deadbeef /x /y", &["deadbeef"]),
+        // Neither is a heredoc for everybody, nor is a stage in it one.
+        (
+            "FROM scratch\nONBUILD RUN <\\\n<E\nFROM scratch AS deadbeef\nFROM scratch\nE\nCOPY --from=deadbeef /x /y",
+            &["deadbeef"],
+        ),
+        // Comments begin and end nothing.
+        ("# x \\\nFROM node AS a\nFROM a", &["node"]),
         ("ARG BASE=127.0.0.1:5000/x\nFROM $BASE", &["127.0.0.1:5000/x"]),
         ("ARG PORT=5000\nFROM localhost:${PORT}/x", &["localhost:5000/x"]),
         // A number that is no stage's.
@@ -186,6 +197,98 @@ fn an_image_that_is_not_known_is_refused() {
     ] {
         assert!(judge(text, Where::Engine).is_err(), "{text}");
     }
+}
+
+/// Each was seen to have Docker 20.10 or a newer one copy another's image, or ask an address, while it looked like
+/// something else here.
+#[test]
+fn what_engines_read_differently_is_refused() {
+    for text in [
+        "FROM scratch\nAD\\\nD http://localhost/ /x",
+        "FROM scratch\nA\\\n# c\n\nDD http://localhost/ /x",
+        "FROM scratch\nADD --chown=0$\u{e0}http://localhost/ /x",
+        "FROM scratch\nCOPY --chown=0$\u{e0}--from=deadbeef /secret /x",
+        "FROM scratch\nCOPY --chown=0$\u{c5}--from=deadbeef /secret /x",
+        "FROM scratch AS as\nLABEL a=b\nFROM --platform=linux/amd64$\u{e0}deadbeef as z",
+        "FROM --platform=\"linux/amd64${Q:+ scratch }\" deadbeef",
+        "FROM --platform=linux/amd64${Q:+\\ scratch\\ } deadbeef",
+        "FROM --platform=\"linux/amd64${Q:+ scratch AS deadbeef }\" scratch\nFROM scratch\nCOPY --from=deadbeef /x /y",
+        "FROM scratch\nCOPY --chown=\"0${Q:+ [ }\" --from=\"deadbeef\" /secret /x",
+        "FROM scratch\nCOPY --fr\\om=deadbeef /x /y",
+        "FROM scratch\nCOPY -- --from=deadbeef /x /y",
+        "FROM scratch\nCOPY \u{b}--from=deadbeef /x /y",
+        "FROM scratch\nADD [x http:\"//\"127.0.0.1:7777/ /x",
+        "FROM scratch\nADD [\"http:\\\"//\\\"127.0.0.1:7777/\", \"/x\"]",
+        "FROM scratch\nADD [\"ht'tp:/'/127.0.0.1:7777/\", \"/x\"]",
+        "FROM scratch\nADD --chown=\"0${Q:+ x }\" [\"http:\\u002f\\u002f127.0.0.1:7777/\", \"/x\"]",
+        "FROM scratch\nENV U=http://localhost\nADD $U --x",
+        "FROM scratch\nENV U=http://localhost\nADD $U \"\"",
+        "FROM scratch\nENV U=http://localhost\nADD [\"$U\", \"--x\"]",
+        "FROM scratch\nENV U=http://localhost\nADD [\"$U\", \"\"]",
+        "FROM scratch AS deadbeeflabel\nLABEL x=y\nFROM deadbeef\\\u{a0}\nlabel a=b",
+        "FROM scratch AS deadbeeflabel\nLABEL x=y\nFROM deadbeef\\\\\nlabel a=b",
+        "FROM scratch AS q\nONB\\\nUILD ADD http://localhost/ /x\nFROM q",
+        "FROM scratch AS q\nONBUILD ADD --chown=0$\u{e0}http://localhost/ /x\nFROM q",
+        "FROM scratch\nENV F=from\nCOPY --${F}=deadbeef\u{e0} /secret /x",
+        "FROM \"node\"",
+        "FROM dead\\beef",
+        "FROM node # main",
+        "FROM -h",
+        "FROM scratch\nCOPY --from=--help /x /y",
+        // What `FROM` begins with.
+        "ARG Q=\"a P=evil.example/x/ b\"\nFROM ${P}deadbeef",
+        "ARG Q=a\\ P=evil.example/x/\nFROM ${P}deadbeef",
+        "ARG --x=\" P=evil.example/x/ \" Q=1\nFROM ${P}deadbeef",
+        "ARG A=P\nARG P=evil.example/x/\nARG $A=\nFROM ${P}deadbeef",
+        "ARG P=evil.example/x/\nARG --x\u{e0}P=\nFROM ${P}deadbeef",
+        "ARG P=evil.example/x/\nARG \u{feff}P=\nFROM ${P}deadbeef",
+        "ARG P=evil.example/x/\nAR\\\nG P=\nFROM ${P}deadbeef",
+        "ARG P=evil.example/x/\nONBUILD ARG P=\nFROM ${P}deadbeef",
+        "# x \\\nFROM scratch\nARG P=evil.example/x/\nFROM ${P}deadbeef",
+        "\\\nFROM scratch\nARG P=evil.example/x/\nFROM ${P}deadbeef",
+        "ARG 1deadbeef=evil.example/x\nFROM $1deadbeef",
+        "ARG A=1 B=2\nFROM node:$A",
+        "ARG TARGETARCH=amd64\nFROM base-$TARGETARCH",
+        "FROM --platform=$BUILDPLATFORM node",
+    ] {
+        assert!(judge(text, Where::Engine).is_err(), "{text}");
+    }
+    let arguments = BTreeMap::new();
+    let read = read(b"ARG ON=linux/arm64\nFROM --platform=$ON node", &arguments, Where::Engine).expect("it is plain");
+    let expected = Image { name: "node".into(), platform: Some("linux/arm64".into()) };
+    assert_eq!(read.into_iter().collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn apart_from_the_engine_nothing_hides_a_name() {
+    const PLACE: &str = "reg.example/greenroom/x";
+    for text in [
+        "FROM reg.example/greenroom/x",
+        "FROM scratch\nCO\\\nPY --from=reg.example/greenroom/x /x /y",
+        "FROM scratch\nRUN --mount=type=cache,target=/x \\\n  --mount=type=bind,from=reg.example/greenroom/x,target=/y z",
+        "ARG X=a\nARG X=b\n# c \\\nFROM reg.example/greenroom/x$X",
+        "ARG X=reg.example/greenroom/x\nRUN : $((1<<2))\nFROM $X",
+        "RUN : $((1<<2))\nFROM ${X:-reg.example/greenroom/x}",
+        "RUN : $((1<<2))\nFROM reg.example/greenroom/x$X",
+        "RUN : $((1<<2))\nFROM --platform=\"a b\" reg.example/greenroom/x",
+        "RUN : $((1<<2))\nCOPY --chown=\"a b\" \"--from=reg.example/greenroom/x\" /x /y",
+        "ARG A=1 B=2\nRUN : $((1<<2))\nFROM $B",
+        "ARG TARGETSTAGE\nFROM ${TARGETSTAGE:-evil.example}/greenroom/x AS reg.example",
+    ] {
+        let may_be = |name: &String| name.starts_with(PLACE) || name.starts_with('$');
+        assert!(judge(text, Where::Apart).is_ok_and(|names| names.iter().any(may_be)), "{text}");
+    }
+    for text in [
+        "FROM scratch\nRUN --mount=\"type=tmpfs,target=/a b\" --mount=type=bind,from=reg.example/greenroom/x,target=/y z",
+        "FROM scratch\nCOPY --chown=0$\u{e0}--from=reg.example/greenroom/x /x /y",
+        "{\"syntax\":\"evil/frontend\",\"a\":\"b=c\"}",
+    ] {
+        assert!(judge(text, Where::Apart).is_err(), "{text}");
+    }
+    // A script is no instruction, whatever its lines begin with.
+    let script =
+        "FROM scratch\nRUN <<E\nfrom pathlib import Path\nfrom \"$X\" import (a, b)\ncopy --from='b' $c\nadd 1 'x'\nE";
+    assert_eq!(judge(script, Where::Apart), Ok(Vec::new()));
 }
 
 #[test]
