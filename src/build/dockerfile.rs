@@ -64,6 +64,7 @@ const NO_REMOTE: &str =
     "Fetch it in a `RUN` step, or commit the file. With Docker's `buildx` plugin on the server, `ADD` may fetch.";
 const WRITE_A_PATH: &str = "Begin the source with `./` or `/`, so that it is a path whatever the variable holds.";
 const WRITE_IT_OUT: &str = "Write the image's name out, or take it from an `ARG NAME=value` before the first `FROM`.";
+const WITH_BUILDX: &str = "Install Docker's `buildx` plugin on the server, or leave `--platform` out.";
 const MAKE_IT_PLAIN: &str = "Write it in plain words, without escapes and variables.";
 
 /// Reads a Dockerfile, with the build's arguments, and answers the images that it names.
@@ -212,8 +213,13 @@ impl Reader<'_> {
         if !stage.is_none_or(|stage| stage.chars().all(is_in_stages)) {
             return Err(odd());
         }
-        let name = self.known(written)?;
-        let platform = platform.map(|platform| self.known(platform)).transpose()?;
+        let begins = || (format!("begins with `{written}`, which is not known before the build"), WRITE_IT_OUT);
+        let name = self.known(written).ok_or_else(begins)?;
+        let asks = |platform: &str| {
+            let reason = format!("asks for the platform `{platform}`, which the engine's first builder does not know");
+            (reason, WITH_BUILDX)
+        };
+        let platform = platform.map(|platform| self.known(platform).ok_or_else(|| asks(platform))).transpose()?;
         if name != "scratch" && !self.has_ended(&name.to_lowercase()) {
             self.name(name, platform)?;
         }
@@ -223,13 +229,10 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What is written, its variables replaced.
-    fn known(&self, written: &str) -> Result<String, (String, &'static str)> {
-        match self.arguments.expand(written) {
-            Some(known) => Ok(known),
-            None if self.place == Where::Apart => Ok(written.to_owned()),
-            None => Err((format!("begins with `{written}`, which is not known before the build"), WRITE_IT_OUT)),
-        }
+    /// What is written, its variables replaced as far as that matters.
+    fn known(&self, written: &str) -> Option<String> {
+        let expanded = self.arguments.expand(written);
+        expanded.or_else(|| (self.place == Where::Apart).then(|| written.to_owned()))
     }
 
     /// Whether there is such a stage once a `FROM` ended the one that is being built.
