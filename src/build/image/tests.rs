@@ -70,7 +70,7 @@ fn the_first_builder_is_told_what_it_understands() {
     --target=app
     --platform=linux/arm64
     --build-arg=API_URL=https://api.example/?a=b c
-    --label=greenroom.layers=MARK
+    --label=greenroom.layers=db7fc4d4491b3c9b
     --cache-from=sha256:2
     --cache-from=sha256:1
     -
