@@ -45,7 +45,7 @@ impl Store {
     ///
     /// Source: <https://docs.docker.com/engine/storage/containerd/>.
     fn read(said: &str) -> Option<Self> {
-        let (driver, status) = said.trim().split_once(' ')?;
+        let (_driver, status) = said.trim().split_once(' ')?;
         let status: Option<Vec<Vec<String>>> = serde_json::from_str(status).ok()?;
         let is_containerd = status.iter().flatten().flatten().any(|word| word.starts_with("io.containerd.snapshotter"));
         Some(if is_containerd { Self::Containerd } else { Self::Own })

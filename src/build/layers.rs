@@ -6,9 +6,10 @@
 //!   by their lines. It is let into no part of it but images that are named (`--cache-from`), or into
 //!   none (`--no-cache`): else a repository would get what another's step made of the same line, a key
 //!   for one, and could leave another what it made of it (`HTTP_PROXY` is not compared).
-//! - Named are images of the same repository, service, platform and shelf, those of the own stage first;
-//!   for a preview also what the repository's permanent stages built. Nothing rises: no permanent stage
-//!   begins with what a preview built, and nobody with a fork's, but that pull request itself.
+//! - Named are images of the same repository, service, platform and shelf: the own stage's, or where there
+//!   are none yet, others'; for a preview rather those that the repository's permanent stages built.
+//!   Nothing rises: no permanent stage begins with what a preview built, and nobody with a fork's, but
+//!   that pull request itself.
 //! - Whose an image is says a label that only this installation can work out, on images with a name that
 //!   only Greenroom gives. A Dockerfile's own labels do not count: those of the command line come last.
 //!
@@ -23,7 +24,7 @@ use crate::model::{Platform, StageKind, Trust};
 use crate::port::PortResult;
 
 const LABEL: &str = "greenroom.layers";
-/// Of each shelf, so many: with each one the builder looks longer.
+/// With each one the builder looks longer.
 const MOST: usize = 4;
 
 impl ImageWork {
@@ -32,32 +33,20 @@ impl ImageWork {
         self.shelves().first().map(|own| format!("{LABEL}={}", self.mark(own)))
     }
 
-    /// The numbers of images that this build may begin with, best first.
+    /// The numbers of images that this build may begin with.
     pub(super) async fn layers(&self) -> PortResult<Vec<String>> {
-        let own = recipe::repository(&self.stage, &self.service);
-        let mut images = Vec::new();
+        let mut listed = Vec::new();
         for shelf in self.shelves() {
             let label = format!("label={LABEL}={}", self.mark(&shelf));
-            let answer = self
-                .docker
-                .ask(&[
-                    "image",
-                    "ls",
-                    "--no-trunc",
-                    "--filter",
-                    "dangling=false",
-                    "--filter",
-                    &label,
-                    "--format",
-                    "{{.ID}} {{.Repository}}",
-                ])
-                .await?;
+            let mut question = vec!["image", "ls", "--no-trunc", "--filter", "dangling=false", "--filter"];
+            question.extend([label.as_str(), "--format", "{{.ID}} {{.Repository}}"]);
+            let answer = self.docker.ask(&question).await?;
             if !answer.success {
                 return Err(fault(&answer.stderr));
             }
-            images.extend(best(&answer.stdout, &own));
+            listed.push(answer.stdout);
         }
-        Ok(images)
+        Ok(choose(&listed, &recipe::repository(&self.stage, &self.service)))
     }
 
     /// Whose layers it may take, its own first.
@@ -80,22 +69,30 @@ impl ImageWork {
     }
 }
 
-/// The numbers in what `docker image ls` printed, the newest first as it has them, but those of the own
-/// stage before all others.
-fn best(listed: &str, own: &str) -> Vec<String> {
-    let mut images: Vec<(&str, &str)> = listed
-        .lines()
-        .filter_map(|line| line.trim().split_once(' '))
-        .filter(|(id, repository)| id.starts_with("sha256:") && is_ours(repository))
-        .collect();
-    images.sort_by_key(|(_, repository)| *repository != own);
-    let mut best: Vec<String> = Vec::new();
-    for (id, _) in images {
-        if best.len() < MOST && !best.iter().any(|known| known == id) {
-            best.push(id.to_owned());
+/// Of what `docker image ls` printed for each shelf, newest first, the numbers of the own stage's images.
+/// Without any, those of the shelves below its own, and without any, the rest of its own.
+///
+/// The builder takes the newest layer that fits in any of them, so that all at once would lead it away
+/// from the own stage's.
+fn choose(listed: &[String], own: &str) -> Vec<String> {
+    let mut shelves = listed.iter().map(|text| read(text));
+    let (of_stage, others): (Vec<_>, Vec<_>) =
+        shelves.next().unwrap_or_default().into_iter().partition(|(_, repository)| *repository == own);
+    let below: Vec<_> = shelves.flatten().collect();
+    let first = [of_stage, below, others].into_iter().find(|images| !images.is_empty()).unwrap_or_default();
+    let mut chosen: Vec<String> = Vec::new();
+    for (id, _) in first {
+        if chosen.len() < MOST && !chosen.iter().any(|known| known == id) {
+            chosen.push(id.to_owned());
         }
     }
-    best
+    chosen
+}
+
+/// Numbers and names.
+fn read(listed: &str) -> Vec<(&str, &str)> {
+    let lines = listed.lines().filter_map(|line| line.trim().split_once(' '));
+    lines.filter(|(id, repository)| id.starts_with("sha256:") && is_ours(repository)).collect()
 }
 
 #[cfg(test)]
@@ -103,13 +100,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_own_stages_come_first_and_then_the_newest() {
-        let listed = "sha256:5 greenroom/acme-shop/pr-2-web\nsha256:4 greenroom/acme-shop/pr-1-web\n\
-                      sha256:4 greenroom/acme-shop/pr-1-web\nsha256:3 somebody/else\n\
-                      sha256:2 greenroom/acme-shop/pr-3-web\nsha256:1 greenroom/acme-shop/pr-1-web\n\
-                      sha256:0 greenroom/acme-shop/pr-4-web\n\nnonsense\n<none> greenroom/acme-shop/pr-1-web\n";
-        let found = best(listed, "greenroom/acme-shop/pr-1-web");
-        assert_eq!(found, ["sha256:4", "sha256:1", "sha256:5", "sha256:2"]);
-        assert_eq!(best("", "greenroom/acme-shop/pr-1-web"), Vec::<String>::new());
+    fn the_own_stages_come_first_then_permanent_ones_and_then_others() {
+        let previews = "sha256:5 greenroom/acme-shop/pr-2-web\nsha256:4 greenroom/acme-shop/pr-1-web\n\
+                        sha256:4 greenroom/acme-shop/pr-1-web\nsha256:3 somebody/else\n\
+                        sha256:2 greenroom/acme-shop/pr-3-web\nsha256:1 greenroom/acme-shop/pr-1-web\n\
+                        \nnonsense\n<none> greenroom/acme-shop/pr-1-web\n";
+        let permanent = "sha256:9 greenroom/acme-shop/main-web\nsha256:8 greenroom/acme-shop/prod-web\n";
+        let of = |permanent: &str, stage: &str| {
+            choose(&[previews.to_owned(), permanent.to_owned()], &format!("greenroom/acme-shop/{stage}-web"))
+        };
+        assert_eq!(of(permanent, "pr-1"), ["sha256:4", "sha256:1"]);
+        assert_eq!(of(permanent, "pr-9"), ["sha256:9", "sha256:8"]);
+        assert_eq!(of("", "pr-9"), ["sha256:5", "sha256:4", "sha256:2", "sha256:1"]);
+        assert_eq!(choose(&[String::new()], "greenroom/acme-shop/pr-1-web"), Vec::<String>::new());
+        assert_eq!(choose(&[], "greenroom/acme-shop/pr-1-web"), Vec::<String>::new());
     }
 }
