@@ -10,6 +10,8 @@ mod builds;
 mod engine;
 #[path = "support/hang.rs"]
 mod hang;
+#[path = "isolation_docker/layers.rs"]
+mod layers;
 #[path = "support/own.rs"]
 mod own;
 #[path = "isolation_docker/stages.rs"]

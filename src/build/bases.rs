@@ -6,7 +6,9 @@
 //!   another repository's, or the server's own. An image counts as a registry's if it was pulled, or
 //!   pushed, under the very name that the Dockerfile has for it.
 //! - What such an image has its children do (`ONBUILD`) is judged like the Dockerfile, so it is pulled
-//!   before the build and not by it.
+//!   before the build and not by it. A name that is held is never pulled anew: what it leads to stays what
+//!   was judged, for every build.
+//! - No name is a flag of the Docker command line.
 //! - The engine asks no registry that is the server itself, or answers to nothing but the server: it
 //!   would do it in the server's own network.
 //! - What Greenroom keeps in a registry is nobody's base, whichever builder there is, and however the
@@ -25,6 +27,7 @@ use super::hosts::{self, may_be_below, registry_of};
 use super::image::{ImageWork, cancelled, is_passing};
 use super::jobs::Job;
 use super::log::BuildLog;
+use super::platforms::Processor;
 use super::process::{self, Ended};
 use super::recipe::{OURS, Recipe, is_ours};
 use super::source::blocking;
@@ -37,6 +40,10 @@ const NOT_AT_HOME: &str = "Begin with an image of a registry that others reach b
                            `GREENROOM_REGISTRY` is meant only as it is written there.";
 /// How long a name may be looked up.
 const LOOK_UP: Duration = Duration::from_secs(5);
+const NO_NAME: &str = "An image's name begins with a letter or a digit.";
+const NOT_ANEW: &str = "Name it by the digest of the image for that processor (`name@sha256:...`). With Docker's \
+                        `buildx` plugin on the server, builds hold images of their own.";
+const NOT_ALL: &str = "Have the server's administrator remove it from the engine, so that it is pulled anew.";
 const NOT_OURS: &str = "Begin with an image of your own registry, or build both in one Dockerfile.";
 
 /// An image as the engine has it.
@@ -47,6 +54,7 @@ pub(super) struct Held {
     config: Option<Config>,
     os: String,
     architecture: String,
+    variant: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,11 +70,10 @@ impl Held {
         self.repo_digests.iter().flatten().any(|digest| repository_of(digest) == wanted)
     }
 
+    /// Whether the engine would take it for this one, and not pull another.
     fn is_for(&self, platform: Option<&str>) -> bool {
-        platform.is_none_or(|wanted| {
-            let own = format!("{}/{}", self.os, self.architecture);
-            wanted == own || wanted.strip_prefix(&own).is_some_and(|variant| variant.starts_with('/'))
-        })
+        let own = Processor::of(&self.os, &self.architecture, &self.variant);
+        platform.is_none_or(|wanted| Processor::read(wanted) == Some(own))
     }
 }
 
@@ -86,6 +93,10 @@ impl ImageWork {
         let images = dockerfile::read(&text, &self.spec.args, place)
             .map_err(|refusal| self.refuse(&refusal.reason, refusal.advice))?;
         for image in images {
+            // Docker's command line would take it for a flag.
+            if image.name.starts_with('-') {
+                return Err(self.refuse(&format!("`{}` is the name of no image", image.name), NO_NAME));
+            }
             let is_hub_ours = repository_of(&image.name).strip_prefix("docker.io/").is_some_and(is_ours);
             if is_hub_ours || own.as_deref().is_some_and(|own| may_be_below(&image.name, own)) {
                 return Err(self.refuse(&format!("`{}` is kept by Greenroom for a stage", image.name), NOT_OURS));
@@ -129,21 +140,12 @@ impl ImageWork {
     async fn judge_base(&self, image: &Image, job: &Job, log: &mut BuildLog) -> PortResult<()> {
         let own = self.platform().map(|platform| platform.as_str().to_owned());
         let platform = image.platform.clone().or(own);
-        let held = self.docker.held(&image.name).await?;
-        if held.as_ref().is_some_and(|held| !held.is_of_registry(&image.name)) {
-            let reason = format!("`{}` is an image that this server's engine alone has", image.name);
-            return Err(self.refuse(&reason, NOT_HERE));
-        }
-        let held = match held.filter(|held| held.is_for(platform.as_deref())) {
-            Some(held) => held,
-            None => {
-                self.pull(&image.name, platform.as_deref(), job, log).await?;
-                let pulled = self.docker.held(&image.name).await?.filter(|held| held.is_of_registry(&image.name));
-                pulled
-                    .ok_or_else(|| PortError::retry(format!("{} was removed right after it was pulled", image.name)))?
-            }
+        let held = self.hold(&image.name, platform.as_deref(), job, log).await?;
+        let Some(config) = held.config else {
+            let reason = format!("the engine does not say what `{}` has its children do", image.name);
+            return Err(self.refuse(&reason, NOT_ALL));
         };
-        let triggers = held.config.and_then(|config| config.on_build).unwrap_or_default();
+        let triggers = config.on_build.unwrap_or_default();
         for trigger in triggers {
             // A trigger may name another image, which would have to be judged in its turn.
             let named = dockerfile::read(trigger.as_bytes(), &self.spec.args, Where::Engine);
@@ -157,9 +159,39 @@ impl ImageWork {
         Ok(())
     }
 
+    /// The image that the engine has under this name, pulled if it has none.
+    async fn hold(&self, name: &str, platform: Option<&str>, job: &Job, log: &mut BuildLog) -> PortResult<Held> {
+        let repository = repository_of(name);
+        let turn = tokio::select! {
+            () = job.cancel.cancelled() => return Err(cancelled()),
+            turn = self.docker.pulls.turn(&repository) => turn,
+        };
+        let held = match self.docker.held(name).await? {
+            Some(held) => held,
+            None => {
+                self.pull(name, platform, job, log).await?;
+                let pulled = self.docker.held(name).await?;
+                pulled.ok_or_else(|| PortError::retry(format!("{name} was removed right after it was pulled")))?
+            }
+        };
+        drop(turn);
+        if !held.is_of_registry(name) {
+            let reason = format!("`{name}` is an image that this server's engine alone has");
+            return Err(self.refuse(&reason, NOT_HERE));
+        }
+        if let Some(wanted) = platform.filter(|_| !held.is_for(platform)) {
+            // Pulled for that one, the name would lead elsewhere while another build is about to use it.
+            let own = format!("{}/{}", held.os, held.architecture);
+            let reason = format!("`{name}` is held by this server's engine for `{own}` and wanted for `{wanted}`");
+            return Err(self.refuse(&reason, NOT_ANEW));
+        }
+        Ok(held)
+    }
+
     async fn pull(&self, name: &str, platform: Option<&str>, job: &Job, log: &mut BuildLog) -> PortResult<()> {
         let mut command = self.docker.command();
-        command.args(["pull", "--quiet"]).args(platform.map(|platform| format!("--platform={platform}"))).arg(name);
+        command.args(["pull", "--quiet"]).args(platform.map(|platform| format!("--platform={platform}")));
+        command.arg("--").arg(name);
         let mut last = String::new();
         let on_line = |line: &str| {
             log.line(line);
@@ -242,6 +274,33 @@ mod tests {
         }
         for digests in ["[]", "null", r#"["<none>@<none>"]"#] {
             assert!(!held(digests).is_of_registry("node"), "{digests}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_for_the_processor_that_the_engine_would_take_it_for() {
+        let held = |os: &str, architecture: &str, variant: &str| Held {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.to_owned(),
+            ..Held::default()
+        };
+        let (amd, arm, old) = (held("linux", "amd64", ""), held("linux", "arm64", "v8"), held("linux", "arm", "v7"));
+        for (image, wanted, is_for) in [
+            (&amd, None, true),
+            (&amd, Some("linux/amd64"), true),
+            (&amd, Some("linux/x86_64"), true),
+            (&amd, Some("linux/amd64/v3"), false),
+            (&amd, Some("windows/amd64"), false),
+            (&amd, Some("linux"), false),
+            (&arm, Some("linux/arm64"), true),
+            (&arm, Some("arm64"), true),
+            (&arm, Some("linux/arm"), false),
+            (&old, Some("linux/arm"), true),
+            // The engine would pull another.
+            (&old, Some("linux/arm/v6"), false),
+        ] {
+            assert_eq!(image.is_for(wanted), is_for, "{image:?} {wanted:?}");
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use super::bases::Held;
+use super::pulls::Pulls;
 use crate::model::FailureKind;
 use crate::port::{PortError, PortResult};
 
@@ -28,6 +29,29 @@ pub(super) enum Tools {
     Legacy,
 }
 
+/// Where an engine keeps its images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    /// In its own, by a driver for layers.
+    Own,
+    /// In containerd's, where every image looks as if a registry had it, and what is held under a name
+    /// may be for several processors of which one is told.
+    Containerd,
+}
+
+impl Store {
+    /// From what `docker info` says of driver and `DriverStatus`; `None` of what is not understood, as
+    /// where no engine answers.
+    ///
+    /// Source: <https://docs.docker.com/engine/storage/containerd/>.
+    fn read(said: &str) -> Option<Self> {
+        let (_driver, status) = said.trim().split_once(' ')?;
+        let status: Option<Vec<Vec<String>>> = serde_json::from_str(status).ok()?;
+        let is_containerd = status.iter().flatten().flatten().any(|word| word.starts_with("io.containerd.snapshotter"));
+        Some(if is_containerd { Self::Containerd } else { Self::Own })
+    }
+}
+
 /// What a short command came to.
 pub(super) struct Answer {
     pub(super) success: bool,
@@ -41,11 +65,12 @@ pub(super) struct Docker {
     program: PathBuf,
     env: Vec<(String, String)>,
     tools: Arc<OnceCell<Tools>>,
+    pub(super) pulls: Pulls,
 }
 
 impl Docker {
     pub(super) fn new(program: PathBuf, env: Vec<(String, String)>) -> Self {
-        Self { program, env, tools: Arc::default() }
+        Self { program, env, tools: Arc::default(), pulls: Pulls::default() }
     }
 
     /// A command with nothing in its environment but the settings.
@@ -62,7 +87,7 @@ impl Docker {
 
     /// The id of an image, `sha256:...`, if the engine has it.
     pub(super) async fn image_id(&self, reference: &str) -> PortResult<Option<String>> {
-        let answer = self.ask(&["image", "inspect", "--format", "{{.Id}}", reference]).await?;
+        let answer = self.ask(&["image", "inspect", "--format", "{{.Id}}", "--", reference]).await?;
         if answer.success {
             return Ok(Some(answer.stdout.trim().to_owned()));
         }
@@ -71,7 +96,7 @@ impl Docker {
 
     /// An image as the engine has it, by name, number or the beginning of a number.
     pub(super) async fn held(&self, reference: &str) -> PortResult<Option<Held>> {
-        let answer = self.ask(&["image", "inspect", "--format", "{{json .}}", reference]).await?;
+        let answer = self.ask(&["image", "inspect", "--format", "{{json .}}", "--", reference]).await?;
         if answer.success {
             let held = serde_json::from_str(&answer.stdout);
             return held.map(Some).map_err(|error| PortError::bug("reading what Docker says of an image", error));
@@ -86,7 +111,7 @@ impl Docker {
 
     /// Takes a name from an image, and the image with its last name. Absent is success.
     pub(super) async fn remove_image(&self, reference: &str) -> PortResult<()> {
-        let answer = self.ask(&["image", "rm", reference]).await?;
+        let answer = self.ask(&["image", "rm", "--", reference]).await?;
         if answer.success || answer.stderr.to_lowercase().contains("no such image") {
             return Ok(());
         }
@@ -95,13 +120,13 @@ impl Docker {
 
     /// What the image in the engine runs on: `linux/amd64`.
     pub(super) async fn platform(&self, reference: &str) -> PortResult<String> {
-        let answer = self.ask(&["image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", reference]).await?;
+        let answer = self.ask(&["image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", "--", reference]).await?;
         if answer.success { Ok(answer.stdout.trim().to_owned()) } else { Err(fault(&answer.stderr)) }
     }
 
     /// Gives an image one more name.
     pub(super) async fn tag(&self, reference: &str, name: &str) -> PortResult<()> {
-        let answer = self.ask(&["image", "tag", reference, name]).await?;
+        let answer = self.ask(&["image", "tag", "--", reference, name]).await?;
         if answer.success { Ok(()) } else { Err(fault(&answer.stderr)) }
     }
 
@@ -110,13 +135,38 @@ impl Docker {
         self.env.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// Which builder there is; asked once.
+    /// Which builder there is; asked once. There is none where the first one's images cannot be judged.
     pub(super) async fn tools(&self) -> PortResult<Tools> {
         self.tools.get_or_try_init(|| self.find_tools()).await.copied()
     }
 
     async fn find_tools(&self) -> PortResult<Tools> {
-        Ok(if self.ask(&["buildx", "version"]).await?.success { Tools::Buildx } else { Tools::Legacy })
+        if self.ask(&["buildx", "version"]).await?.success {
+            return Ok(Tools::Buildx);
+        }
+        let answer = self.ask(&["info", "--format", "{{.Driver}} {{json .DriverStatus}}"]).await?;
+        if !answer.success {
+            return Err(fault(&answer.stderr));
+        }
+        match Store::read(&answer.stdout) {
+            Some(Store::Own) => Ok(Tools::Legacy),
+            Some(Store::Containerd) => Err(PortError::failed(
+                FailureKind::Environment,
+                "The Docker engine keeps its images in containerd's store, where its first builder's cannot be told \
+                 from another repository's",
+                "Install Docker's `buildx` plugin on the server.",
+            )),
+            None => {
+                // Some command lines know no engine and call it success.
+                let engine = self.ask(&["version", "--format", "{{.Server.Version}}"]).await?;
+                let said = answer.stdout.lines().next().unwrap_or_default();
+                Err(if engine.success {
+                    PortError::retry(format!("the Docker engine does not say where it keeps images: {said}"))
+                } else {
+                    fault(&engine.stderr)
+                })
+            }
+        }
     }
 
     /// Which builder there is, where that was asked before.
@@ -177,4 +227,32 @@ pub(super) fn fault(stderr: &str) -> PortError {
     }
     let line = stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
     PortError::retry(format!("the Docker engine answered: {}", line.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_with_containerds_store_is_told_by_its_driver() {
+        for (said, store) in [
+            (
+                // Docker 20.10.24.
+                r#"overlay2 [["Backing Filesystem","extfs"],["Supports d_type","true"],["Native Overlay Diff","true"],["userxattr","false"]]"#,
+                Some(Store::Own),
+            ),
+            ("vfs null", Some(Store::Own)),
+            ("vfs []", Some(Store::Own)),
+            // Docker 28 and 29.
+            (r#"overlayfs [["driver-type","io.containerd.snapshotter.v1"]]"#, Some(Store::Containerd)),
+            (r#"stargz [["driver-type","io.containerd.snapshotter.v2"]]"#, Some(Store::Containerd)),
+            // No engine answers.
+            (" null", None),
+            ("null", None),
+            ("", None),
+            ("overlay2 <nil>", None),
+        ] {
+            assert_eq!(Store::read(&format!("{said}\n")), store, "{said}");
+        }
+    }
 }

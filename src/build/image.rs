@@ -23,7 +23,7 @@ pub(super) const OTHER_PLATFORM: &str = "does not match the specified platform";
 /// What becomes of the layers of earlier builds.
 #[derive(Clone, Copy)]
 pub(super) enum Layers<'a> {
-    /// Those of this engine, and those of a cache.
+    /// Those of this engine that it may have, and those of a cache.
     Reused(Option<&'a Cache>),
     Fresh,
 }
@@ -102,7 +102,7 @@ impl ImageWork {
         }
     }
 
-    fn for_whom(&self) -> Purpose<'_> {
+    pub(super) fn for_whom(&self) -> Purpose<'_> {
         Purpose { stage: &self.stage, kind: self.place.kind, trust: self.trust, service: &self.service }
     }
 
@@ -144,11 +144,16 @@ impl ImageWork {
         if tools == Tools::Buildx {
             self.docker.make_builder(&self.stage.repo, self.trust).await?;
         }
+        let earlier = match (tools, layers) {
+            (Tools::Legacy, Layers::Reused(_)) => self.layers().await?,
+            (Tools::Buildx, _) | (_, Layers::Fresh) => Vec::new(),
+        };
+        let arguments = self.arguments(recipe, tools, layers, &earlier);
         tracing::info!(stage = %self.stage, service = %self.service, image = recipe.reference, "building");
-        let mut ended = self.attempt(recipe, tools, job, layers, &mut log).await?;
+        let mut ended = self.attempt(recipe, tools, &arguments, job, layers, &mut log).await?;
         if let Attempt::NoNetwork(_) = ended {
             self.docker.make_network().await?;
-            ended = self.attempt(recipe, tools, job, layers, &mut log).await?;
+            ended = self.attempt(recipe, tools, &arguments, job, layers, &mut log).await?;
         }
         match ended {
             Attempt::Done => Ok(()),
@@ -161,6 +166,7 @@ impl ImageWork {
         &self,
         recipe: &Recipe,
         tools: Tools,
+        arguments: &[String],
         job: &Job,
         layers: Layers<'_>,
         log: &mut BuildLog,
@@ -169,7 +175,7 @@ impl ImageWork {
         if let Layers::Reused(Some(Cache { config: Some(config), .. })) = layers {
             command.arg("--config").arg(config.path());
         }
-        command.args(self.arguments(recipe, tools, layers));
+        command.args(arguments);
         if tools == Tools::Legacy {
             command.env("DOCKER_BUILDKIT", "0");
         }
@@ -194,7 +200,8 @@ impl ImageWork {
         })
     }
 
-    fn arguments(&self, recipe: &Recipe, tools: Tools, layers: Layers<'_>) -> Vec<String> {
+    /// `earlier`: what the first builder may take layers from.
+    fn arguments(&self, recipe: &Recipe, tools: Tools, layers: Layers<'_>, earlier: &[String]) -> Vec<String> {
         let mut args: Vec<String> = match tools {
             Tools::Buildx => ["buildx", "build", "--progress=plain", "--provenance=false", "--load"].as_slice(),
             // Containers of failed steps would stay otherwise.
@@ -227,8 +234,14 @@ impl ImageWork {
             let mounts = cache_names::mounts(&self.stage, &self.for_whom().shelf());
             args.push(format!("--build-arg=BUILDKIT_CACHE_MOUNT_NS={mounts}"));
         }
-        let layers = self.trusted(layers, tools);
-        if matches!(layers, Layers::Fresh) {
+        // A builder is that of all forks.
+        let is_of_forks = self.trust == Trust::Fork && tools == Tools::Buildx;
+        let layers = if is_of_forks { Layers::Fresh } else { layers };
+        if tools == Tools::Legacy {
+            args.extend(self.layers_label().map(|label| format!("--label={label}")));
+            args.extend(earlier.iter().map(|image| format!("--cache-from={image}")));
+        }
+        if matches!(layers, Layers::Fresh) || (tools == Tools::Legacy && earlier.is_empty()) {
             args.push("--no-cache".to_owned());
         }
         if let (Layers::Reused(Some(cache)), Tools::Buildx) = (layers, tools) {
@@ -242,16 +255,6 @@ impl ImageWork {
         // The archive comes on standard input.
         args.push("-".to_owned());
         args
-    }
-
-    /// An engine has one store of layers for all who build there. A fork's commit uses nothing of it;
-    /// and what the first builder finds there may be made to look like another step's (CVE-2024-24557),
-    /// so that no permanent stage begins with that.
-    fn trusted<'a>(&self, layers: Layers<'a>, tools: Tools) -> Layers<'a> {
-        match (self.trust, tools) {
-            (Trust::Fork, _) | (Trust::Permanent, Tools::Legacy) => Layers::Fresh,
-            (Trust::Preview | Trust::Permanent, _) => layers,
-        }
     }
 
     /// What the image has to be for; without a registry, what this engine runs.

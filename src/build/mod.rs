@@ -18,6 +18,7 @@
 //!   the Docker command line does, with an environment made of the settings and of nothing else.
 //! - A build reads no image that is not a registry's, and fetches nothing in this host's own network,
 //!   from this host itself least of all (`bases`, `hosts`, `dockerfile`, `builder`).
+//! - A build takes no layers that another repository's left, nor a fork's (`layers`, `cache_names`).
 
 mod arrivals;
 mod background;
@@ -36,11 +37,14 @@ mod hosts;
 mod ignore;
 mod image;
 mod jobs;
+mod layers;
 mod line;
 mod log;
 mod manifest;
 mod names;
+mod platforms;
 mod process;
+mod pulls;
 mod push;
 mod recipe;
 mod registry;

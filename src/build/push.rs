@@ -6,7 +6,8 @@
 //! - The digest is what the registry answers, computed from the manifest's own bytes; what the target
 //!   could not start is refused here.
 //! - Another server may do the same at the same moment: a tag that is there already is success.
-//! - This engine keeps one image for each service as the next build's cache, and no other.
+//! - This engine keeps one image for each service and trust as the next build's cache, and no other:
+//!   none for forks, whose stages come and go.
 
 use std::process::Stdio;
 
@@ -21,7 +22,7 @@ use super::recipe::{self, Recipe};
 use super::registry::open;
 use super::remote::{Remote, Stored};
 use super::source::{blocking, disk_error};
-use crate::model::{Artifact, Failure, FailureKind, Output, ServiceName};
+use crate::model::{Artifact, Failure, FailureKind, Output, ServiceName, Trust};
 use crate::port::{CONTENT_DIGITS, PortError, PortResult, Registry, Repository, Site, content_tag, stage_tag};
 
 /// A repository, and the tags that the image has there.
@@ -246,10 +247,16 @@ impl ImageWork {
 
     /// The newest image stays as what the next build begins from; the one before goes.
     async fn keep_as_cache(&self, built: &str, local: &str) {
-        let newest = format!("{local}:newest-{}", self.names.tag(&[local]));
+        // What earlier servers called it can be guessed, or was one for every trust.
+        for earlier in [format!("{local}:newest"), format!("{local}:newest-{}", self.names.tag(&[local]))] {
+            self.forget_name(&earlier).await;
+        }
+        let Some(label) = self.layers_label().filter(|_| self.trust != Trust::Fork) else {
+            self.forget_name(built).await;
+            return;
+        };
+        let newest = format!("{local}:newest-{}", self.names.tag(&[local, &label]));
         let before = self.docker.image_id(&newest).await.ok().flatten();
-        // What earlier servers called it can be guessed.
-        self.forget_name(&format!("{local}:newest")).await;
         if let Err(error) = self.docker.tag(built, &newest).await {
             tracing::debug!(image = newest, %error, "the build's layers may not be found by the next one");
         }

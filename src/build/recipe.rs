@@ -100,7 +100,7 @@ pub(super) fn read(purpose: &Purpose<'_>, spec: &ImageSpec, sources: &Sources<'_
 }
 
 /// `greenroom/<owner>-<name>/<stage>-<service>`
-fn repository(stage: &StageId, service: &ServiceName) -> String {
+pub(super) fn repository(stage: &StageId, service: &ServiceName) -> String {
     format!("{}/{}-{service}", repo_prefix(stage), stage.name)
 }
 

@@ -18,6 +18,8 @@ env >> "$FOLDER/environment"
 for last; do :; done
 case "$1 $2" in
 "buildx version") exit "$NO_BUILDX" ;;
+"info --format") cat "$FOLDER/store" ;;
+"image ls") [ ! -e "$FOLDER/listed" ] || cat "$FOLDER/listed" ;;
 "buildx inspect") echo "no builder" >&2; exit 1 ;;
 "buildx build" | "build "*)
     [ -e "$FOLDER/network" ] || { echo "network greenroom-builds not found"; exit 1; }
@@ -34,6 +36,9 @@ case "$1 $2" in
 *) exit 9 ;;
 esac
 "#;
+
+/// What Docker 20.10.24 says of where it keeps images.
+const OWN_STORE: &str = r#"overlay2 [["Backing Filesystem","extfs"],["Supports d_type","true"]]"#;
 
 struct World {
     folder: tempfile::TempDir,
@@ -53,6 +58,7 @@ impl World {
         for name in ["held", "registry", "source"] {
             fs::create_dir(at(name)).expect("a folder");
         }
+        fs::write(at("store"), OWN_STORE).expect("a store");
         fs::write(at("docker"), SCRIPT).expect("a script");
         fs::set_permissions(at("docker"), fs::Permissions::from_mode(0o755)).expect("a program");
         let env =
@@ -172,7 +178,7 @@ async fn what_a_base_image_has_its_children_do_is_judged_before_the_build() {
     assert_eq!(world.told("build "), Vec::<String>::new(), "nothing was built");
     let built = world.build("FROM hub/honest\n", None).await;
     assert!(matches!(built, Ok(Output::Built(_))), "{built:?}");
-    assert_eq!(world.told("pull ").last().map(String::as_str), Some("pull --quiet hub/honest"));
+    assert_eq!(world.told("pull ").last().map(String::as_str), Some("pull --quiet -- hub/honest"));
     assert!(world.told("build ").concat().contains(" --network=greenroom-builds "));
     assert!(world.has_nothing_of_a_commit_in_its_environment());
 }
@@ -211,17 +217,99 @@ async fn what_greenroom_keeps_is_nobodys_base_in_any_spelling_of_its_registry() 
     }
 }
 
+/// The name would lead elsewhere while another build of the same author, judged already, is to begin.
 #[tokio::test]
-async fn an_image_for_another_processor_is_pulled_before_it_is_judged() {
+async fn a_name_that_is_held_for_another_processor_is_not_pulled_anew() {
     let world = World::new("1");
     world.publish("base", "linux/amd64", &[]);
     world.build("FROM hub/base\n", Some(Platform::LinuxAmd64)).await.expect("an image");
     world.publish("base", "linux/arm64", &["ADD http://127.0.0.1/ /x"]);
-    let failure = world.refused("FROM hub/base\nLABEL a=b\n", Some(Platform::LinuxArm64)).await;
+    for (dockerfile, platform) in [
+        ("FROM hub/base\nLABEL a=b\n", Some(Platform::LinuxArm64)),
+        ("FROM --platform=linux/arm64 hub/base\n", None),
+        ("FROM --platform=linux/arm64/v8 hub/base\n", Some(Platform::LinuxAmd64)),
+        ("FROM hub/base\nFROM --platform=aarch64 hub/base\n", Some(Platform::LinuxAmd64)),
+    ] {
+        let failure = world.refused(dockerfile, platform).await;
+        assert!(failure.summary.contains("is held by this server's engine for `linux/amd64`"), "{}", failure.summary);
+        assert!(failure.advice.contains("digest"), "{}", failure.advice);
+    }
+    assert_eq!(world.told("pull "), ["pull --quiet --platform=linux/amd64 -- hub/base"]);
+    assert_eq!(world.told("build ").len(), 2, "nothing more was built: the first had no network");
+    // Under a name that is not held yet it is pulled, and judged.
+    world.publish("fresh", "linux/arm64", &["ADD http://127.0.0.1/ /x"]);
+    let failure = world.refused("FROM hub/fresh\n", Some(Platform::LinuxArm64)).await;
     assert!(failure.summary.contains("ONBUILD"), "{}", failure.summary);
-    assert_eq!(world.told("pull ").last().map(String::as_str), Some("pull --quiet --platform=linux/arm64 hub/base"));
+    // A registry may answer with another processor's image.
+    world.publish("other", "linux/amd64", &[]);
+    let failure = world.refused("FROM hub/other\n", Some(Platform::LinuxArm64)).await;
+    assert!(failure.summary.contains("wanted for `linux/arm64`"), "{}", failure.summary);
     let failure = world.refused("FROM hub/nowhere\n", None).await;
     assert!(failure.summary.contains("cannot be pulled"), "{}", failure.summary);
+}
+
+#[tokio::test]
+async fn an_image_of_which_the_engine_does_not_say_what_it_does_is_no_base() {
+    let world = World::new("1");
+    let image = r#"{"RepoDigests":["hub/index@sha256:00"],"Os":"linux","Architecture":"amd64"}"#;
+    fs::write(world.folder.path().join("held/index"), image).expect("an image");
+    let failure = world.refused("FROM hub/index\n", None).await;
+    assert!(failure.summary.contains("does not say what `hub/index`"), "{}", failure.summary);
+    assert_eq!((world.told("build "), world.told("pull ")), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test]
+async fn in_containerds_store_nothing_is_built_without_buildx() {
+    let store = |world: &World, text: &str| fs::write(world.folder.path().join("store"), text).expect("a store");
+    let containerd = r#"overlayfs [["driver-type","io.containerd.snapshotter.v1"]]"#;
+    let world = World::new("1");
+    store(&world, containerd);
+    let failure = world.refused("FROM scratch\n", None).await;
+    assert_eq!(failure.kind, FailureKind::Environment);
+    assert!(failure.advice.contains("`buildx`"), "{}", failure.advice);
+    assert_eq!(world.told("build "), Vec::<String>::new());
+    // Asked again once it is otherwise, and not after that.
+    store(&world, OWN_STORE);
+    for label in ["a", "b"] {
+        world.build(&format!("FROM scratch\nLABEL x={label}\n"), None).await.expect("an image");
+    }
+    assert_eq!(world.told("info ").len(), 2);
+
+    let world = World::new("0");
+    store(&world, containerd);
+    world.build("FROM scratch\n", None).await.expect("buildx has a store of its own");
+    assert_eq!(world.told("info "), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_name_is_no_flag_of_the_command_line() {
+    for no_buildx in ["0", "1"] {
+        let world = World::with(no_buildx, None, Some("registry.example/team"));
+        for dockerfile in [
+            "FROM -h\n",
+            "FROM scratch\nCOPY --from=--help /x /y\n",
+            "FROM scratch\nCOPY --from=-f /x /y\n",
+            "ARG BASE=-h\nFROM $BASE\n",
+        ] {
+            let failure = world.refused(dockerfile, None).await;
+            assert!(failure.summary.contains("is the name of no image"), "{dockerfile}: {}", failure.summary);
+        }
+        let inspected = world.told("image inspect");
+        assert!(inspected.iter().all(|call| call.contains(" -- greenroom/")), "{inspected:?}");
+        assert_eq!((world.told("pull "), world.told("build "), world.told("buildx build")), (vec![], vec![], vec![]));
+    }
+}
+
+#[tokio::test]
+async fn the_first_builder_is_let_into_no_layers_but_those_that_are_named() {
+    let world = World::new("1");
+    world.build("FROM scratch\n", None).await.expect("an image");
+    assert!(world.told("build ").iter().all(|call| call.contains(" --no-cache ")), "{:?}", world.told("build "));
+    let listed = "sha256:2 greenroom/acme-shop/pr-2-web\nsha256:1 greenroom/acme-shop/pr-1-web\n";
+    fs::write(world.folder.path().join("listed"), listed).expect("a list");
+    world.build("FROM scratch\nLABEL a=b\n", None).await.expect("an image");
+    let last = world.told("build ").pop().expect("a build");
+    assert!(last.contains(" --cache-from=sha256:1 -") && !last.contains("--no-cache"), "{last}");
 }
 
 #[tokio::test]

@@ -22,9 +22,10 @@ const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A repository with a builder on an engine.
 pub(crate) struct Repository {
-    data: tempfile::TempDir,
-    builder: DockerBuilder,
-    stage: StageId,
+    pub(crate) data: tempfile::TempDir,
+    pub(crate) builder: DockerBuilder,
+    pub(crate) stage: StageId,
+    pub(crate) trust: Trust,
 }
 
 impl Repository {
@@ -32,7 +33,7 @@ impl Repository {
         let data = tempfile::tempdir().expect("a folder");
         let builder = engine.builder(&data.path().join("data")).with_key(&name.into());
         let stage = StageId { repo: own(name).parse().expect("a name"), name: "pr-1".parse().expect("a name") };
-        Self { data, builder, stage }
+        Self { data, builder, stage, trust: Trust::Preview }
     }
 
     fn source(&self, dockerfile: &str) -> PathBuf {
@@ -56,7 +57,7 @@ impl Repository {
             stage: &self.stage,
             place: &Place::default(),
             sha: &sha,
-            trust: Trust::Preview,
+            trust: self.trust,
             service: &service,
             source: source.to_str().expect("a plain path"),
         };

@@ -51,7 +51,8 @@ fn arguments(tools: Tools) -> String {
 
 fn arguments_with(tools: Tools, format: CacheFormat) -> String {
     let cache = Cache { address: "registry.example/team/greenroom/acme-shop/cache".into(), format, config: None };
-    work().arguments(&recipe(tools), tools, Layers::Reused(Some(&cache))).join("\n")
+    let earlier = ["sha256:2".to_owned(), "sha256:1".to_owned()];
+    work().arguments(&recipe(tools), tools, Layers::Reused(Some(&cache)), &earlier).join("\n")
 }
 
 #[test]
@@ -69,6 +70,9 @@ fn the_first_builder_is_told_what_it_understands() {
     --target=app
     --platform=linux/arm64
     --build-arg=API_URL=https://api.example/?a=b c
+    --label=greenroom.layers=db7fc4d4491b3c9b
+    --cache-from=sha256:2
+    --cache-from=sha256:1
     -
     ");
 }
@@ -103,7 +107,7 @@ fn each_trust_has_layers_of_its_own() {
     let of = |trust, tools| {
         let cache = Cache { address: "registry.example/cache".into(), format: CacheFormat::Default, config: None };
         let work = ImageWork { trust, ..work() };
-        work.arguments(&recipe(tools), tools, Layers::Reused(Some(&cache)))
+        work.arguments(&recipe(tools), tools, Layers::Reused(Some(&cache)), &[])
     };
     let has = |args: &[String], word: &str| args.iter().any(|arg| arg.contains(word));
     let buildx = Tools::Buildx;
@@ -114,8 +118,45 @@ fn each_trust_has_layers_of_its_own() {
         assert_eq!(has(&args, "--no-cache"), trust == Trust::Fork, "{trust}");
         assert!(has(&args, &format!("--builder=greenroom-{trust}-")), "{args:?}");
         assert_eq!(has(&args, &format!("cache:{trust}-")), trust != Trust::Fork, "{trust}");
-        assert_eq!(has(&of(trust, Tools::Legacy), "--no-cache"), trust != Trust::Preview, "{trust}");
+        // There is none: the builder is not let into the engine's whole store.
+        let first = of(trust, Tools::Legacy);
+        assert!(has(&first, "--no-cache") && !has(&first, "--cache-from"), "{first:?}");
     }
+}
+
+#[test]
+fn nobody_marks_an_image_for_another() {
+    use crate::model::StageKind;
+    let marked = |repo: &str, stage: &str, kind, trust, service: &str, platform| {
+        let mut work = ImageWork { trust, service: service.parse().expect("a name"), ..work() };
+        work.stage = StageId { repo: repo.parse().expect("a name"), name: stage.parse().expect("a name") };
+        (work.place.kind, work.spec.platform) = (kind, platform);
+        work.layers_label()
+    };
+    let (preview, permanent) = (StageKind::Ephemeral, StageKind::Permanent);
+    let cases = [
+        ("acme/shop", "pr-1", preview, Trust::Preview, "web", None),
+        ("acme/shop", "pr-1", preview, Trust::Fork, "web", None),
+        ("acme/shop", "pr-2", preview, Trust::Fork, "web", None),
+        ("acme/shop", "main", permanent, Trust::Permanent, "web", None),
+        ("acme/shop", "main", permanent, Trust::Preview, "web", None),
+        ("acme/shop", "pr-1", preview, Trust::Preview, "api", None),
+        ("acme/shop", "pr-1", preview, Trust::Preview, "web", Some(Platform::LinuxArm64)),
+        ("acme/shop-web", "pr-1", preview, Trust::Preview, "web", None),
+        ("acme-shop/web", "pr-1", preview, Trust::Preview, "web", None),
+    ];
+    let labels: std::collections::BTreeSet<_> = cases
+        .into_iter()
+        .map(|(repo, stage, kind, trust, service, platform)| marked(repo, stage, kind, trust, service, platform))
+        .collect();
+    assert_eq!(labels.len(), cases.len());
+    assert!(labels.iter().all(Option::is_some), "{labels:?}");
+    // Commits of several forks come there one after the other.
+    assert_eq!(marked("acme/shop", "main", permanent, Trust::Fork, "web", None), None);
+    let of = |stage| marked("acme/shop", stage, preview, Trust::Preview, "web", None);
+    assert_eq!(of("pr-1"), of("pr-2"), "they trust each other");
+    let of = |stage| marked("acme/shop", stage, permanent, Trust::Permanent, "web", None);
+    assert_eq!(of("main"), of("prod"));
 }
 
 #[test]
