@@ -17,7 +17,7 @@ impl Twins {
     fn new(commands: &str) -> Self {
         // No other run's.
         let lines = format!(
-            "FROM scratch\nENV RUN={}\nCOPY busybox /bin/busybox\n\
+            "FROM scratch\nENV RUN={}\nARG MODE\nCOPY busybox /bin/busybox\n\
              RUN [\"/bin/busybox\", \"sh\", \"-c\", \"{commands}\"]\n",
             own("run")
         );
@@ -26,7 +26,7 @@ impl Twins {
 
     /// What the step made, in a build for a stage.
     async fn made(&mut self, repo: &str, stage: &str, trust: Trust, last: &str) -> String {
-        self.made_with(repo, stage, trust, last, &[]).await
+        self.made_with(repo, stage, trust, last, &[SAME]).await
     }
 
     async fn made_with(
@@ -63,6 +63,8 @@ impl Twins {
     }
 }
 
+/// Docker compares the arguments of a step that has any.
+const SAME: (&str, &str) = ("MODE", "same");
 const RANDOM: &str = "/bin/busybox cat /proc/sys/kernel/random/uuid > /made";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +118,7 @@ async fn a_fork_leaves_no_poison_for_a_preview() {
     let commands = "echo ${HTTP_PROXY:-clean} > /made";
     let mut twins = Twins::new(commands);
     let repo = own("acme/poisoned");
-    let poison = [("HTTP_PROXY", "http://evil.example")];
+    let poison = [SAME, ("HTTP_PROXY", "http://evil.example")];
     let fork = twins.made_with(&repo, "pr-1", Trust::Fork, "one", &poison).await;
     assert_eq!(fork, "http://evil.example");
     assert_eq!(twins.made(&repo, "pr-2", Trust::Preview, "two").await, "clean");
