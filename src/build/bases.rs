@@ -8,7 +8,6 @@
 //! - What such an image has its children do (`ONBUILD`) is judged like the Dockerfile, so it is pulled
 //!   before the build and not by it. A name that is held is never pulled anew: what it leads to stays what
 //!   was judged, for every build.
-//! - No name is a flag of the Docker command line.
 //! - The engine asks no registry that is the server itself, or answers to nothing but the server: it
 //!   would do it in the server's own network.
 //! - What Greenroom keeps in a registry is nobody's base, whichever builder there is, and however the
@@ -40,7 +39,6 @@ const NOT_AT_HOME: &str = "Begin with an image of a registry that others reach b
                            `GREENROOM_REGISTRY` is meant only as it is written there.";
 /// How long a name may be looked up.
 const LOOK_UP: Duration = Duration::from_secs(5);
-const NO_NAME: &str = "An image's name begins with a letter or a digit.";
 const NOT_ANEW: &str = "Name it by the digest of the image for that processor (`name@sha256:...`). With Docker's \
                         `buildx` plugin on the server, builds hold images of their own.";
 const NOT_ALL: &str = "Have the server's administrator remove it from the engine, so that it is pulled anew.";
@@ -93,10 +91,6 @@ impl ImageWork {
         let images = dockerfile::read(&text, &self.spec.args, place)
             .map_err(|refusal| self.refuse(&refusal.reason, refusal.advice))?;
         for image in images {
-            // Docker's command line would take it for a flag.
-            if image.name.starts_with('-') {
-                return Err(self.refuse(&format!("`{}` is the name of no image", image.name), NO_NAME));
-            }
             let is_hub_ours = repository_of(&image.name).strip_prefix("docker.io/").is_some_and(is_ours);
             if is_hub_ours || own.as_deref().is_some_and(|own| may_be_below(&image.name, own)) {
                 return Err(self.refuse(&format!("`{}` is kept by Greenroom for a stage", image.name), NOT_OURS));

@@ -19,9 +19,10 @@ use crate::port::{PortError, PortResult};
 /// The network of all steps of builds on an engine.
 pub(super) const BUILD_NETWORK: &str = "greenroom-builds";
 
-/// Whether a line of a build says that the network is not there.
+/// Whether a line of a build says that the network is not there, or there twice.
 pub(super) fn is_network_missing(line: &str) -> bool {
-    line.contains(&format!("network {BUILD_NETWORK} not found"))
+    let says = |what: &str| line.contains(&format!("network {BUILD_NETWORK} {what}"));
+    says("not found") || says("is ambiguous")
 }
 
 /// The builder of a repository for commits that are trusted as far.
@@ -32,6 +33,30 @@ pub(super) fn name(repo: &RepoName, trust: Trust) -> String {
 impl Docker {
     /// Makes the network of builds. There already is success.
     pub(super) async fn make_network(&self) -> PortResult<()> {
+        self.create_network().await?;
+        self.remove_twins().await
+    }
+
+    /// Two who ask at once may both get a network of that name, and then no step runs in either. Everybody
+    /// keeps the same one; the other may still be in use, and goes when somebody finds two again.
+    async fn remove_twins(&self) -> PortResult<()> {
+        let filter = format!("--filter=name=^{BUILD_NETWORK}$");
+        let answer = self.ask(&["network", "ls", "--no-trunc", &filter, "--format={{.ID}}"]).await?;
+        if !answer.success {
+            return Err(fault(&answer.stderr));
+        }
+        let mut ids: Vec<&str> = answer.stdout.split_whitespace().collect();
+        ids.sort_unstable();
+        for twin in ids.into_iter().skip(1) {
+            let answer = self.ask(&["network", "rm", "--", twin]).await?;
+            if !answer.success {
+                tracing::warn!("a second network of builds stays for now: {}", answer.stderr.trim());
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_network(&self) -> PortResult<()> {
         for subnet in subnets(BUILD_NETWORK) {
             let subnet = format!("--subnet={subnet}");
             let answer = self

@@ -32,7 +32,8 @@ case "$1 $2" in
     if [ "$4" = "{{.Id}}" ]; then echo sha256:0; else cat "$FOLDER/held/$name"; fi ;;
 "pull "*) cp "$FOLDER/registry/${last##*/}" "$FOLDER/held/" || exit 1 ;;
 "network create") [ -e "$FOLDER/stubborn" ] || : > "$FOLDER/network" ;;
-"buildx create" | "buildx rm") ;;
+"network ls") [ ! -e "$FOLDER/networks" ] || cat "$FOLDER/networks" ;;
+"network rm" | "buildx create" | "buildx rm") ;;
 *) exit 9 ;;
 esac
 "#;
@@ -292,7 +293,7 @@ async fn a_name_is_no_flag_of_the_command_line() {
             "ARG BASE=-h\nFROM $BASE\n",
         ] {
             let failure = world.refused(dockerfile, None).await;
-            assert!(failure.summary.contains("is the name of no image"), "{dockerfile}: {}", failure.summary);
+            assert!(failure.summary.contains("which no registry can have"), "{dockerfile}: {}", failure.summary);
         }
         let inspected = world.told("image inspect");
         assert!(inspected.iter().all(|call| call.contains(" -- greenroom/")), "{inspected:?}");
@@ -315,9 +316,12 @@ async fn the_first_builder_is_let_into_no_layers_but_those_that_are_named() {
 #[tokio::test]
 async fn the_network_is_made_once_and_a_commit_that_says_it_is_missing_fails() {
     let world = World::new("1");
+    fs::write(world.folder.path().join("networks"), "c\na\nb\n").expect("a file");
     world.build("FROM scratch\n", None).await.expect("an image");
     world.build("FROM scratch\nLABEL a=b\n", None).await.expect("an image");
     assert_eq!((world.told("network create").len(), world.told("build ").len()), (1, 3));
+
+    assert_eq!(world.told("network rm"), ["network rm -- b", "network rm -- c"], "all keep the same one");
 
     let world = World::new("1");
     fs::write(world.folder.path().join("stubborn"), "").expect("a file");
