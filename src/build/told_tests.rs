@@ -289,7 +289,6 @@ async fn a_name_is_no_flag_of_the_command_line() {
         for dockerfile in [
             "FROM -h\n",
             "FROM scratch\nCOPY --from=--help /x /y\n",
-            "FROM scratch\nCOPY --from=-f /x /y\n",
             "ARG BASE=-h\nFROM $BASE\n",
         ] {
             let failure = world.refused(dockerfile, None).await;
