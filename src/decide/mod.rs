@@ -26,6 +26,7 @@ pub mod command;
 pub mod gate;
 mod history;
 mod hold;
+mod name;
 mod next;
 mod origin;
 mod plan;

@@ -151,7 +151,8 @@ impl Engine {
         let project = self.routing(repo).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
         let open = self.ports.forge.open_pull_requests(repo).await?;
-        let seen = Sighting { open, existing: BTreeMap::from([(name.clone(), place.clone())]) };
+        let existing = BTreeMap::from([(name.clone(), place.clone())]);
+        let seen = Sighting { open, existing, ..Sighting::default() };
         let mut board = Board::new(repo, stages, None, self.ports.clock.now());
         board.judge(&Event::Reconcile { repo: repo.clone() }, &project, &seen);
         let Some(record) = board.changed(name) else {

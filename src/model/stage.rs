@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Asked, Branch, Commit, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName,
-    Timestamp, Waiting,
+    Asked, Branch, Commit, CommitSha, Conditions, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds,
+    StageName, Timestamp, Waiting,
 };
 
 /// A stage of a repository.
@@ -130,6 +130,10 @@ pub struct StageRecord {
     /// When the newest goal was set; expiry counts from here.
     pub touched_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+    /// How what serves is doing, as it was seen last since the newest goal went live. Empty where the
+    /// target tells nothing, or nothing is live.
+    #[serde(default)]
+    pub conditions: Conditions,
 }
 
 impl StageRecord {
@@ -150,6 +154,7 @@ impl StageRecord {
             place: None,
             touched_at: at,
             expires_at: None,
+            conditions: Conditions::new(),
         }
     }
 

@@ -139,11 +139,13 @@ fn pull_request(body: &[u8]) -> Result<Parsed, Unreadable> {
     };
     // It only ever moves a witness to a later time: without it, our own clock counts.
     let updated_at = payload.pull_request.updated_at.and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let number = payload.number.or(payload.pull_request.number);
+    let number = number.ok_or_else(|| Unreadable::Value("missing field `number`".into()))?;
     let seen = payload.repository.seen()?;
     let event = Event::PullRequest {
         updated_at: updated_at.map_or(Timestamp(0), |at| Timestamp(at.as_millisecond())),
         repo: seen.name.clone(),
-        number: PullNumber(payload.number),
+        number: PullNumber(number),
         action,
         head: CommitSha::new(payload.pull_request.head.sha)?,
         actor: payload.sender.actor(),
