@@ -171,7 +171,7 @@ fn at_rest(status: &StageStatus) -> Option<&CommitSha> {
         | StageStatus::Failed { sha }
         | StageStatus::Misconfigured { sha, .. }
         | StageStatus::AwaitingApproval { sha } => Some(sha),
-        StageStatus::Withheld { sha, .. } => sha.as_ref(),
+        StageStatus::Withheld { sha, .. } | StageStatus::Blocked { sha, .. } => sha.as_ref(),
         StageStatus::New
         | StageStatus::Deploying { .. }
         | StageStatus::Full { .. }

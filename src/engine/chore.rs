@@ -1,12 +1,12 @@
 //! Healing: what webhooks did not bring is found by looking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
 use super::Engine;
 use crate::model::{Chore, DeliveryId, Event, Lane, RepoName, Timestamp, Wake};
-use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, PortResult, Receipt};
+use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, PortError, PortResult, Receipt};
 
 /// GitHub keeps deliveries for three days; older ones cannot be sent again.
 const DELIVERIES_MILLIS: i64 = 3 * 86_400_000;
@@ -31,8 +31,12 @@ impl Engine {
             Chore::Reconcile => {
                 // News of the installation come in here: they say no more than "look".
                 let news = self.ports.store.inbox(held, NEWS).await?;
-                let repos = self.ports.forge.repositories().await?;
-                self.ask_to_reconcile(repos.into_iter().map(|repo| repo.name), now).await?;
+                let repos = match self.installed().await? {
+                    Some(repos) => repos,
+                    // Those of which something is here are looked at all the same.
+                    None => self.ports.store.stages(None).await?.into_iter().map(|stage| stage.id.repo).collect(),
+                };
+                self.ask_to_reconcile(repos, now).await?;
                 if !news.is_empty() {
                     let done = news.iter().map(|row| row.seq).collect();
                     self.ports.store.apply_intake(held, IntakeWrite { done, ..IntakeWrite::default() }).await?;
@@ -46,12 +50,45 @@ impl Engine {
                 let repos = self.sweep(held).await?;
                 self.ask_to_reconcile(repos, now).await?;
             }
+            Chore::Watch => {
+                self.watch(held).await?;
+                // Whoever is at work rings for the next one.
+                return Ok(Wake::OnBell);
+            }
         }
         Ok(Wake::At(now.after(chore.period())))
     }
 
+    /// The repositories that the app may read; `None` where GitHub does not list them, which asking again
+    /// soon does not change.
+    pub(super) async fn installed(&self) -> PortResult<Option<BTreeSet<RepoName>>> {
+        let listed = self.ports.forge.repositories().await;
+        let listed = self.unless_refused("the repositories of the app cannot be listed", listed)?;
+        Ok(listed.map(|repos| repos.into_iter().map(|repo| repo.name).collect()))
+    }
+
+    /// What was answered; nothing where it was refused or is not there, which is said once: a duty that comes
+    /// again and again is not to be tried every minute for it.
+    pub(super) fn unless_refused<T>(&self, what: &str, answer: PortResult<T>) -> PortResult<Option<T>> {
+        match answer {
+            Err(error @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
+                if self.once.is_news(what, &error.to_string()) {
+                    tracing::warn!("{what}, and are left out until they can: {error}");
+                }
+                Ok(None)
+            }
+            answer => {
+                if answer.is_ok() && self.once.is_over(what) {
+                    tracing::info!("it is over that {what}");
+                }
+                answer.map(Some)
+            }
+        }
+    }
+
     async fn heal_deliveries(&self, now: Timestamp) -> PortResult<()> {
-        let reports = self.ports.forge.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await?;
+        let reports = self.ports.forge.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await;
+        let reports = self.unless_refused("deliveries that were lost cannot be listed", reports)?.unwrap_or_default();
         for lost in lost_deliveries(reports).into_iter().take(HEALED_AT_ONCE) {
             tracing::info!(delivery = %lost.guid, "delivery {} never arrived; asking GitHub to send it again", lost.guid);
             self.ports.forge.redeliver(lost.id).await?;

@@ -9,6 +9,7 @@
 //! - A fault in one lane (an error, a panic) delays that lane alone.
 //! - Repositories take turns: of one, whatever it asks for, no more than its share is worked at.
 
+mod blocked;
 mod board;
 mod by_key;
 mod carry;
@@ -18,6 +19,7 @@ mod effect;
 mod intake;
 mod loader;
 mod metrics;
+mod once;
 mod origin;
 mod preview;
 mod report;
@@ -28,6 +30,7 @@ mod surfaces;
 mod sweep;
 mod talk;
 mod wall;
+mod watch;
 mod withhold;
 
 use std::any::Any;
@@ -104,6 +107,7 @@ pub struct Engine {
     spoken: talk::Spoken,
     stumbles: intake::Stumbles,
     carried: tokio::sync::OnceCell<()>,
+    once: once::SaidOnce,
     metrics: EngineMetrics,
 }
 
@@ -112,10 +116,10 @@ impl Engine {
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
-        let (prefixes, spoken, stumbles, carried, metrics) = Default::default();
+        let (prefixes, spoken, stumbles, carried, once, metrics) = Default::default();
         let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone(), ports.clock.clone()));
         let ports = Ports { forge, ..ports };
-        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, metrics }
+        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, once, metrics }
     }
 
     /// What the engine counts.
@@ -164,7 +168,7 @@ impl Engine {
     async fn activate(&self, held: &mut Held, attempts: u32) -> PortResult<Wake> {
         match held.lane().clone() {
             Lane::Repo(repo) => self.drain(held, &repo, attempts).await,
-            Lane::Stage(stage) => self.bring_on(held, &stage).await,
+            Lane::Stage(stage) => self.bring_on(held, &stage, attempts).await,
             Lane::Chore(chore) => self.chore(held, chore).await,
         }
     }

@@ -54,6 +54,17 @@ impl Condition {
         self.state != Wellbeing::Well
     }
 
+    /// How many restarts are told: below ten as they are, beyond in round numbers, of which each is at least
+    /// twice or two and a half times the one before. What goes on for days is not told anew each time.
+    pub fn restarts_told(&self) -> u32 {
+        if self.restarts < 10 {
+            return self.restarts;
+        }
+        let decade = 10_u32.pow(self.restarts.ilog10());
+        let mut steps = [5, 2].into_iter().filter_map(|by| decade.checked_mul(by));
+        steps.find(|round| *round <= self.restarts).unwrap_or(decade)
+    }
+
     /// Whether it is well again after a trouble.
     pub fn is_recovered(&self) -> bool {
         self.state == Wellbeing::Well && (self.restarts > 0 || self.why.is_some())
@@ -64,6 +75,17 @@ impl Condition {
 mod tests {
     use super::*;
     use crate::model::FailureKind;
+
+    #[test]
+    fn many_restarts_are_told_in_round_numbers() {
+        let told = |restarts| Condition { restarts, ..Condition::well(1, Timestamp(0)) }.restarts_told();
+        let cases =
+            [(0, 0), (9, 9), (10, 10), (19, 10), (20, 20), (49, 20), (50, 50), (99, 50), (100, 100), (7_301, 5_000)];
+        for (restarts, expected) in cases {
+            assert_eq!(told(restarts), expected, "{restarts}");
+        }
+        assert_eq!(told(u32::MAX), 2_000_000_000);
+    }
 
     #[test]
     fn a_condition_is_stored_and_told_by_one_of_three_states() {
