@@ -44,7 +44,11 @@ pub fn route(event: &Event, project: &Project, stages: &[StageRecord], seen: &Si
         Event::BranchDeleted { branch, .. } => branch_deleted(branch, project, stages),
         Event::Reconcile { .. } => reconcile(project, stages, seen),
         Event::Requested { stage, target, .. } => requested(stage, target, project, stages, seen),
-        Event::Comment(_) | Event::CommentEdited { .. } | Event::InstallationChanged => Vec::new(),
+        // Of what is gone with its repository nobody can be asked: its lane sees to it by itself.
+        Event::RepositoryDeleted { .. }
+        | Event::Comment(_)
+        | Event::CommentEdited { .. }
+        | Event::InstallationChanged => Vec::new(),
     }
 }
 

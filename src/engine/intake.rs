@@ -57,7 +57,10 @@ impl Engine {
         let most = if attempts == 0 { DRAIN } else { 1 };
         let rows = self.ports.store.inbox(held, most).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
-        if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
+        if self.is_deleted(repo, &rows).await? {
+            self.let_all_go(held, repo, &rows, stages).await?;
+            self.stumbles.forget(repo);
+        } else if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
             let known = self.repository(repo).await?;
             if self.settings.wall.allow.covers(&known) {
                 self.take_in(held, repo, &rows, stages, attempts).await?;

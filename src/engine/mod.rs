@@ -14,6 +14,7 @@ mod board;
 mod by_key;
 mod carry;
 mod chore;
+mod deleted;
 mod drive;
 mod effect;
 mod intake;
@@ -54,6 +55,10 @@ pub use sweep::{Fate, SweepReport, SweepRow};
 const LEASE_MILLIS: i64 = 60_000;
 /// A port call may take this long; it must end well before the lease does.
 const CALL_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// What is refused is tried so often at short intervals, and at these from then on.
+const QUICK: u32 = 8;
+const REFUSED_MILLIS: i64 = 600_000;
 
 /// The ports that the engine works through.
 #[derive(Clone)]
@@ -183,6 +188,11 @@ impl Engine {
             _ => None,
         };
         let wait = crate::decide::backoff_millis(&lane.to_string(), attempts, asked);
+        // What is refused or is not there stays so by itself: nobody asks every minute for ever.
+        let wait = match error {
+            PortError::Denied { .. } | PortError::NotFound { .. } if attempts > QUICK => wait.max(REFUSED_MILLIS),
+            _ => wait,
+        };
         let cause = chain(error);
         if matches!(error, PortError::Bug { .. }) {
             tracing::error!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} stopped: {cause}");

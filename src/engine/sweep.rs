@@ -222,6 +222,7 @@ fn because(reason: GoneReason) -> &'static str {
         GoneReason::Unwanted => "nothing in the configuration of its repository wants it",
         GoneReason::Requested => "somebody asked for it",
         GoneReason::Cancelled => "its first deploy was cancelled",
+        GoneReason::RepositoryDeleted => "its repository was deleted",
     }
 }
 

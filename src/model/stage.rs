@@ -53,6 +53,8 @@ pub enum GoneReason {
     Requested,
     /// Its first deploy was cancelled, so that nothing served.
     Cancelled,
+    /// Its repository was deleted.
+    RepositoryDeleted,
 }
 
 /// Whom a stage belongs to, even while its target is `Gone`.

@@ -140,6 +140,14 @@ fn the_other_events_by_their_table() {
     let gone = Event::BranchDeleted { repo: shop(), branch: Branch("old".into()) };
     assert_eq!(read("delete", &delete("branch")), Ok(Parsed::Event(gone, Some(seen()))));
     assert!(matches!(read("delete", &delete("tag")), Ok(Parsed::Ignored { .. })));
+    let about = |action: &str| json!({ "action": action, "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } } });
+    for action in ["renamed", "transferred", "edited", "archived", "unarchived", "privatized", "publicized"] {
+        let look = Parsed::Event(Event::Reconcile { repo: shop() }, Some(seen()));
+        assert_eq!(read("repository", &about(action)), Ok(look), "{action}");
+    }
+    let deleted = Parsed::Event(Event::RepositoryDeleted { repo: shop() }, Some(seen()));
+    assert_eq!(read("repository", &about("deleted")), Ok(deleted));
+    assert!(matches!(read("repository", &about("created")), Ok(Parsed::Ignored { .. })));
     let installed = json!({ "action": "created", "installation": { "id": 3 } });
     for event in ["installation", "installation_repositories"] {
         assert_eq!(read(event, &installed), Ok(Parsed::Event(Event::InstallationChanged, None)), "{event}");

@@ -192,6 +192,15 @@ pub(super) struct DeletePayload<'a> {
     pub(super) repository: Repository<'a>,
 }
 
+/// What became of a repository.
+#[derive(Deserialize)]
+pub(super) struct RepositoryPayload<'a> {
+    #[serde(borrow)]
+    pub(super) action: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
 /// The little that is looked for in a body that could not be read as its event.
 #[derive(Deserialize, Default)]
 pub(super) struct Outline<'a> {
