@@ -22,7 +22,7 @@ use crate::model::{
 use crate::port::{Held, PortResult, Site};
 
 /// Between two looks at all that are watched.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 const LOOK_MILLIS: i64 = 60_000;
 /// Between two looks at one stage whose target tells of it again and again.
 const CALM_MILLIS: i64 = 10_000;

@@ -156,7 +156,7 @@ async fn what_a_target_tells_is_shown_without_anybody_asking() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), shown).await.expect("it is shown");
+    tokio::time::timeout(std::time::Duration::from_mins(1), shown).await.expect("it is shown");
     stop.cancel();
     server.await.expect("it ends");
 }
