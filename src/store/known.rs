@@ -1,9 +1,9 @@
 //! Telling a delivery from a known one without writing two random pages for each: `SQLite`'s way.
 //!
 //! A unique index over ids would be hit at a random page by every delivery, and the log of `SQLite`
-//! takes whole pages: it would cost more than everything else about a delivery together. So the newest rows' keys are kept in memory, in order, and a cursor goes
-//! round through all keys: every so often those in the next small range are moved into `known`,
-//! where they share a few pages.
+//! takes whole pages: it would cost more than everything else about a delivery together. So the
+//! newest rows' keys are kept in memory, in order, and a cursor goes round through all keys: every
+//! so often those in the next small range are moved into `known`, where they share a few pages.
 //!
 //! # Guarantees
 //!
