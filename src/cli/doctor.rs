@@ -159,7 +159,8 @@ fn served(wall: &Wall, repo: Option<&RepoName>, domain: Option<&Domain>) -> Find
     }
     let ok = |seen: String| Finding { check: check.clone(), health: Health::Ok, seen, fix: None };
     let Some(key) = repo else { return ok(wall.allow.to_string()) };
-    let known = KnownRepo { id: RepoId(0), key: key.clone(), name: None, rumour: None, owner: RepoOwner::AsNamed };
+    let (name, rumour, holders) = (None, None, Vec::new());
+    let known = KnownRepo { id: RepoId(0), key: key.clone(), name, rumour, owner: RepoOwner::AsNamed, holders };
     if !wall.allow.covers(&known) {
         return warn(format!("{key} is not among {}", wall.allow), format!("add {key} to GREENROOM_ALLOW"));
     }

@@ -43,7 +43,7 @@ impl ExitStatus {
     pub fn of_stage(view: &StageView) -> Self {
         match view.phase {
             StagePhase::Live | StagePhase::Destroyed => Self::Ok,
-            StagePhase::Failed | StagePhase::Stuck => {
+            StagePhase::Failed | StagePhase::Unhealthy | StagePhase::Stuck => {
                 view.failure.as_ref().map_or(Self::Failed, |failure| Self::of_failure(failure.kind))
             }
             StagePhase::Misconfigured => Self::Usage,

@@ -278,6 +278,7 @@ fn why_gone(reason: Option<GoneReason>) -> &'static str {
         Some(GoneReason::Expired) => "it expired",
         Some(GoneReason::Requested) => "somebody had it removed",
         Some(GoneReason::Cancelled) => "its first deploy was cancelled",
+        Some(GoneReason::RepositoryDeleted) => "its repository was deleted",
         Some(GoneReason::Unwanted) | None => {
             "no rule under `stages` on the default branch wants one, or its pull request is a draft or lacks the label"
         }

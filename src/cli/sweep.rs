@@ -148,7 +148,9 @@ impl Round {
             let lane = self.store.lane_state(&Lane::Stage(id.clone()), now).await?;
             let is_changed = self.before.get(&id) != Some(&standing);
             match status {
-                StageStatus::RemovalBlocked if lane != LaneState::Busy => swept.blocked.push(id),
+                StageStatus::RemovalBlocked | StageStatus::Blocked { sha: None, .. } if lane != LaneState::Busy => {
+                    swept.blocked.push(id);
+                }
                 StageStatus::Gone { removed } if is_changed && lane != LaneState::Busy => {
                     swept.removed.push(SweptStage { stage: id, removed });
                 }

@@ -78,9 +78,8 @@ pub fn has_place(stage: &StageRecord) -> bool {
 
 fn belongs(rule: &StageRule, stage: &StageRecord) -> bool {
     use crate::model::Subject;
-    let name = match &stage.subject {
-        Subject::PullRequest(number) => rule.pattern.for_pull(*number),
-        Subject::Branch(branch) => rule.pattern.for_branch(branch),
-    };
-    name.as_ref() == Some(&stage.id.name)
+    match &stage.subject {
+        Subject::PullRequest(number) => rule.pattern.for_pull(*number).as_ref() == Some(&stage.id.name),
+        Subject::Branch(branch) => rule.pattern.is_of_branch(branch, &stage.id.name),
+    }
 }

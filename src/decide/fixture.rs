@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::model::{
     Actor, ActorKind, Addressing, AppName, Artifact, AwsRoles, Branch, BranchPattern, CommandRules, CommitSha,
-    DeployId, Dns, Domain, DraftPolicy, ForkPolicy, Generation, HeadRef, Health, HostLabel, Limits, LocalCommand,
-    LocalCommands, Migrate, Observed, ObservedService, Project, PullNumber, PullRequest, PullRequestState, Release,
-    RepoName, Resource, Scale, Scheme, Seconds, Service, ServiceKind, ServiceName, Size, StageId, StageName,
-    StagePattern, StagePolicy, StageRecord, StageRule, StageSpec, StageStatus, Subject, Target, Timestamp, Trigger,
-    UserId, VersionKey,
+    Conditions, DeployId, Dns, Domain, DraftPolicy, ForkPolicy, Generation, HeadRef, Health, HostLabel, Limits,
+    LocalCommand, LocalCommands, Migrate, Observed, ObservedService, Project, PullNumber, PullRequest,
+    PullRequestState, Release, RepoName, Resource, Scale, Scheme, Seconds, Service, ServiceKind, ServiceName, Size,
+    StageId, StageName, StagePattern, StagePolicy, StageRecord, StageRule, StageSpec, StageStatus, Subject, Target,
+    Timestamp, Trigger, UserId, VersionKey,
 };
 
 pub(super) fn repo() -> RepoName {
@@ -157,6 +157,7 @@ pub(super) fn record(text: &str, subject: Subject, target: Target) -> StageRecor
         settled: Generation(0),
         touched_at: Timestamp(0),
         expires_at: None,
+        conditions: Conditions::new(),
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`next`]: the one thing to do now.
 //! - [`sweep`]: what to make of a stage that exists.
 //! - [`command`]: what a comment asks for.
+//! - [`follow`]: what is kept of how a stage is doing.
 //! - [`witness`]: the head of a pull request that an event shows.
 //! - [`bind`]: which commit it means.
 //! - [`gate`]: whether it may be done.
@@ -23,9 +24,11 @@ mod admit;
 mod backoff;
 mod bind;
 pub mod command;
+mod follow;
 pub mod gate;
 mod history;
 mod hold;
+mod name;
 mod next;
 mod origin;
 mod plan;
@@ -56,6 +59,7 @@ use resolve::stage_kind;
 pub use admit::{Admission, admit, admit_place, has_place};
 pub use backoff::backoff_millis;
 pub use bind::bind;
+pub use follow::{follow, is_watched};
 pub use history::roll_back;
 pub use hold::{hold, is_live};
 pub use next::{Next, Standing, finish_uninterruptible, next};

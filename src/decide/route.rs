@@ -4,11 +4,12 @@
 //! its own lane from what GitHub says at that time, so an event that comes late or out of order
 //! cannot win.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::name::branch_stage;
 use crate::model::{
-    Branch, Event, GoneReason, Place, Project, PullNumber, PullRequest, PullRequestAction, StageKind, StageName,
-    StagePattern, StageRecord, StageStatus, Subject, Target, Trigger,
+    Branch, CommitSha, Event, GoneReason, Place, Project, PullNumber, PullRequest, PullRequestAction, StageKind,
+    StageName, StagePattern, StageRecord, StageStatus, Subject, Target, Trigger,
 };
 
 /// What to change.
@@ -28,6 +29,8 @@ pub enum Intent {
 #[derive(Debug, Clone, Default)]
 pub struct Sighting {
     pub open: Vec<PullRequest>,
+    /// Those of them that are at another head than any event has told last.
+    pub moved: BTreeSet<PullNumber>,
     /// Stages of the repository of which something exists on the target.
     pub existing: BTreeMap<StageName, Place>,
 }
@@ -36,12 +39,16 @@ pub struct Sighting {
 pub fn route(event: &Event, project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<Intent> {
     match event {
         Event::PullRequest { number, action, .. } => pull_request(*number, *action, project, stages),
-        Event::Push(push) if push.after.is_some() => pushed(&push.branch, project),
+        Event::Push(push) if push.after.is_some() => pushed(&push.branch, project, stages),
         Event::Push(push) => branch_deleted(&push.branch, project, stages),
         Event::BranchDeleted { branch, .. } => branch_deleted(branch, project, stages),
         Event::Reconcile { .. } => reconcile(project, stages, seen),
         Event::Requested { stage, target, .. } => requested(stage, target, project, stages, seen),
-        Event::Comment(_) | Event::CommentEdited { .. } | Event::InstallationChanged => Vec::new(),
+        // Of what is gone with its repository nobody can be asked: its lane sees to it by itself.
+        Event::RepositoryDeleted { .. }
+        | Event::Comment(_)
+        | Event::CommentEdited { .. }
+        | Event::InstallationChanged => Vec::new(),
     }
 }
 
@@ -76,7 +83,7 @@ fn follow_pull(stage: StageName, number: PullNumber) -> Intent {
 }
 
 /// What Dependabot pushes is a fork's: it gets a stage by its pull request, once it is approved.
-fn pushed(branch: &Branch, project: &Project) -> Vec<Intent> {
+fn pushed(branch: &Branch, project: &Project, stages: &[StageRecord]) -> Vec<Intent> {
     if branch.is_of_dependabot() {
         return Vec::new();
     }
@@ -84,7 +91,7 @@ fn pushed(branch: &Branch, project: &Project) -> Vec<Intent> {
         .stages
         .iter()
         .filter(|rule| matches!(&rule.trigger, Trigger::Push { branches } if branches.matches(branch)))
-        .filter_map(|rule| rule.pattern.for_branch(branch))
+        .filter_map(|rule| branch_stage(rule, branch, project, stages))
         .take(1)
         .map(|stage| Intent::Follow {
             stage,
@@ -123,6 +130,10 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
                 Some(record) if matches!(record.status, StageStatus::Gone { .. }) => {
                     intents.push(Intent::Ring { stage });
                 }
+                // A push that was missed.
+                Some(record) if seen.moved.contains(&pull.number) || is_behind(record, pull) => {
+                    intents.push(follow_pull(stage, pull.number));
+                }
                 Some(_) => {}
             }
         }
@@ -151,8 +162,30 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
     intents
 }
 
+/// Whether a stage that follows a pull request has come to rest at another commit than that is at now.
+fn is_behind(record: &StageRecord, pull: &PullRequest) -> bool {
+    let follows = record.target == Target::PullRequest(pull.number) && !record.is_busy();
+    follows && at_rest(&record.status).is_some_and(|sha| *sha != pull.head.sha)
+}
+
+/// The commit that a status speaks of.
+fn at_rest(status: &StageStatus) -> Option<&CommitSha> {
+    match status {
+        StageStatus::Live { sha }
+        | StageStatus::Failed { sha }
+        | StageStatus::Misconfigured { sha, .. }
+        | StageStatus::AwaitingApproval { sha } => Some(sha),
+        StageStatus::Withheld { sha, .. } | StageStatus::Blocked { sha, .. } => sha.as_ref(),
+        StageStatus::New
+        | StageStatus::Deploying { .. }
+        | StageStatus::Full { .. }
+        | StageStatus::RemovalBlocked
+        | StageStatus::Gone { .. } => None,
+    }
+}
+
 /// The pull request that a stage's name speaks of, for stages that the database does not know.
-fn pull_of(name: &StageName, project: &Project) -> Option<PullNumber> {
+pub(super) fn pull_of(name: &StageName, project: &Project) -> Option<PullNumber> {
     project.rule_for_pull().find_map(|rule| match &rule.pattern {
         StagePattern::PullRequest { prefix, suffix } => {
             name.as_str().strip_prefix(prefix.as_str())?.strip_suffix(suffix.as_str())?.parse().ok().map(PullNumber)

@@ -3,8 +3,8 @@
 use super::fixture::{actor, pull, pull_record, record, repo, sha, shop, stage};
 use super::*;
 use crate::model::{
-    Branch, Commit, CommitSha, Event, GoneReason, Place, PullNumber, PullRequestAction, PushEvent, StageKind,
-    StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
+    Branch, Commit, CommitSha, Event, Generation, GoneReason, Place, PullNumber, PullRequestAction, PushEvent,
+    StageKind, StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
 };
 
 fn pull_event(number: u64, action: PullRequestAction) -> Event {
@@ -76,6 +76,7 @@ fn reconciling_finds_what_no_event_told() {
     let seen = |open: &[u64], existing: &[&str]| Sighting {
         open: open.iter().map(|number| pull(*number)).collect(),
         existing: existing.iter().map(|text| (stage(text).name, Place::default())).collect(),
+        ..Sighting::default()
     };
     let gone = StageRecord { status: StageStatus::Gone { removed: 3 }, ..pull_record(7) };
     let live = StageRecord { status: StageStatus::Live { sha: sha('a') }, ..pull_record(7) };
@@ -86,6 +87,17 @@ fn reconciling_finds_what_no_event_told() {
         "a closing that was missed"
     );
     assert_eq!(told(&event, std::slice::from_ref(&live), &seen(&[7], &["pr-7"])), "", "all is well");
+    let behind = StageRecord { status: StageStatus::Live { sha: sha('b') }, settled: Generation(1), ..pull_record(7) };
+    let again = "pr-7 -> PullRequest(PullNumber(7))";
+    assert_eq!(told(&event, std::slice::from_ref(&behind), &seen(&[7], &["pr-7"])), again, "a push that was missed");
+    let busy = StageRecord { generation: Generation(2), ..behind.clone() };
+    assert_eq!(told(&event, &[busy], &seen(&[7], &["pr-7"])), "", "its lane is about to look");
+    let pinned = StageRecord { target: Target::Commit(Commit::named(sha('b'))), ..behind };
+    assert_eq!(told(&event, std::slice::from_ref(&pinned), &seen(&[7], &["pr-7"])), "", "somebody wants it there");
+    let moved = Sighting { moved: [PullNumber(7)].into(), ..seen(&[7], &["pr-7"]) };
+    for (record, why) in [(pinned, "until something else is pushed"), (live.clone(), "as an event would tell")] {
+        assert_eq!(told(&event, &[record], &moved), again, "{why}");
+    }
     assert_eq!(
         told(&event, std::slice::from_ref(&gone), &seen(&[], &["pr-7"])),
         "ring pr-7",

@@ -109,7 +109,8 @@ mod tests {
     use crate::model::{RepoOwner, ZoneList};
 
     fn known(key: &str, id: u64) -> KnownRepo {
-        KnownRepo { id: RepoId(id), key: key.parse().unwrap(), name: None, rumour: None, owner: RepoOwner::AsNamed }
+        let (name, rumour, holders) = (None, None, Vec::new());
+        KnownRepo { id: RepoId(id), key: key.parse().unwrap(), name, rumour, owner: RepoOwner::AsNamed, holders }
     }
 
     #[test]

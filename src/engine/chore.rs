@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Engine;
 use crate::model::{Chore, DeliveryId, Event, Lane, RepoName, Timestamp, Wake};
-use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, PortResult, Receipt};
+use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, PortError, PortResult, Receipt};
 
 /// GitHub keeps deliveries for three days; older ones cannot be sent again.
 const DELIVERIES_MILLIS: i64 = 3 * 86_400_000;
@@ -60,11 +60,8 @@ impl Engine {
                 }
                 // News of the installation come in here: they say no more than "look".
                 let news = self.ports.store.inbox(held, NEWS).await?;
-                let repos = self.ports.forge.repositories().await?;
-                let stages = self.ports.store.stages(None).await?;
-                let at_home: BTreeSet<RepoName> = stages.into_iter().map(|record| record.id.repo).collect();
-                let concerns = |repo: &RepoName| self.settings.wall.allow.may_cover(repo) || at_home.contains(repo);
-                self.ask_to_reconcile(repos.into_iter().map(|repo| repo.name).filter(concerns), now).await?;
+                let repos = self.concerned().await?;
+                self.ask_to_reconcile(repos, now).await?;
                 if !news.is_empty() {
                     let done = news.iter().map(|row| row.seq).collect();
                     self.ports.store.apply_intake(held, IntakeWrite { done, ..IntakeWrite::default() }).await?;
@@ -78,12 +75,68 @@ impl Engine {
                 let repos = self.sweep(held).await?;
                 self.ask_to_reconcile(repos, now).await?;
             }
+            Chore::Watch => {
+                self.watch(held).await?;
+                // Whoever is at work rings for the next one.
+                return Ok(Wake::OnBell);
+            }
         }
         Ok(Wake::At(now.after(chore.period())))
     }
 
+    /// The repositories to look at: of those that the app may read the ones that are served, and the ones of
+    /// which something is here. Where nothing is listed, all of the latter.
+    async fn concerned(&self) -> PortResult<BTreeSet<RepoName>> {
+        let installed = self.installed().await?;
+        let stages = self.ports.store.stages(None).await?;
+        let at_home: BTreeSet<RepoName> = stages.into_iter().map(|record| record.id.repo).collect();
+        let Some(installed) = installed else { return Ok(at_home) };
+        let mut concerned = BTreeSet::new();
+        for repo in installed {
+            if at_home.contains(&repo) || self.may_be_served(&repo).await? {
+                concerned.insert(repo);
+            }
+        }
+        Ok(concerned)
+    }
+
+    /// Whether a repository may be one of those that are served; GitHub is not asked.
+    async fn may_be_served(&self, repo: &RepoName) -> PortResult<bool> {
+        let allow = &self.settings.wall.allow;
+        // One that was handed to somebody who is served is not told by its key.
+        Ok(allow.may_cover(repo) || self.ports.store.known(repo).await?.is_some_and(|known| allow.covers(&known)))
+    }
+
+    /// The repositories that the app may read; `None` where GitHub does not list them, which asking again
+    /// soon does not change.
+    pub(super) async fn installed(&self) -> PortResult<Option<BTreeSet<RepoName>>> {
+        let listed = self.ports.forge.repositories().await;
+        let listed = self.unless_refused("the repositories of the app cannot be listed", listed)?;
+        Ok(listed.map(|repos| repos.into_iter().map(|repo| repo.name).collect()))
+    }
+
+    /// What was answered; nothing where it was refused or is not there, which is said once: a duty that comes
+    /// again and again is not to be tried every minute for it.
+    pub(super) fn unless_refused<T>(&self, what: &str, answer: PortResult<T>) -> PortResult<Option<T>> {
+        match answer {
+            Err(error @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
+                if self.once.is_news(what, &error.to_string()) {
+                    tracing::warn!("{what}, and are left out until they can: {error}");
+                }
+                Ok(None)
+            }
+            answer => {
+                if answer.is_ok() && self.once.is_over(what) {
+                    tracing::info!("it is over that {what}");
+                }
+                answer.map(Some)
+            }
+        }
+    }
+
     async fn heal_deliveries(&self, now: Timestamp) -> PortResult<()> {
-        let reports = self.ports.forge.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await?;
+        let reports = self.ports.forge.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await;
+        let reports = self.unless_refused("deliveries that were lost cannot be listed", reports)?.unwrap_or_default();
         for lost in lost_deliveries(reports).into_iter().take(HEALED_AT_ONCE) {
             tracing::info!(delivery = %lost.guid, "delivery {} never arrived; asking GitHub to send it again", lost.guid);
             self.ports.forge.redeliver(lost.id).await?;

@@ -167,7 +167,11 @@ fn failure_of(error: PortError, step: &Step) -> Failure {
     match error {
         PortError::Failed(failure) => *failure,
         PortError::Denied { reason } => {
-            Failure::new(FailureKind::Environment, reason, "Grant what is missing, then push again or redeploy.")
+            let next = match step.action {
+                Action::Remove { .. } | Action::Prove { .. } => "Greenroom tries again every five minutes.",
+                _ => "Then push again or redeploy.",
+            };
+            Failure::new(FailureKind::Environment, reason, format!("Grant what is missing. {next}"))
         }
         PortError::NotFound { what } => Failure::new(
             FailureKind::Source,

@@ -3,7 +3,7 @@
 //! One drain is one transaction: either every event in it is handled and every goal is set and
 //! every stage's lane is rung, or nothing happened and the drain is done again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,8 +13,8 @@ use super::board::Board;
 use super::{Engine, chain, said};
 use crate::decide::Sighting;
 use crate::model::{
-    AppName, AwsRoles, CommandReceipt, CommandRules, DraftPolicy, Event, ForkPolicy, Limits, Project, RepoName,
-    StagePattern, StagePolicy, StageRecord, StageRule, Target, Trigger, Wake,
+    AppName, AwsRoles, CommandReceipt, CommandRules, DraftPolicy, Event, ForkPolicy, Limits, Project, PullNumber,
+    PullRequest, RepoName, StagePattern, StagePolicy, StageRecord, StageRule, Target, Trigger, Wake,
 };
 use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 
@@ -57,7 +57,10 @@ impl Engine {
         let most = if attempts == 0 { DRAIN } else { 1 };
         let rows = self.ports.store.inbox(held, most).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
-        if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
+        if self.is_deleted(repo, &rows).await? {
+            self.let_all_go(held, repo, &rows, stages).await?;
+            self.stumbles.forget(repo);
+        } else if !rows.is_empty() || stages.iter().any(|record| !record.queue.is_empty()) {
             let known = self.repository(repo).await?;
             if self.settings.wall.allow.covers(&known) {
                 self.take_in(held, repo, &rows, stages, attempts).await?;
@@ -178,9 +181,22 @@ impl Engine {
             return Ok(Sighting::default());
         }
         let open = if reconciles { self.ports.forge.open_pull_requests(repo).await? } else { Vec::new() };
+        let moved = self.moved(repo, &open).await?;
         let existing = self.existing().await?;
         let of_repo = existing.iter().filter(|(id, _)| id.repo == *repo);
-        Ok(Sighting { open, existing: of_repo.map(|(id, place)| (id.name.clone(), place.clone())).collect() })
+        Ok(Sighting { open, moved, existing: of_repo.map(|(id, place)| (id.name.clone(), place.clone())).collect() })
+    }
+
+    /// Those that are at another head than an event told last. Of one that was never heard of nothing is said.
+    async fn moved(&self, repo: &RepoName, open: &[PullRequest]) -> PortResult<BTreeSet<PullNumber>> {
+        let mut moved = BTreeSet::new();
+        for pull in open {
+            let newest = self.ports.store.witnesses(repo, pull.number, 1).await?;
+            if newest.first().is_some_and(|witness| witness.sha != pull.head.sha) {
+                moved.insert(pull.number);
+            }
+        }
+        Ok(moved)
     }
 }
 

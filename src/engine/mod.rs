@@ -9,15 +9,18 @@
 //! - A fault in one lane (an error, a panic) delays that lane alone.
 //! - Repositories take turns: of one, whatever it asks for, no more than its share is worked at.
 
+mod blocked;
 mod board;
 mod by_key;
 mod carry;
 mod chore;
+mod deleted;
 mod drive;
 mod effect;
 mod intake;
 mod loader;
 mod metrics;
+mod once;
 mod origin;
 mod preview;
 mod report;
@@ -28,6 +31,7 @@ mod surfaces;
 mod sweep;
 mod talk;
 mod wall;
+mod watch;
 mod withhold;
 
 use std::any::Any;
@@ -49,7 +53,8 @@ pub use sweep::{Fate, SweepReport, SweepRow};
 
 /// How long a claimed lane is ours; a killed process delays its lanes by this much at most.
 const LEASE_MILLIS: i64 = 60_000;
-/// After so many refusals in a row a lane is tried again so seldom only.
+/// After so many answers in a row that it may not, or that something is not there, a lane is tried again so
+/// seldom only.
 const DENIED_TRIES: u32 = 8;
 const DENIED_MILLIS: i64 = 300_000;
 /// A port call may take this long; it must end well before the lease does.
@@ -108,6 +113,7 @@ pub struct Engine {
     stumbles: intake::Stumbles,
     carried: tokio::sync::OnceCell<()>,
     listings: chore::Listings,
+    once: once::SaidOnce,
     metrics: EngineMetrics,
 }
 
@@ -116,10 +122,10 @@ impl Engine {
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
-        let (prefixes, spoken, stumbles, carried, listings, metrics) = Default::default();
+        let (prefixes, spoken, stumbles, carried, listings, once, metrics) = Default::default();
         let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone(), ports.clock.clone()));
         let ports = Ports { forge, ..ports };
-        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, listings, metrics }
+        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, listings, once, metrics }
     }
 
     /// What the engine counts.
@@ -168,7 +174,7 @@ impl Engine {
     async fn activate(&self, held: &mut Held, attempts: u32) -> PortResult<Wake> {
         match held.lane().clone() {
             Lane::Repo(repo) => self.drain(held, &repo, attempts).await,
-            Lane::Stage(stage) => self.bring_on(held, &stage).await,
+            Lane::Stage(stage) => self.bring_on(held, &stage, attempts).await,
             Lane::Chore(chore) => self.chore(held, chore).await,
         }
     }
@@ -181,7 +187,7 @@ impl Engine {
         let asked = match error {
             PortError::Retry { after_millis, .. } => *after_millis,
             // Somebody has to give it back to us, which is seldom done in the next minute.
-            PortError::Denied { .. } if attempts > DENIED_TRIES => Some(DENIED_MILLIS),
+            PortError::Denied { .. } | PortError::NotFound { .. } if attempts > DENIED_TRIES => Some(DENIED_MILLIS),
             _ => None,
         };
         let wait = crate::decide::backoff_millis(&lane.to_string(), attempts, asked);

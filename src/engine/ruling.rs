@@ -385,6 +385,6 @@ fn rule_of<'a>(policy: &'a Project, record: &StageRecord) -> Option<&'a StageRul
     policy.stages.iter().find(|rule| match (&rule.pattern, &record.subject) {
         (StagePattern::Named(name), _) => *name == record.id.name,
         (pattern, Subject::PullRequest(number)) => pattern.for_pull(*number).as_ref() == Some(&record.id.name),
-        (pattern, Subject::Branch(branch)) => pattern.for_branch(branch).as_ref() == Some(&record.id.name),
+        (pattern, Subject::Branch(branch)) => pattern.is_of_branch(branch, &record.id.name),
     })
 }

@@ -37,6 +37,7 @@ impl Engine {
         for _ in 0..CLAIMERS {
             claimers.spawn(self.clone().claim_loop(places.clone(), stop.clone()));
         }
+        claimers.spawn(self.clone().look_after(stop.clone()));
         while claimers.join_next().await.is_some() {}
         let all = u32::try_from(self.settings.workers).unwrap_or(u32::MAX);
         if tokio::time::timeout(STOP, places.acquire_many(all)).await.is_err() {

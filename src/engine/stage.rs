@@ -12,26 +12,27 @@
 //! had been asked for is asked for again, which does no harm.
 
 use super::Engine;
+use super::blocked::BLOCKED;
 use super::drive::{Drive, Run, artifact_of};
 use super::ruling::{Ruling, expiry, problems};
 use super::talk::is_open;
 use crate::decide::{Next, Standing, finish_uninterruptible};
 use crate::model::{
-    Artifact, Deploy, Lane, NewDeploy, Outcome, Output, Release, Seconds, ServiceName, StageId, StageRecord, StageSpec,
-    StageStatus, StepLog, Timestamp, Wake, Wanted,
+    Artifact, Conditions, Deploy, Lane, NewDeploy, Outcome, Output, Release, Seconds, ServiceName, StageId,
+    StageRecord, StageSpec, StageStatus, StepLog, Timestamp, Wake, Wanted,
 };
 use crate::port::{Held, PortResult};
 use std::collections::BTreeMap;
 
 /// A live stage is compared with what exists this often.
 const DRIFT: Seconds = Seconds(3600);
-/// A stage that cannot be removed is tried again after this.
-const BLOCKED: Seconds = Seconds(300);
 /// A stage without a place asks again after this, should nobody have rung it when a place fell free.
 const FULL: Seconds = Seconds(600);
 impl Engine {
     /// One activation of a stage's lane.
-    pub(super) async fn bring_on(&self, held: &mut Held, id: &StageId) -> PortResult<Wake> {
+    ///
+    /// `attempts`: how many before it failed in a row.
+    pub(super) async fn bring_on(&self, held: &mut Held, id: &StageId, attempts: u32) -> PortResult<Wake> {
         self.metrics.activations.inc();
         loop {
             let Some(mut record) = self.ports.store.stage(id).await? else { return Ok(Wake::OnBell) };
@@ -40,10 +41,11 @@ impl Engine {
                 Some(mut run) => self.go_on(held, &mut record, &mut run).await?,
                 None => {
                     let ruling = self.rule_on(&record).await?;
-                    self.begin(held, &mut record, newest, ruling).await?
+                    self.begin(held, &mut record, newest, ruling, attempts).await?
                 }
             };
             if let Some(wake) = wake {
+                self.note_conditions(held, &mut record).await?;
                 let Some((record, later)) = self.report(held, id).await? else { return Ok(wake) };
                 self.tell_repo(&record).await?;
                 return Ok(wake.or(later));
@@ -105,9 +107,10 @@ impl Engine {
         record: &mut StageRecord,
         newest: Option<Deploy>,
         ruling: Ruling,
+        attempts: u32,
     ) -> PortResult<Option<Wake>> {
         let (status, wake) = match ruling {
-            Ruling::Want(wanted) => return self.plan_and_drive(held, record, newest, wanted).await,
+            Ruling::Want(wanted) => return self.plan_and_drive(held, record, newest, wanted, attempts).await,
             Ruling::Keep => {
                 self.settle(held, record).await?;
                 return Ok(Some(Wake::At(self.ports.clock.now().after(DRIFT))));
@@ -128,6 +131,7 @@ impl Engine {
         record: &mut StageRecord,
         newest: Option<Deploy>,
         wanted: Wanted,
+        attempts: u32,
     ) -> PortResult<Option<Wake>> {
         if let Some(wake) = self.stays_failed(record, newest.as_ref(), &wanted) {
             self.settle(held, record).await?;
@@ -138,15 +142,23 @@ impl Engine {
             record.place = Some(spec.place.clone());
         }
         let release = self.newest_release(&record.id).await?;
-        let Some(plan) = self.draft(record, &wanted, release.as_ref()).await? else {
-            self.settle(held, record).await?;
-            return Ok(Some(Wake::OnBell));
+        if let Wanted::Live(spec) = &wanted
+            && self.is_seen_to(record, spec, release.as_ref()).await
+        {
+            return self.stays_live(held, record, spec).await.map(Some);
+        }
+        let plan = match self.draft(record, &wanted, release.as_ref()).await {
+            Ok(Some(plan)) => plan,
+            Ok(None) => {
+                self.settle(held, record).await?;
+                return Ok(Some(Wake::OnBell));
+            }
+            Err(error) => return self.blocked(held, record, &wanted, error, attempts).await.map(Some),
         };
+        self.once.is_over(&record.id.to_string());
         let now = self.ports.clock.now();
         if let (true, Wanted::Live(spec)) = (plan.steps.is_empty(), &wanted) {
-            record.expires_at = expiry(record, spec.expires);
-            self.set_status(held, record, StageStatus::Live { sha: spec.sha.clone() }).await?;
-            return Ok(Some(self.after_live(record)));
+            return self.stays_live(held, record, spec).await.map(Some);
         }
         if let Some((why, wake)) = self.withheld(record, &wanted, release.as_ref()).await? {
             let sha = match &wanted {
@@ -174,6 +186,13 @@ impl Engine {
         let mut run = Run::new(deploy, log);
         self.report(held, &record.id).await?;
         self.drive_on(held, record, &mut run).await
+    }
+
+    /// The goal is there already: nothing had to be done for it.
+    async fn stays_live(&self, held: &Held, record: &mut StageRecord, spec: &StageSpec) -> PortResult<Wake> {
+        record.expires_at = expiry(record, spec.expires);
+        self.set_status(held, record, StageStatus::Live { sha: spec.sha.clone() }).await?;
+        Ok(self.after_live(record))
     }
 
     /// A goal that failed is not tried again by itself; setting it anew is what tries it again.
@@ -234,6 +253,7 @@ impl Engine {
                 let before = self.newest_release(&record.id).await?;
                 let release = release_of(run, spec, before.as_ref(), now);
                 record.status = StageStatus::Live { sha: spec.sha.clone() };
+                record.conditions = Conditions::new();
                 record.expires_at = expiry(record, spec.expires);
                 self.keep_addresses(&record.id, Some(spec)).await?;
                 self.finish(held, record, run, Outcome::Live, Some(release)).await?;
@@ -251,6 +271,7 @@ impl Engine {
                     _ => 0,
                 };
                 record.status = StageStatus::Gone { removed };
+                record.conditions = Conditions::new();
                 record.expires_at = None;
                 self.keep_addresses(&record.id, None).await?;
                 self.finish(held, record, run, Outcome::Gone { removed }, None).await?;
@@ -301,7 +322,12 @@ impl Engine {
     }
 
     /// How the newest goal ended without a deploy of its own.
-    async fn set_status(&self, held: &Held, record: &mut StageRecord, status: StageStatus) -> PortResult<()> {
+    pub(super) async fn set_status(
+        &self,
+        held: &Held,
+        record: &mut StageRecord,
+        status: StageStatus,
+    ) -> PortResult<()> {
         record.status = status;
         record.settled = record.generation;
         self.ports.store.save_status(held, record).await

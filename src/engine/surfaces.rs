@@ -85,7 +85,13 @@ fn comment_item(shown: &Shown) -> Option<Item> {
 }
 
 fn check_item(shown: &Shown) -> Option<Item> {
-    let gone = matches!(shown.record.status, StageStatus::Gone { .. } | StageStatus::RemovalBlocked | StageStatus::New);
+    let gone = matches!(
+        shown.record.status,
+        StageStatus::Gone { .. }
+            | StageStatus::RemovalBlocked
+            | StageStatus::Blocked { sha: None, .. }
+            | StageStatus::New
+    );
     let removing = shown
         .deploys
         .first()

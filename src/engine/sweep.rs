@@ -67,7 +67,7 @@ impl Engine {
     /// One run of the sweeper; answers the repositories that have something to judge.
     pub(super) async fn sweep(&self, held: &mut Held) -> PortResult<BTreeSet<RepoName>> {
         let existing = self.look_around().await?;
-        let installed = self.ports.forge.repositories().await?.into_iter().map(|repo| repo.name).collect();
+        let installed = self.installed().await?.unwrap_or_default();
         let records = self.ports.store.stages(None).await?;
         let findings = sweep(&existing, &records, &installed);
         tell(&findings);
@@ -75,7 +75,9 @@ impl Engine {
             self.keep_lease(held).await?;
             if let Err(error) = self.clear_surplus(record).await {
                 let cause = chain(&error);
-                tracing::warn!(stage = %record.id, "surplus images of {} stay for now: {cause}", record.id);
+                if self.once.is_news(&format!("surplus images of {}", record.id), &cause) {
+                    tracing::warn!(stage = %record.id, "surplus images of {} stay for now: {cause}", record.id);
+                }
             }
         }
         let has_work = |finding| matches!(finding, Finding::CameBack | Finding::Unknown);
@@ -85,7 +87,7 @@ impl Engine {
     /// What a sweep would find and do, without doing it.
     pub async fn sweep_report(&self) -> PortResult<SweepReport> {
         let existing = self.look_around().await?;
-        let installed = self.ports.forge.repositories().await?.into_iter().map(|repo| repo.name).collect();
+        let installed = self.installed().await?.unwrap_or_default();
         let records = self.ports.store.stages(None).await?;
         let mut rows = Vec::new();
         for (stage, place, finding) in sweep(&existing, &records, &installed) {
@@ -115,7 +117,10 @@ impl Engine {
     async fn look_around(&self) -> PortResult<Arc<Vec<(StageId, Place)>>> {
         let mut sighted = self.sighted.lock().await;
         let at = self.ports.clock.now();
-        let stages = Arc::new(self.ports.cloud.stages(&self.known().await?).await?);
+        let listed = self.ports.cloud.stages(&self.known().await?).await;
+        // What may not be read is no reason to remove anything, nor to keep others waiting.
+        let stages = self.unless_refused("stages that exist cannot be listed", listed)?.unwrap_or_default();
+        let stages = Arc::new(stages);
         *sighted = Some(Sighted { at, stages: Arc::clone(&stages) });
         Ok(stages)
     }
@@ -151,7 +156,8 @@ impl Engine {
         let project = self.routing(repo).await?;
         let stages = self.ports.store.stages(Some(repo)).await?;
         let open = self.ports.forge.open_pull_requests(repo).await?;
-        let seen = Sighting { open, existing: BTreeMap::from([(name.clone(), place.clone())]) };
+        let existing = BTreeMap::from([(name.clone(), place.clone())]);
+        let seen = Sighting { open, existing, ..Sighting::default() };
         let mut board = Board::new(repo, stages, None, self.ports.clock.now());
         board.judge(&Event::Reconcile { repo: repo.clone() }, &project, &seen);
         let Some(record) = board.changed(name) else {
@@ -216,6 +222,7 @@ fn because(reason: GoneReason) -> &'static str {
         GoneReason::Unwanted => "nothing in the configuration of its repository wants it",
         GoneReason::Requested => "somebody asked for it",
         GoneReason::Cancelled => "its first deploy was cancelled",
+        GoneReason::RepositoryDeleted => "its repository was deleted",
     }
 }
 

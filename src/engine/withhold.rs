@@ -34,8 +34,8 @@ impl Engine {
             StageStatus::Withheld { why: why @ Withholding::Refused { .. }, .. } => {
                 return Ok(Some((why.clone(), Wake::OnBell)));
             }
-            // The lock is gone, and it has not begun yet.
-            StageStatus::Withheld { why: Withholding::Locked(_), .. } => {}
+            // The lock is gone, or the target lets us look by now, and it has not begun yet.
+            StageStatus::Withheld { why: Withholding::Locked(_), .. } | StageStatus::Blocked { .. } => {}
             _ => return Ok(None),
         }
         let project = self.routing(&record.id.repo).await?;

@@ -1,9 +1,10 @@
 //! Calls with the right token, at the right pace, from memory where that is as good.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::SecretString;
@@ -70,6 +71,8 @@ struct Memory {
     serial: AtomicU64,
     pace: Pace,
     answers: Answers,
+    /// Installations that cannot be listed, each with why: said once.
+    left_out: Mutex<HashMap<u64, String>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -81,6 +84,7 @@ impl Api {
             serial: AtomicU64::new(0),
             pace: Pace::new(settings.write_limits, settings.seed),
             answers: Answers::new(CACHE_BYTES),
+            left_out: Mutex::default(),
             clock: Arc::clone(&settings.clock),
         };
         let transport = Arc::new(Transport::new(settings)?);
@@ -168,6 +172,21 @@ impl Api {
     /// A token for all repositories of an installation that can only list them.
     pub(super) async fn listing_token(&self, installation: u64) -> PortResult<Token> {
         self.mint(installation, &json!({ "permissions": { "metadata": "read" } })).await
+    }
+
+    /// Says of an installation once why it is left out, and that it is no longer.
+    pub(super) fn leave_out(&self, installation: u64, why: Option<String>) {
+        let mut left_out = self.kept.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(why) = why else {
+            if left_out.remove(&installation).is_some() {
+                tracing::info!(installation, "the repositories of installation {installation} can be listed again");
+            }
+            return;
+        };
+        if left_out.get(&installation) != Some(&why) {
+            tracing::warn!(installation, "installation {installation} is left out: {why}");
+            left_out.insert(installation, why);
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {

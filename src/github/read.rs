@@ -129,8 +129,8 @@ impl OwnedRepo {
     }
 }
 
-/// The repositories of every installation that is not suspended. One that does not let us list is left out:
-/// an organisation may admit no address but its own, and the others are not held up by it.
+/// The repositories of every installation that is not suspended. One that GitHub will not list is named once
+/// and left out; an error only where that leaves nothing.
 pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoSeen>> {
     let mut installations: Vec<super::token::Installation> = Vec::new();
     api.pages(Who::App, "/app/installations?per_page=100".into(), "the app's installations", |mut page: Vec<_>| {
@@ -138,16 +138,22 @@ pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoSeen>> {
         ControlFlow::Continue(())
     })
     .await?;
-    let mut found = Vec::new();
+    let (mut found, mut refused) = (Vec::new(), None);
     for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
-        match of_installation(api, installation.id).await {
-            Ok(repos) => found.extend(repos),
-            Err(error @ (PortError::Denied { .. } | PortError::NotFound { .. })) => {
-                let id = installation.id;
-                tracing::warn!(installation = id, %error, "installation {id} does not list its repositories: {error}");
+        match repositories_of(api, installation.id).await {
+            Ok(own) => {
+                api.leave_out(installation.id, None);
+                found.extend(own);
+            }
+            Err(error @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
+                api.leave_out(installation.id, Some(error.to_string()));
+                refused = Some(error);
             }
             Err(error) => return Err(error),
         }
+    }
+    if let Some(error) = refused.filter(|_| found.is_empty()) {
+        return Err(error);
     }
     let mut repos: Vec<_> = found.into_iter().map(OwnedRepo::seen).collect::<PortResult<_>>()?;
     repos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
@@ -155,11 +161,12 @@ pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoSeen>> {
     Ok(repos)
 }
 
-async fn of_installation(api: &Api, id: u64) -> PortResult<Vec<OwnedRepo>> {
-    let token = api.listing_token(id).await?;
-    let first = "/installation/repositories?per_page=100".to_owned();
+async fn repositories_of(api: &Api, installation: u64) -> PortResult<Vec<OwnedRepo>> {
+    let token = api.listing_token(installation).await?;
     let mut found = Vec::new();
-    api.pages(Who::Listing(&token), first, "an installation's repositories", |page: RepoPage| {
+    let first = "/installation/repositories?per_page=100".to_owned();
+    let what = format!("the list of the repositories of installation {installation}");
+    api.pages(Who::Listing(&token), first, &what, |page: RepoPage| {
         found.extend(page.repositories);
         ControlFlow::Continue(())
     })

@@ -181,7 +181,10 @@ pub enum Event {
     BranchDeleted { repo: RepoName, branch: Branch },
     /// The app was installed, removed, or given other repositories: look at all of them.
     InstallationChanged,
-    /// Our own timer or operator asks to compare this repository with its stages.
+    /// The repository was deleted, says a delivery: GitHub is asked whether it is there.
+    RepositoryDeleted { repo: RepoName },
+    /// Our own timer or operator asks to compare this repository with its stages; so does a delivery that
+    /// says of it what is best looked at, such as its new name.
     Reconcile { repo: RepoName },
     /// The operator or the command line asks for a stage to be brought to a target.
     Requested { repo: RepoName, stage: super::StageName, target: super::Target },
@@ -193,6 +196,7 @@ impl Event {
         match self {
             Self::PullRequest { repo, .. }
             | Self::BranchDeleted { repo, .. }
+            | Self::RepositoryDeleted { repo }
             | Self::Reconcile { repo }
             | Self::Requested { repo, .. } => Some(repo),
             Self::Push(push) => Some(&push.repo),
@@ -207,6 +211,7 @@ impl Event {
         match &mut self {
             Self::PullRequest { repo, .. }
             | Self::BranchDeleted { repo, .. }
+            | Self::RepositoryDeleted { repo }
             | Self::Reconcile { repo }
             | Self::Requested { repo, .. } => repo.clone_from(name),
             Self::Push(push) => push.repo.clone_from(name),

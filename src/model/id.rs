@@ -125,7 +125,8 @@ text_id!(
 );
 text_id!(
     /// A stage's name. It becomes a DNS label, alone or behind `<host>-`, so 40 characters is the cap.
-    StageName, "stage name", "1-40 of a-z, 0-9 and '-', not at either end", as_is, |text| is_label(text, 40)
+    StageName, "stage name", "1-40 of a-z, 0-9 and '-', not at either end", as_is,
+    |text| is_label(text, StageName::LONGEST)
 );
 text_id!(
     /// A service's name inside its app.
@@ -190,6 +191,9 @@ impl CommitSha {
 }
 
 impl StageName {
+    /// Characters that a name may have.
+    pub const LONGEST: usize = 40;
+
     /// Turns any text, such as a branch, into a name: lower case, runs of other characters become
     /// one `-`, cut to 40. `None` when nothing usable is left.
     pub fn slug(text: &str) -> Option<Self> {
@@ -201,7 +205,7 @@ impl StageName {
                 slug.push('-');
             }
         }
-        let cut: String = slug.trim_matches('-').chars().take(40).collect();
+        let cut: String = slug.trim_matches('-').chars().take(Self::LONGEST).collect();
         Self::new(cut.trim_matches('-')).ok()
     }
 }

@@ -7,6 +7,7 @@ mod asked;
 mod audit;
 mod command;
 mod commit;
+mod condition;
 mod deploy;
 mod error;
 mod event;
@@ -15,6 +16,7 @@ mod goal;
 mod id;
 mod lock;
 mod log;
+mod pattern;
 mod plan;
 mod policy;
 mod project;
@@ -34,6 +36,7 @@ pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
 pub use command::{Command, Force, LineCount, LockScope, Login, NamedCommit, ShaBeginning, Verb};
 pub use commit::{CameBy, Commit};
+pub use condition::{Condition, Conditions, Wellbeing};
 pub use deploy::{Deploy, NewDeploy, Outcome, Release};
 pub use error::{Failure, FailureKind, Position, Problem, Problems};
 pub use event::{
@@ -51,6 +54,7 @@ pub use id::{
 };
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
+pub use pattern::StagePattern;
 pub use plan::{
     Action, ChangeKind, Changed, Interruption, Observed, ObservedService, Output, Plan, Resource, ResourceChange, Runs,
     SkipReason, Skipped, Step, StepKey,
@@ -58,8 +62,7 @@ pub use plan::{
 pub use policy::{Allow, ChecksWanted, CommandRules, NamedCheck, StagePolicy, Who, default_role};
 pub use project::{
     AwsRoles, AwsTarget, BranchPattern, Build, Cors, Dns, Domain, DraftPolicy, ForkPolicy, Health, HostLabel, Limits,
-    LocalCommand, Migrate, Platform, Project, Scale, SecretRef, Service, ServiceKind, Size, StagePattern, StageRule,
-    Trigger,
+    LocalCommand, Migrate, Platform, Project, Scale, SecretRef, Service, ServiceKind, Size, StageRule, Trigger,
 };
 pub use reading::{Block, Line, Misread, Prefix, Reading, Slot};
 pub use receipt::{CommandOutcome, CommandReceipt, CommandResult, ReceiptBond, ReceiptKey, ReceiptState};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, Branch, CommandRules, PullNumber, Seconds, ServiceName, StageName, StagePolicy};
+use super::{AppName, Branch, CommandRules, Seconds, ServiceName, StagePattern, StagePolicy};
 
 /// One repository's deployable whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,42 +104,6 @@ pub struct Limits {
 pub struct Cors {
     pub origins: Vec<String>,
     pub max_age: Seconds,
-}
-
-/// How a stage gets its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StagePattern {
-    /// A permanent stage with this name.
-    Named(StageName),
-    /// `<prefix>{number}<suffix>`, one for each pull request.
-    PullRequest { prefix: String, suffix: String },
-    /// `<prefix>{branch}<suffix>`, one for each matching branch.
-    Branch { prefix: String, suffix: String },
-}
-
-impl StagePattern {
-    /// The stage's name for a pull request.
-    pub fn for_pull(&self, number: PullNumber) -> Option<StageName> {
-        match self {
-            Self::PullRequest { prefix, suffix } => StageName::new(format!("{prefix}{number}{suffix}")).ok(),
-            Self::Named(_) | Self::Branch { .. } => None,
-        }
-    }
-
-    /// The stage's name for a branch.
-    pub fn for_branch(&self, branch: &Branch) -> Option<StageName> {
-        match self {
-            Self::Named(name) => Some(name.clone()),
-            Self::Branch { prefix, suffix } => StageName::slug(&format!("{prefix}{}{suffix}", branch.0)),
-            Self::PullRequest { .. } => None,
-        }
-    }
-
-    /// Whether stages of this pattern come and go.
-    pub fn is_ephemeral(&self) -> bool {
-        !matches!(self, Self::Named(_))
-    }
 }
 
 /// What makes a stage of a rule deploy.

@@ -35,6 +35,8 @@ pub struct KnownRepo {
     /// was renamed, or a list. GitHub is asked about it before anything more is done for the repository.
     pub rumour: Option<RepoName>,
     pub owner: RepoOwner,
+    /// The logins by which the account is known here that owns it now; none where that is a stranger.
+    pub holders: Vec<String>,
 }
 
 /// Who owns a repository now.
@@ -55,6 +57,11 @@ impl KnownRepo {
     pub fn stand_in(seen: &RepoSeen) -> RepoName {
         let text = format!("{}.{}/{}", seen.name.owner(), seen.id, seen.name.name());
         RepoName::new(text).unwrap_or_else(|_| seen.name.clone())
+    }
+
+    /// Whether its key is such a one: then it inherits nothing of what goes by a name.
+    pub fn is_stand_in(&self) -> bool {
+        self.key.owner().contains('.')
     }
 }
 

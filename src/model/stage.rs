@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Asked, Branch, Commit, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName,
-    Timestamp, Waiting,
+    Asked, Branch, Commit, CommitSha, Conditions, Failure, Generation, Lock, Place, Problems, PullNumber, RepoName,
+    Seconds, StageName, Timestamp, Waiting,
 };
 
 /// A stage of a repository.
@@ -53,6 +53,8 @@ pub enum GoneReason {
     Requested,
     /// Its first deploy was cancelled, so that nothing served.
     Cancelled,
+    /// Its repository was deleted.
+    RepositoryDeleted,
 }
 
 /// Whom a stage belongs to, even while its target is `Gone`.
@@ -86,6 +88,9 @@ pub enum StageStatus {
     Full { max: u32, holders: Vec<StageName> },
     /// It is to go, but something of it cannot be removed; tried again from time to time.
     RemovalBlocked,
+    /// The newest goal cannot begin, because its target does not let us look at the stage; what ran before
+    /// still serves. Tried again from time to time. No commit: it is to go.
+    Blocked { sha: Option<CommitSha>, failure: Failure },
     /// Nothing is left of it.
     Gone { removed: u32 },
 }
@@ -130,6 +135,10 @@ pub struct StageRecord {
     /// When the newest goal was set; expiry counts from here.
     pub touched_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+    /// How what serves is doing, as it was seen last since the newest goal went live. Empty where the
+    /// target tells nothing, or nothing is live.
+    #[serde(default)]
+    pub conditions: Conditions,
 }
 
 impl StageRecord {
@@ -150,6 +159,7 @@ impl StageRecord {
             place: None,
             touched_at: at,
             expires_at: None,
+            conditions: Conditions::new(),
         }
     }
 
@@ -177,11 +187,13 @@ pub enum Chore {
     Reconcile,
     /// Compare what exists with stages.
     Sweep,
+    /// Look how what serves is doing.
+    Watch,
 }
 
 impl Chore {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Deliveries, Self::Reconcile, Self::Sweep];
+    pub const ALL: [Self; 4] = [Self::Deliveries, Self::Reconcile, Self::Sweep, Self::Watch];
 
     /// How long after one run the next is due.
     pub fn period(self) -> Seconds {
@@ -189,6 +201,7 @@ impl Chore {
             Self::Deliveries => Seconds(180),
             Self::Reconcile => Seconds(900),
             Self::Sweep => Seconds(3600),
+            Self::Watch => Seconds(60),
         }
     }
 }
@@ -214,6 +227,7 @@ impl fmt::Display for Lane {
             Self::Chore(Chore::Deliveries) => f.write_str("chore:deliveries"),
             Self::Chore(Chore::Reconcile) => f.write_str("chore:reconcile"),
             Self::Chore(Chore::Sweep) => f.write_str("chore:sweep"),
+            Self::Chore(Chore::Watch) => f.write_str("chore:watch"),
         }
     }
 }
@@ -259,7 +273,8 @@ mod tests {
 
     #[test]
     fn a_lane_is_its_key() {
-        for key in ["repo:acme/shop", "stage:acme/shop/pr-42", "chore:deliveries", "chore:reconcile", "chore:sweep"] {
+        let chores = ["chore:deliveries", "chore:reconcile", "chore:sweep", "chore:watch"];
+        for key in ["repo:acme/shop", "stage:acme/shop/pr-42"].into_iter().chain(chores) {
             assert_eq!(key.parse::<Lane>().map(|lane| lane.to_string()).as_deref(), Ok(key));
         }
         for bad in ["", "repo:acme", "stage:acme/shop", "chore:", "chore:nap", "lane:x"] {

@@ -12,7 +12,7 @@ pub enum RepoPattern {
     /// `owner/name`: the one repository that this server knows by that name, whatever it is called
     /// now, and none that took the name later.
     One(RepoName),
-    /// `owner/*`: every repository that was first seen with that account and is still its own.
+    /// `owner/*`: every repository that is that account's, and was first seen with it or handed to it since.
     OfOwner(String),
 }
 
@@ -21,12 +21,13 @@ impl RepoPattern {
     pub fn covers(&self, repo: &KnownRepo) -> bool {
         match self {
             Self::One(name) => *name == repo.key,
-            Self::OfOwner(owner) => owner == repo.key.owner() && repo.owner == RepoOwner::AsNamed,
+            Self::OfOwner(owner) => {
+                let is_named = owner == repo.key.owner() && repo.owner == RepoOwner::AsNamed;
+                is_named || !repo.is_stand_in() && repo.holders.contains(owner)
+            }
         }
     }
-}
 
-impl RepoPattern {
     /// The same by its key alone: whether it may be meant.
     fn may_cover(&self, key: &RepoName) -> bool {
         match self {
@@ -71,7 +72,8 @@ impl RepoList {
         self.0.iter().any(|pattern| pattern.covers(repo))
     }
 
-    /// Whether a repository with this key may be among them; it is not if another account owns it by now.
+    /// Whether a repository with this key may be among them, as far as that can be told by its key: it is not
+    /// if another account owns it by now, and one that was handed to somebody is not found by it.
     pub fn may_cover(&self, key: &RepoName) -> bool {
         self.0.iter().any(|pattern| pattern.may_cover(key))
     }
@@ -162,7 +164,7 @@ mod tests {
     use crate::model::RepoId;
 
     fn repo(key: &str, owner: RepoOwner) -> KnownRepo {
-        KnownRepo { id: RepoId(1), key: key.parse().unwrap(), name: None, rumour: None, owner }
+        KnownRepo { id: RepoId(1), key: key.parse().unwrap(), name: None, rumour: None, owner, holders: Vec::new() }
     }
 
     #[test]
@@ -176,6 +178,11 @@ mod tests {
             assert!(!of(stranger, RepoOwner::AsNamed), "{stranger}");
         }
         assert!(!of("other/any", RepoOwner::Another), "handed to somebody else");
+        let handed =
+            |key, to: &str| list.covers(&KnownRepo { holders: vec![to.into()], ..repo(key, RepoOwner::Another) });
+        assert!(handed("elsewhere/any", "other"), "handed to whoever is served whole");
+        assert!(!handed("elsewhere/any", "acme") && !handed("other/any", "elsewhere"));
+        assert!(!handed("other.774/any", "other"), "who took a name is told so, whoever owns it");
         assert!("".parse::<RepoList>().unwrap().is_empty());
         for bad in ["*", "*/*", "acme", "acme/", "/*", "a b/*/c", "acme/sh*p"] {
             assert!(bad.parse::<RepoList>().is_err(), "{bad}");

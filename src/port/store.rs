@@ -71,8 +71,8 @@ pub struct Claimed {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewDelivery {
     pub id: DeliveryId,
-    /// HMAC-SHA256 of the raw body under the webhook's secret, which is what it was signed with: a
-    /// captured body sent again under a new id is known by it.
+    /// HMAC-SHA256 of the raw body under the webhook's secret, which is what it was signed with: kept for
+    /// whoever compares deliveries. It makes none a duplicate.
     pub body_hash: [u8; 32],
     /// Which lane is rung for it.
     pub lane: Lane,
@@ -94,7 +94,7 @@ pub enum InboxContent {
 pub enum Receipt {
     /// New, or a redelivery of one that had failed: on disk, its lane rung.
     Accepted,
-    /// Known by its id or by its body: nothing changed.
+    /// Known by its id: nothing changed.
     Duplicate,
 }
 
@@ -113,7 +113,7 @@ pub struct InboxRow {
 pub struct IntakeWrite {
     /// Stages whose goal was set. A new row is inserted whole; of an existing row only the goal is
     /// written (`subject`, `target`, `generation`, `approval`, `lock`, `queue`, `keep_until`,
-    /// `touched_at`), because `status`, `place` and `expires_at` are its own lane's.
+    /// `touched_at`), because `status`, `place`, `expires_at` and `conditions` are its own lane's.
     pub stages: Vec<StageRecord>,
     /// What is done to the lock on all stages of the repository.
     pub repo_lock: Option<RepoLockChange>,
@@ -183,7 +183,8 @@ pub trait Store: super::Slots + super::Ledger + super::Walls {
     /// Takes a delivery in and rings its lane, in one transaction.
     ///
     /// A row in state `Received` or `Poison` under the same id is taken again (GitHub redelivers
-    /// under the same id); `Done` is a duplicate. A known body under another id is a duplicate.
+    /// under the same id); `Done` is a duplicate. A known body under another id is news: what happens twice
+    /// in one second GitHub tells twice in the same words.
     async fn receive(&self, delivery: NewDelivery) -> PortResult<Receipt>;
 
     /// Makes a lane due at `at` or earlier, making it if needed, and counts its bell up.
@@ -238,7 +239,7 @@ pub trait Store: super::Slots + super::Ledger + super::Walls {
 
     /// Writes the stage of the held lane. Its goal is the repository lane's to set: `target`,
     /// `generation`, `approval`, `lock`, `queue`, `keep_until` and `touched_at` of an existing row are
-    /// left as they are; only `status`, `place` and `expires_at` are written.
+    /// left as they are; only `status`, `place`, `expires_at` and `conditions` are written.
     async fn save_status(&self, held: &Held, stage: &StageRecord) -> PortResult<()>;
 
     /// Saves a plan as a running deploy. A deploy of the same stage and generation that still runs

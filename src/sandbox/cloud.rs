@@ -3,14 +3,15 @@
 //! It keeps a journal of everything that changed, so that a test sees what was done twice, and can
 //! be told to be slow or to fail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::model::{
-    Addressing, CommitSha, Failure, LocalCommands, Observed, ObservedService, Output, Place, Resource, Scheme,
-    ServiceName, StageId, StageSpec, VersionKey,
+    Addressing, CommitSha, Condition, Conditions, Failure, LocalCommands, Observed, ObservedService, Output, Place,
+    Resource, Scheme, ServiceName, StageId, StageSpec, Timestamp, VersionKey,
 };
 use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
@@ -48,6 +49,12 @@ struct State {
     mishaps: BTreeMap<(Phase, ServiceName, Option<CommitSha>), Mishap>,
     stubborn: Vec<String>,
     objection: Option<String>,
+    /// What may not be looked at, and with which words.
+    refusal: Option<String>,
+    /// Services that are not well, or were not.
+    ailing: BTreeMap<(StageId, ServiceName), Condition>,
+    /// Stages of which something is to be told.
+    stirred: VecDeque<StageId>,
     /// Where stages live that do not live at the target's own place.
     places: BTreeMap<StageId, Place>,
     /// Digests of images by the stage that pushed them.
@@ -59,6 +66,7 @@ struct State {
 /// The target. Clone the `Arc` that holds it.
 pub struct SandboxCloud {
     state: Mutex<State>,
+    told: Notify,
     addressing: Addressing,
 }
 
@@ -74,6 +82,7 @@ impl SandboxCloud {
         let (zone, local_commands) = (zone.to_owned(), LocalCommands::Run);
         Self {
             state: Mutex::default(),
+            told: Notify::new(),
             addressing: Addressing { scheme: Scheme::Https, zone, port: None, local_commands },
         }
     }
@@ -102,6 +111,20 @@ impl SandboxCloud {
     /// Whatever is to run, the target has this against it; nothing any more where it is `None`.
     pub fn object(&self, sentence: Option<&str>) {
         self.lock().objection = sentence.map(str::to_owned);
+    }
+
+    /// Nothing may be looked at, which is said in these words; everything may again where it is `None`.
+    pub fn refuse_looks(&self, words: Option<&str>) {
+        self.lock().refusal = words.map(str::to_owned);
+    }
+
+    /// A service that serves is doing like this from now on, and the target tells so.
+    pub fn ail(&self, stage: &StageId, service: &ServiceName, condition: Condition) {
+        let mut state = self.lock();
+        state.ailing.insert((stage.clone(), service.clone()), condition);
+        state.stirred.push_back(stage.clone());
+        drop(state);
+        self.told.notify_one();
     }
 
     /// What changed, in order: `start pr-1/web abc1234`.
@@ -216,10 +239,15 @@ impl Cloud for SandboxCloud {
         let mut state = self.lock();
         state.calls += 1;
         let mut observed = Observed::default();
+        if let Some(words) = &state.refusal {
+            return Err(PortError::Denied { reason: words.clone() });
+        }
         for (name, service) in state.stages.get(site.stage).into_iter().flatten() {
-            let others =
-                service.all().into_iter().filter(|key| Some(*key) != service.serving.as_ref()).cloned().collect();
-            observed.services.insert(name.clone(), ObservedService { serving: service.serving.clone(), others });
+            let ails = state.ailing.get(&(site.stage.clone(), name.clone())).is_some_and(Condition::is_trouble);
+            // What is not healthy serves nobody, as on every other target.
+            let serving = service.serving.clone().filter(|_| !ails);
+            let others = service.all().into_iter().filter(|key| Some(*key) != serving.as_ref()).cloned().collect();
+            observed.services.insert(name.clone(), ObservedService { serving, others });
             if service.serving.is_some() {
                 observed.resources.push(Resource {
                     kind: "route".into(),
@@ -329,8 +357,32 @@ impl Cloud for SandboxCloud {
         Ok(Progress::Done(()))
     }
 
+    async fn conditions(&self, site: Site<'_>) -> PortResult<Conditions> {
+        let state = self.lock();
+        let serving =
+            state.stages.get(site.stage).into_iter().flatten().filter(|(_, service)| service.serving.is_some());
+        let doing = |(name, _): (&ServiceName, &Service)| {
+            let ails = state.ailing.get(&(site.stage.clone(), name.clone())).cloned();
+            (name.clone(), ails.unwrap_or_else(|| Condition::well(1, Timestamp(0))))
+        };
+        Ok(serving.map(doing).collect())
+    }
+
+    async fn stirred(&self) -> StageId {
+        loop {
+            let stage = self.lock().stirred.pop_front();
+            match stage {
+                Some(stage) => return stage,
+                None => self.told.notified().await,
+            }
+        }
+    }
+
     async fn stages(&self, _known: &[(StageId, Place)]) -> PortResult<Vec<(StageId, Place)>> {
         let state = self.lock();
+        if let Some(words) = &state.refusal {
+            return Err(PortError::Denied { reason: words.clone() });
+        }
         let place = |stage: &StageId| state.places.get(stage).cloned().unwrap_or_default();
         Ok(state.stages.keys().map(|stage| (stage.clone(), place(stage))).collect())
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::api::{Answer, Body, Call, Caller, Refusal};
 use super::fault::Fault;
 use super::git::{self, object_name};
+use super::moves::Asked;
 use super::page;
 use super::record::{Repo, Visibility};
 use super::routes::{self, Entry, Params, Route};
@@ -58,7 +59,8 @@ async fn answer(State(door): State<Door>, method: Method, uri: Uri, headers: Hea
 
 /// The whole way of a request; `None` is silence.
 fn decide(world: &mut World, table: &[Route], raw: &Raw) -> Option<Answer> {
-    let found = routes::find(table, &raw.method, &raw.path);
+    let path = world.named(&raw.path);
+    let found = routes::find(table, &raw.method, &path);
     let template = found.as_ref().map_or("", |(route, _)| route.template);
     world.transcript.count(&raw.method, template);
     let answer = match world.faults.strike(&raw.method, &raw.path, template) {
@@ -101,6 +103,9 @@ fn broken(status: u16, message: &str, headers: Vec<(String, String)>) -> Answer 
 
 fn handle(world: &mut World, found: Option<(&Route, Params)>, raw: &Raw) -> Answer {
     let Some((route, params)) = found else { return Refusal::NotFound.answer() };
+    if let Some(elsewhere) = moved(world, route.entry, &params, raw) {
+        return elsewhere;
+    }
     let mut call = Call {
         caller: Caller::Nobody,
         path: raw.path.clone(),
@@ -160,11 +165,28 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-/// Checks the token and what it may do.
-fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<(), Refusal> {
+/// Where the repository of the path is by now, if that is elsewhere.
+fn moved(world: &mut World, entry: Entry, params: &Params, raw: &Raw) -> Option<Answer> {
+    if world.moved.is_empty() {
+        return None;
+    }
+    let caller = match entry {
+        Entry::Open => Caller::Nobody,
+        _ => caller(world, shown(raw).as_ref()).ok()?,
+    };
+    world.redirect(params, &caller, &Asked { method: &raw.method, path: &raw.path, query: &raw.query })
+}
+
+/// The token that a request shows.
+fn shown(raw: &Raw) -> Option<SecretString> {
     let shown = header_text(&raw.headers, &header::AUTHORIZATION);
     let secret = ["Bearer ", "bearer ", "token "].iter().find_map(|scheme| shown.strip_prefix(scheme));
-    let secret = secret.map(SecretString::from);
+    secret.map(SecretString::from)
+}
+
+/// Checks the token and what it may do.
+fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<(), Refusal> {
+    let secret = shown(raw);
     call.caller = match entry {
         Entry::Open => Caller::Nobody,
         _ => caller(world, secret.as_ref())?,

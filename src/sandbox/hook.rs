@@ -84,6 +84,8 @@ pub(super) struct Hooks {
     pub(super) in_flight: usize,
     held: Vec<u64>,
     pub(super) keep_bodies: bool,
+    /// What bodies lack, as a JSON pointer.
+    pub(super) left_out: Option<&'static str>,
 }
 
 impl Hooks {
@@ -96,13 +98,19 @@ impl Hooks {
             in_flight: 0,
             held: Vec::new(),
             keep_bodies,
+            left_out: None,
         }
     }
 
     /// Takes an event to the webhook, as the mode wants it. `ids` are the numbers of the attempts.
-    pub(super) fn post(&mut self, draft: Draft, ids: [u64; 2], at: Timestamp) {
+    pub(super) fn post(&mut self, mut draft: Draft, ids: [u64; 2], at: Timestamp) {
         if self.target.is_none() {
             return;
+        }
+        if let Some((parent, field)) = self.left_out.and_then(|pointer| pointer.rsplit_once('/'))
+            && let Some(fields) = draft.body.pointer_mut(parent).and_then(Value::as_object_mut)
+        {
+            fields.remove(field);
         }
         let number = |pointer: &str| draft.body.pointer(pointer).and_then(Value::as_u64);
         let delivery = HookDelivery {

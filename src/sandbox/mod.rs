@@ -29,6 +29,7 @@ mod git;
 mod hook;
 mod key;
 mod meter;
+mod moves;
 mod page;
 mod postman;
 mod reads;

@@ -160,8 +160,15 @@ impl Sandbox {
 }
 
 /// What the app is told of.
-const EVENTS: [&str; 6] =
-    ["delete", "issue_comment", "pull_request", "pull_request_review", "pull_request_review_comment", "push"];
+const EVENTS: [&str; 7] = [
+    "delete",
+    "issue_comment",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "repository",
+];
 
 fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<World> {
     let now = settings.clock.now();
@@ -200,6 +207,7 @@ fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<Wo
         serial: 0,
         accounts: [bot, owner].into_iter().map(|account| (account.login.clone(), account)).collect(),
         repos: BTreeMap::new(),
+        moved: BTreeMap::new(),
         commits: HashMap::new(),
         roles: BTreeMap::new(),
         teams: BTreeMap::new(),

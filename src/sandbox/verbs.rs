@@ -36,6 +36,7 @@ impl Sandbox {
         world.installation(name.owner());
         let first = world.add_commit(Vec::new(), tree, "Begin", author);
         let repo = world.new_repo(name.clone(), None, [(Branch("main".into()), first.sha.clone())]);
+        world.moved.remove(&name);
         world.repos.insert(name.clone(), repo);
         Ok(name)
     }
@@ -47,33 +48,9 @@ impl Sandbox {
         world.person(owner);
         let branches = world.repo(of).ok_or_else(|| unknown(of))?.branches.clone();
         let fork = world.new_repo(name.clone(), Some(of.clone()), branches);
+        world.moved.remove(&name);
         world.repos.insert(name.clone(), fork);
         Ok(name)
-    }
-
-    /// Deletes a repository. Pull requests from it stay, with no head repository.
-    pub fn delete_repo(&self, name: &RepoName) -> Verb<()> {
-        self.world().repos.remove(name).map(drop).ok_or_else(|| unknown(name))
-    }
-
-    /// Gives a repository another name, so that its old one is free for others. Tells nobody: an App hears
-    /// of it by the next event alone. Tokens of before go on speaking for it, and say nothing of whoever takes
-    /// its old name.
-    pub fn rename_repo(&self, name: &RepoName, to: &str) -> Verb<RepoName> {
-        let to = RepoName::new(to).map_err(unknown)?;
-        let mut world = self.world();
-        if world.repos.contains_key(&to) {
-            return Err(SandboxError::Refused(format!("{to} exists already")));
-        }
-        let mut repo = world.repos.remove(name).ok_or_else(|| unknown(name))?;
-        repo.name = to.clone();
-        let own = repo.pulls.values_mut().filter(|pull| pull.head_repo == *name);
-        own.for_each(|pull| pull.head_repo = to.clone());
-        world.repos.insert(to.clone(), repo);
-        let roles = std::mem::take(&mut world.roles).into_iter();
-        let renamed = |repo: RepoName| if repo == *name { to.clone() } else { repo };
-        world.roles = roles.map(|((repo, who), role)| ((renamed(repo), who), role)).collect();
-        Ok(to)
     }
 
     /// Shows a repository to everybody, or hides it as every new one is.

@@ -12,6 +12,7 @@ use super::git::{self, Commit, Commits, FileChange, Tree};
 use super::hook::{Draft, Hooks};
 use super::key::AppKey;
 use super::meter::Meter;
+use super::moves::Moved;
 use super::record::{Account, AccountKind, Environment, ForeignApp, Pull, Repo, Team};
 use super::transcript::Transcript;
 use crate::model::{Branch, CommitSha, Permission, PullNumber, RepoName, Timestamp};
@@ -94,6 +95,7 @@ pub(super) struct World {
     pub(super) serial: u64,
     pub(super) accounts: BTreeMap<String, Arc<Account>>,
     pub(super) repos: BTreeMap<RepoName, Repo>,
+    pub(super) moved: Moved,
     pub(super) commits: Commits,
     pub(super) roles: BTreeMap<(RepoName, String), Permission>,
     /// By organisation and slug.

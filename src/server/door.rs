@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
+use sha2::{Digest, Sha256};
 
 use super::bodies::{Full, Share};
 use super::metrics::Fate;
@@ -143,7 +144,12 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8])
             let Poison { id, repo, reason, excerpt } = *poison;
             tracing::warn!(event, delivery = %id, reason, "a signed delivery lacks what its event must have");
             let lane = match known(state, repo.as_ref()).await {
-                Ok(key) => key.map_or(Lane::Chore(Chore::Reconcile), Lane::Repo),
+                Ok(Some(key)) => match look(state, &id, &key).await {
+                    Ok(_) => Lane::Repo(key),
+                    Err(error) => return not_stored(&id, &error),
+                },
+                // Of whomever it speaks: all are looked at.
+                Ok(None) => Lane::Chore(Chore::Reconcile),
                 Err(error) => return not_stored(&id, &error),
             };
             let content = InboxContent::Poison { reason, excerpt };
@@ -154,6 +160,24 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8])
         }
         Err(WireError::Header(_)) => (Fate::Rejected, UNNAMED),
     }
+}
+
+/// What a delivery says that cannot be read is looked for where it came from: under an id that is made of
+/// its own, and before the delivery itself is on disk, so that a process which dies in between has lost
+/// neither.
+async fn look(state: &DoorState, id: &DeliveryId, repo: &RepoName) -> PortResult<Receipt> {
+    let digest = Sha256::digest(id.as_str());
+    // The id of 100 characters has no room for more.
+    let id = DeliveryId::new(format!("look-{}", hex::encode(&digest[..16])))
+        .map_err(|error| PortError::bug("naming a look", error))?;
+    let delivery = NewDelivery {
+        id,
+        body_hash: digest.into(),
+        lane: Lane::Repo(repo.clone()),
+        content: InboxContent::Event(Box::new(Event::Reconcile { repo: repo.clone() })),
+        at: state.clock.now(),
+    };
+    state.store.receive(delivery).await
 }
 
 /// Whose bell an event rings: what is about no one repository is a look at all of them.

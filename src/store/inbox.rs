@@ -1,6 +1,6 @@
 //! The inbox: many deliveries in one statement.
 //!
-//! Here a delivery is told from a known one by unique indices, which PostgreSQL keeps; for SQLite
+//! Here a delivery is told from a known one by a unique index over ids, which PostgreSQL keeps; for SQLite
 //! see `known`.
 
 use std::collections::HashSet;

@@ -70,7 +70,7 @@ pub enum OpenError {
 
 /// How a delivery is told from a known one.
 enum Dedupe {
-    /// By unique indices.
+    /// By a unique index.
     Indices,
     /// By keys, the newest of them in memory.
     Known,

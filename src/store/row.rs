@@ -10,8 +10,8 @@ use super::sql::fault;
 use super::write::{DeliveryRow, DeployRow, Hold, IntakeRows, LineRow, StageRow, SurfaceRow};
 use super::{locks, receipt, witness};
 use crate::model::{
-    AuditEntry, Deploy, DeployId, Fence, Generation, Lane, NewDeploy, Outcome, RepoName, StageId, StageRecord,
-    StepEvent, StepKey, SurfaceKey, SurfaceKind, Timestamp,
+    AuditEntry, Conditions, Deploy, DeployId, Fence, Generation, Lane, NewDeploy, Outcome, RepoName, StageId,
+    StageRecord, StepEvent, StepKey, SurfaceKey, SurfaceKind, Timestamp,
 };
 use crate::port::{Held, InboxContent, InboxRow, IntakeWrite, NewDelivery, PortError, PortResult, SurfaceRecord};
 
@@ -78,7 +78,7 @@ pub(super) fn delivery(new: NewDelivery) -> PortResult<DeliveryRow> {
         InboxContent::Poison { reason, excerpt } => (POISON, storable(excerpt), Some(storable(reason))),
     };
     Ok(DeliveryRow {
-        keys: super::known::keys(new.id.as_str(), &new.body_hash),
+        key: super::known::key(new.id.as_str()),
         id: new.id.into(),
         body: new.body_hash.to_vec(),
         lane: new.lane.into(),
@@ -137,18 +137,20 @@ pub(super) fn stage_row(stage: &StageRecord) -> PortResult<StageRow> {
         place: stage.place.as_ref().map(to_json).transpose()?,
         touched_at: stage.touched_at.0,
         expires_at: stage.expires_at.map(|at| at.0),
+        conditions: if stage.conditions.is_empty() { None } else { Some(to_json(&stage.conditions)?) },
     })
 }
 
 /// The columns that [`stage_record`] reads.
 pub(super) const STAGE_COLUMNS: &str = "repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at, place, queue, \
-     keep_until, asked, settled";
+     keep_until, asked, settled, conditions";
 
 pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
     let lock: Option<String> = column(row, 7)?;
     let place: Option<String> = column(row, 10)?;
     let queue: Option<String> = column(row, 11)?;
     let asked: Option<String> = column(row, 13)?;
+    let conditions: Option<String> = column(row, 15)?;
     let approval = if column::<Option<String>>(row, 6)?.is_some() { Some(parsed(row, 6)?) } else { None };
     Ok(StageRecord {
         id: StageId { repo: parsed(row, 0)?, name: parsed(row, 1)? },
@@ -165,6 +167,7 @@ pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
         place: place.as_deref().map(from_json).transpose()?,
         touched_at: Timestamp(column(row, 8)?),
         expires_at: column::<Option<i64>>(row, 9)?.map(Timestamp),
+        conditions: conditions.as_deref().map_or(Ok(Conditions::new()), from_json)?,
     })
 }
 

@@ -44,7 +44,8 @@ pub(super) async fn identify(connection: &mut AnyConnection, seen: &SeenRow) -> 
         let update = fixed("UPDATE repository SET name = $1, owner = $2, rumour = NULL WHERE id = $3");
         let update = update.bind(name.clone()).bind(*owner).bind(*id).execute(&mut *connection).await?;
         if update.rows_affected() == 1 {
-            return Ok(());
+            // It may have been handed to an account of which nothing was seen before.
+            return acquaint(connection, seen).await;
         }
         meet(connection, seen, Some(name), None).await?;
     }
@@ -70,6 +71,12 @@ pub(super) async fn hear(connection: &mut AnyConnection, seen: &SeenRow) -> Resu
     }
 }
 
+/// Takes down the account that owns a repository; a login that was another's before stays that one's.
+async fn acquaint(connection: &mut AnyConnection, seen: &SeenRow) -> Result<(), sqlx::Error> {
+    let account = fixed("INSERT INTO account (login, id) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+    account.bind(seen.login.clone()).bind(seen.owner).execute(connection).await.map(drop)
+}
+
 /// Gives a repository that was never met its key.
 async fn meet(
     connection: &mut AnyConnection,
@@ -77,8 +84,7 @@ async fn meet(
     name: Option<&String>,
     rumour: Option<&String>,
 ) -> Result<(), sqlx::Error> {
-    let account = fixed("INSERT INTO account (login, id) VALUES ($1, $2) ON CONFLICT DO NOTHING");
-    account.bind(seen.login.clone()).bind(seen.owner).execute(&mut *connection).await?;
+    acquaint(connection, seen).await?;
     let account = fixed("SELECT id FROM account WHERE login = $1").bind(seen.login.clone());
     let account: i64 = account.fetch_one(&mut *connection).await?.try_get(0)?;
     let namesake = fixed("SELECT id FROM repository WHERE key = $1").bind(seen.name.clone());
@@ -172,10 +178,10 @@ async fn found(readers: &Readers, select: Statement) -> PortResult<Option<Found>
         return Ok(None);
     };
     let key: RepoName = parsed(&row, 1)?;
-    let account = fixed("SELECT id FROM account WHERE login = $1").bind(key.owner().to_owned());
-    let account = readers.optional(account).await.map_err(|error| fault("an account", error))?;
-    let named = account.map(|row| column::<i64>(&row, 0)).transpose()?;
-    let is_named = named == Some(column::<i64>(&row, 3)?);
+    let logins = fixed("SELECT login FROM account WHERE id = $1 ORDER BY login").bind(column::<i64>(&row, 3)?);
+    let logins = readers.all(logins).await.map_err(|error| fault("an account", error))?;
+    let holders: Vec<String> = logins.iter().map(|row| column(row, 0)).collect::<PortResult<_>>()?;
+    let is_named = holders.iter().any(|login| login == key.owner());
     let name = |place| match column::<Option<String>>(&row, place)? {
         Some(_) => parsed(&row, place).map(Some),
         None => Ok(None),
@@ -186,6 +192,7 @@ async fn found(readers: &Readers, select: Statement) -> PortResult<Option<Found>
         name: name(2)?,
         rumour: name(4)?,
         owner: if is_named { RepoOwner::AsNamed } else { RepoOwner::Another },
+        holders,
     };
     Ok(Some((known, UserId(number(&row, 3)?))))
 }

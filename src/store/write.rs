@@ -80,7 +80,8 @@ pub(super) struct DeliveryRow {
     pub(super) at: i64,
     pub(super) content: String,
     pub(super) reason: Option<String>,
-    pub(super) keys: [i64; 2],
+    /// Under which it is looked for.
+    pub(super) key: i64,
 }
 
 pub(super) struct IntakeRows {
@@ -111,6 +112,7 @@ pub(super) struct StageRow {
     pub(super) place: Option<String>,
     pub(super) touched_at: i64,
     pub(super) expires_at: Option<i64>,
+    pub(super) conditions: Option<String>,
 }
 
 pub(super) struct DeployRow {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::{Links, StageView, check, comment, comment_wish, deployment, line, marker};
 use crate::model::{
-    Action, Artifact, CommitSha, Deploy, DeployId, Failure, FailureKind, Fence, Generation, GoneReason, Health,
-    Interruption, Outcome, Output, Plan, PullNumber, Release, RepoName, Resource, Runs, Runtime, Scale, Seconds,
-    ServiceName, ServiceSpec, Size, SkipReason, Skipped, StageId, StageName, StageRecord, StageSpec, StageStatus, Step,
-    StepEvent, StepEventKind, StepKey, StepLog, Subject, Target, Timestamp, Wanted,
+    Action, Artifact, CommitSha, Conditions, Deploy, DeployId, Failure, FailureKind, Fence, Generation, GoneReason,
+    Health, Interruption, Outcome, Output, Plan, PullNumber, Release, RepoName, Resource, Runs, Runtime, Scale,
+    Seconds, ServiceName, ServiceSpec, Size, SkipReason, Skipped, StageId, StageName, StageRecord, StageSpec,
+    StageStatus, Step, StepEvent, StepEventKind, StepKey, StepLog, Subject, Target, Timestamp, Wanted,
 };
 
 /// 2026-11-20 05:04 UTC.
@@ -56,6 +56,7 @@ impl World {
             place: None,
             touched_at: PUSHED,
             expires_at: Some(PUSHED.after(Seconds(7 * 86_400))),
+            conditions: Conditions::new(),
         };
         Self { record, deploys: Vec::new(), log: StepLog::default(), release: None, links: Links::default() }
     }

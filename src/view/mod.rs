@@ -11,6 +11,7 @@
 //! - Every text fits its place: the frame is kept, the log is cut.
 
 mod clean;
+mod failure;
 mod known;
 mod limit;
 mod markdown;
@@ -23,6 +24,7 @@ mod service;
 mod stage;
 mod status;
 mod times;
+mod trouble;
 
 pub use clean::{clean_line, clean_lines};
 pub use printed::{PRINTED_BEFORE, printed};
@@ -33,10 +35,11 @@ pub use render::{
 };
 pub use stage::{
     Expiry, FailureView, Full, GoneView, HealthView, HistoryRow, Links, ProblemView, ServiceState, ServiceView,
-    Serving, StagePhase, StageView, StepRow, StepRowState, StepView, Unchanged, Waiting,
+    Serving, StagePhase, StageView, StepRow, StepRowState, StepView, TroubleView, Unchanged, Waiting,
 };
 pub use status::{StatusRow, status_rows, status_table};
 pub use times::{Part, PartName, Times};
+pub use trouble::doing;
 
 #[cfg(test)]
 mod attacks;

@@ -1,17 +1,18 @@
 //! Reads a [`StageView`] out of a stage's record, deploys and step log.
 
-use super::clean::{clean_line, clean_lines, cut};
-use super::redact::{redact, redact_lines};
+use super::clean::{clean_line, cut};
+use super::failure::failure;
+use super::redact::redact;
 use super::service::services;
 use super::stage::{
-    Expiry, FailureView, Full, GoneView, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow,
-    StepRowState, StepView, Waiting, WithheldView,
+    Expiry, Full, GoneView, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow, StepRowState,
+    StepView, Waiting, WithheldView,
 };
 use super::times::{PartName, Times, part};
+use super::trouble::{is_troubled, troubles};
 use crate::model::{
-    Action, CommitSha, Deploy, Failure, Generation, GoneReason, Outcome, Output, Problems, Release, Seconds,
-    StageRecord, StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted,
-    Withholding,
+    Action, CommitSha, Deploy, Generation, GoneReason, Outcome, Output, Problems, Release, Seconds, StageRecord,
+    StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
 };
 
 /// How many goals the history names.
@@ -20,10 +21,6 @@ const HISTORY: usize = 5;
 /// More of a text than this is never shown, and so not looked at. Far more than a surface has room
 /// for, so that a secret which the cut would tear apart is out of sight.
 const MOST_CHARACTERS: usize = 16_000;
-
-/// The same for the lines of a log and the characters of each.
-const MOST_LINES: usize = 200;
-const MOST_WIDTH: usize = 4_000;
 
 /// A deploy with its log.
 pub(super) type Run<'a> = (&'a Deploy, &'a StepLog);
@@ -46,7 +43,8 @@ impl StageView {
         let goes = matches!(phase, StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck);
         let known = || run.and_then(|(deploy, _)| spec_of(deploy)).or_else(|| serving_spec(serving, current, history));
         let spec = if goes { None } else { known() };
-        let services = spec.map_or_else(Vec::new, |spec| services(spec, run, phase, serving, links));
+        let services =
+            spec.map_or_else(Vec::new, |spec| services(spec, run, phase, serving, links, &record.conditions));
         let first = spec.and_then(StageSpec::url);
         let answering = || services.iter().filter_map(|service| service.url.as_deref());
         let url = answering().find(|url| Some(*url) == first).or_else(|| answering().next()).map(str::to_owned);
@@ -64,8 +62,9 @@ impl StageView {
             started_at: run.map(|(deploy, _)| deploy.started_at),
             times: run.and_then(|(deploy, log)| Times::of(deploy, log)),
             waiting: run.filter(|(deploy, _)| deploy.ended.is_none()).and_then(waiting),
-            failure: run.and_then(failure),
-            serving: serving.filter(|_| shows_serving(phase)).map(|release| still_serving(release, run)),
+            failure: failure(record, phase, run),
+            troubles: if goes || !phase.is_final() { Vec::new() } else { troubles(record) },
+            serving: serving.filter(|_| shows_serving(record, phase)).map(|release| still_serving(release, run)),
             superseded_by: superseded_by(run),
             problems: problems(&record.status),
             full: full(&record.status),
@@ -108,9 +107,10 @@ fn phase(record: &StageRecord, current: Option<Run<'_>>) -> StagePhase {
             None if spec_of(deploy).is_none() => StagePhase::Destroying,
             None => running_phase(deploy, log),
         },
+        (StageStatus::Live { .. }, _) if is_troubled(&record.conditions) => StagePhase::Unhealthy,
         (StageStatus::Live { .. }, _) => StagePhase::Live,
-        (StageStatus::RemovalBlocked, _) => StagePhase::Stuck,
-        (StageStatus::Failed { .. }, _) => StagePhase::Failed,
+        (StageStatus::RemovalBlocked | StageStatus::Blocked { sha: None, .. }, _) => StagePhase::Stuck,
+        (StageStatus::Failed { .. } | StageStatus::Blocked { sha: Some(_), .. }, _) => StagePhase::Failed,
         (StageStatus::Misconfigured { .. }, _) => StagePhase::Misconfigured,
         (StageStatus::AwaitingApproval { .. }, _) => StagePhase::AwaitingApproval,
         (StageStatus::Withheld { .. }, _) => StagePhase::Withheld,
@@ -134,13 +134,17 @@ fn running_phase(deploy: &Deploy, log: &StepLog) -> StagePhase {
 /// Whether the newest deploy is what the status speaks of, and not an older goal's.
 fn speaks_of(run: &Run<'_>, phase: StagePhase, status: &StageStatus) -> bool {
     let of = |sha: &CommitSha| spec_of(run.0).is_some_and(|spec| spec.sha == *sha);
+    // It never came to a deploy.
+    if let StageStatus::Blocked { .. } = status {
+        return false;
+    }
     match phase {
         StagePhase::Queued
         | StagePhase::Misconfigured
         | StagePhase::AwaitingApproval
         | StagePhase::Withheld
         | StagePhase::Full => false,
-        StagePhase::Live | StagePhase::Failed => match status {
+        StagePhase::Live | StagePhase::Unhealthy | StagePhase::Failed => match status {
             StageStatus::Live { sha } | StageStatus::Failed { sha } => of(sha),
             _ => true,
         },
@@ -171,7 +175,7 @@ fn sha(record: &StageRecord, run: Option<Run<'_>>) -> Option<CommitSha> {
         | StageStatus::Failed { sha }
         | StageStatus::Misconfigured { sha, .. }
         | StageStatus::AwaitingApproval { sha } => Some(sha.clone()),
-        StageStatus::Withheld { sha, .. } => sha.clone(),
+        StageStatus::Withheld { sha, .. } | StageStatus::Blocked { sha, .. } => sha.clone(),
         StageStatus::New
         | StageStatus::Deploying { .. }
         | StageStatus::Full { .. }
@@ -235,27 +239,14 @@ fn waiting((deploy, log): Run<'_>) -> Option<Waiting> {
     })
 }
 
-fn failure((deploy, log): Run<'_>) -> Option<FailureView> {
-    let (key, failure) = log.failure()?;
-    let Failure { kind, summary, exit_code, log, advice } = failure;
-    Some(FailureView {
-        step: deploy.plan.steps.iter().find(|step| step.key == *key).map(|step| step_view(&step.action)),
-        kind: *kind,
-        summary: text(summary),
-        exit_code: *exit_code,
-        log: last_lines(log),
-        advice: text(advice),
-    })
-}
-
-fn last_lines(log: &[String]) -> Vec<String> {
-    let last = &log[log.len().saturating_sub(MOST_LINES)..];
-    let lines: Vec<String> = last.iter().map(|line| cut(line, MOST_WIDTH)).collect();
-    redact_lines(&clean_lines(&lines), &[])
-}
-
-fn shows_serving(phase: StagePhase) -> bool {
-    !matches!(phase, StagePhase::Live | StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck)
+fn shows_serving(record: &StageRecord, phase: StagePhase) -> bool {
+    // Of what could not so much as be looked at nothing is removed.
+    let is_untouched = matches!(record.status, StageStatus::Blocked { .. });
+    let is_told = matches!(
+        phase,
+        StagePhase::Live | StagePhase::Unhealthy | StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck
+    );
+    is_untouched || !is_told
 }
 
 fn still_serving(release: &Release, run: Option<Run<'_>>) -> Serving {
@@ -318,7 +309,9 @@ fn gone(record: &StageRecord, phase: StagePhase, run: Option<Run<'_>>, history: 
             Some(GoneView { reason, removed, total: removed, left: Vec::new(), at: at.map(|(at, _)| at) })
         }
         StagePhase::Destroying | StagePhase::Stuck => {
-            let (deploy, log) = run?;
+            let Some((deploy, log)) = run else {
+                return Some(GoneView { reason, removed: 0, total: 0, left: Vec::new(), at: None });
+            };
             let (removed, left) = removal(deploy, log);
             let total = removed + u32::try_from(left.len()).unwrap_or(u32::MAX);
             Some(GoneView { reason, removed, total, left, at: deploy.ended.map(|(at, _)| at) })

@@ -114,6 +114,7 @@ pub fn comment_wish(view: &StageView) -> CommentWish {
         | StagePhase::Deploying
         | StagePhase::Checking
         | StagePhase::Live
+        | StagePhase::Unhealthy
         | StagePhase::Failed
         | StagePhase::Misconfigured
         | StagePhase::AwaitingApproval
@@ -130,7 +131,9 @@ pub fn check(view: &StageView) -> CheckText {
         StagePhase::Queued => CheckState::Queued,
         StagePhase::Building | StagePhase::Deploying | StagePhase::Checking => CheckState::InProgress,
         StagePhase::Live => CheckState::Success,
-        StagePhase::Failed | StagePhase::Misconfigured | StagePhase::Stuck => CheckState::Failure,
+        StagePhase::Unhealthy | StagePhase::Failed | StagePhase::Misconfigured | StagePhase::Stuck => {
+            CheckState::Failure
+        }
         StagePhase::Superseded => CheckState::Cancelled,
         StagePhase::AwaitingApproval
         | StagePhase::Withheld
@@ -151,7 +154,7 @@ pub fn deployment(view: &StageView) -> DeploymentText {
         StagePhase::Building | StagePhase::Deploying | StagePhase::Checking => DeploymentState::InProgress,
         StagePhase::Live => DeploymentState::Success,
         StagePhase::Failed if view.failure.as_ref().is_some_and(|failure| ours(failure.kind)) => DeploymentState::Error,
-        StagePhase::Failed | StagePhase::Misconfigured => DeploymentState::Failure,
+        StagePhase::Unhealthy | StagePhase::Failed | StagePhase::Misconfigured => DeploymentState::Failure,
         StagePhase::Stuck => DeploymentState::Error,
         StagePhase::Superseded | StagePhase::Destroying | StagePhase::Destroyed => DeploymentState::Inactive,
     };

@@ -3,8 +3,10 @@
 use super::read::{Run, text};
 use super::stage::{HealthView, Links, ServiceState, ServiceView, StagePhase, Unchanged};
 use super::times::{PartName, part};
+use super::trouble;
 use crate::model::{
-    Action, Deploy, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec, Step, StepLog, StepState,
+    Action, Conditions, Deploy, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec, Step, StepLog,
+    StepState,
 };
 
 /// One row for each service of the goal, in its order.
@@ -14,8 +16,18 @@ pub(super) fn services(
     phase: StagePhase,
     serving: Option<&Release>,
     links: &Links<'_>,
+    conditions: &Conditions,
 ) -> Vec<ServiceView> {
-    spec.services.iter().map(|service| row(spec, service, run, phase, serving, links)).collect()
+    let of = |service: &ServiceSpec| {
+        let seen = trouble::state(conditions.get(&service.name));
+        let row = row(spec, service, run, phase, serving, links);
+        match seen.filter(|_| is_up(row.state)) {
+            // What it answered when it went live is not how it is doing now.
+            Some(state) => ServiceView { state, unchanged: None, health: None, ..row },
+            None => row,
+        }
+    };
+    spec.services.iter().map(of).collect()
 }
 
 fn row(
@@ -29,10 +41,10 @@ fn row(
     let serves = serving.is_some_and(|release| release.artifacts.contains_key(&service.name));
     let state = match run {
         Some((deploy, log)) => state(deploy, log, &service.name, serves),
-        None if phase == StagePhase::Live => ServiceState::Live,
+        None if matches!(phase, StagePhase::Live | StagePhase::Unhealthy) => ServiceState::Live,
         None => ServiceState::Serving,
     };
-    let answers = serves || matches!(state, ServiceState::Live | ServiceState::Unchanged | ServiceState::Serving);
+    let answers = serves || is_up(state);
     let millis = |name| run.and_then(|(deploy, log)| own_millis(deploy, log, &service.name, name));
     let log_page = |base: Option<&str>| {
         base.map(|base| format!("{base}/{}/{}/{}", spec.stage.repo, spec.stage.name, service.name))
@@ -52,6 +64,11 @@ fn row(
         build_log: log_page(links.build_logs),
         app_log: log_page(links.app_logs).filter(|_| answers),
     }
+}
+
+/// Whether something of the service serves, as far as its deploys say.
+fn is_up(state: ServiceState) -> bool {
+    matches!(state, ServiceState::Live | ServiceState::Unchanged | ServiceState::Serving)
 }
 
 /// The steps that take the service to its goal; cleaning up after it is not among them.

@@ -194,7 +194,7 @@ fn stuck() {
     assert_snapshot!(small(&world.view()), @r#"
     check Failure: pr-42 could not be removed · 1 of 4 resources left
     deployment Error: pr-42 could not be removed · 1 of 4 resources left -> nowhere
-    line: pr-42 could not be removed · 1 of 4 resources left
+    line: pr-42 could not be removed · 1 of 4 resources left · container web-2 is in use
     comment: Write
     "#);
 

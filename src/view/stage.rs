@@ -37,6 +37,8 @@ pub enum StagePhase {
     /// The public address is being asked.
     Checking,
     Live,
+    /// It went live, and something of it is not well since.
+    Unhealthy,
     Failed,
     /// A newer goal took its place.
     Superseded,
@@ -60,6 +62,7 @@ impl StagePhase {
             Self::Deploying => "deploying",
             Self::Checking => "checking",
             Self::Live => "live",
+            Self::Unhealthy => "unhealthy",
             Self::Failed => "failed",
             Self::Superseded => "superseded",
             Self::Misconfigured => "misconfigured",
@@ -92,6 +95,10 @@ pub enum ServiceState {
     Checking,
     Live,
     Unchanged,
+    /// It serves, ends again and again, and is started again.
+    Restarting,
+    /// It serves, and its health check does not pass.
+    Unhealthy,
     Failed,
     /// Its deploy ended before its turn came, and an older version of it serves.
     Serving,
@@ -193,6 +200,20 @@ pub struct FailureView {
     pub advice: String,
 }
 
+/// How a service is doing that is not well, or was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TroubleView {
+    pub service: ServiceName,
+    /// Whether it is well again.
+    pub recovered: bool,
+    /// Since when it is not well, or is well again.
+    pub since: Timestamp,
+    /// What it does: `ended and was started again 3 times`.
+    pub told: String,
+    /// What was seen last: `web ended with exit code 3`.
+    pub summary: Option<String>,
+}
+
 /// What still answers although the newest goal is not live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Serving {
@@ -279,6 +300,8 @@ pub struct StageView {
     pub times: Option<Times>,
     pub waiting: Option<Waiting>,
     pub failure: Option<FailureView>,
+    /// What is not well since it went live, and what was not.
+    pub troubles: Vec<TroubleView>,
     pub serving: Option<Serving>,
     pub superseded_by: Option<Generation>,
     pub problems: Vec<ProblemView>,

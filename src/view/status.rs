@@ -23,6 +23,9 @@ pub struct StatusRow {
     pub took_millis: Option<i64>,
     pub expires_at: Option<Timestamp>,
     pub url: Option<String>,
+    /// What is wrong with a stage that is not well, or cannot go or begin, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// One row for each view, in their order.
@@ -44,7 +47,22 @@ fn status_row(view: &StageView) -> StatusRow {
         took_millis: view.times.as_ref().map(|times| times.total),
         expires_at: view.expires.map(|expiry| expiry.at),
         url: view.url.clone(),
+        trouble: trouble(view),
     }
+}
+
+/// A failed step is told by the deploy's own surfaces; what is wrong without one, here as well.
+fn trouble(view: &StageView) -> Option<String> {
+    let failure = view.failure.as_ref();
+    let is_told =
+        matches!(view.phase, StagePhase::Unhealthy | StagePhase::Stuck) || failure.is_some_and(|it| it.step.is_none());
+    let said = failure
+        .filter(|_| is_told)
+        .map(|failure| format!("{}. {}", failure.summary.trim_end_matches('.'), failure.advice));
+    let doing = view.troubles.iter().filter(|trouble| !trouble.recovered);
+    let doing: Vec<String> = doing.map(|trouble| format!("{} {}", trouble.service, trouble.told)).collect();
+    let parts: Vec<String> = (!doing.is_empty()).then(|| doing.join(", ")).into_iter().chain(said).collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
 }
 
 /// The rows as an aligned table with a head; empty for no rows. `now` is what "expires in" counts from.
@@ -60,7 +78,10 @@ pub fn status_table(rows: &[StatusRow], now: Timestamp) -> String {
         let padded: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         padded.join("  ").trim_end().to_owned() + "\n"
     };
-    table.iter().map(line).collect()
+    // What is wrong stands below its row.
+    let troubles = std::iter::once(None).chain(rows.iter().map(|row| row.trouble.as_ref()));
+    let below = |trouble: Option<&String>| trouble.map_or_else(String::new, |trouble| format!("  {trouble}\n"));
+    table.iter().zip(troubles).map(|(row, trouble)| line(row) + &below(trouble)).collect()
 }
 
 fn cells(row: &StatusRow, now: Timestamp) -> [String; 7] {

@@ -7,7 +7,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::comment::{issue_comment, review, review_comment};
-use super::payload::{DeletePayload, Outline, PullRequestPayload, PushPayload};
+use super::payload::{DeletePayload, Outline, PullRequestPayload, PushPayload, RepositoryPayload};
 use crate::model::{
     BadId, Branch, CommitSha, DeliveryId, Event, PullNumber, PullRequestAction, PushEvent, RepoSeen, Timestamp,
 };
@@ -74,13 +74,14 @@ impl From<BadId> for Unreadable {
     }
 }
 
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 10] = [
     "pull_request",
     "push",
     "issue_comment",
     "pull_request_review",
     "pull_request_review_comment",
     "delete",
+    "repository",
     "installation",
     "installation_repositories",
     "ping",
@@ -111,6 +112,7 @@ pub fn parse(event_header: Option<&str>, delivery_header: Option<&str>, body: &[
         "pull_request_review" => review(body),
         "pull_request_review_comment" => review_comment(body),
         "delete" => delete(body),
+        "repository" => repository(body),
         "installation" | "installation_repositories" => serde_json::from_slice::<IgnoredAny>(body)
             .map(|_| Parsed::Event(Event::InstallationChanged, None))
             .map_err(Into::into),
@@ -139,11 +141,13 @@ fn pull_request(body: &[u8]) -> Result<Parsed, Unreadable> {
     };
     // It only ever moves a witness to a later time: without it, our own clock counts.
     let updated_at = payload.pull_request.updated_at.and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let number = payload.number.or(payload.pull_request.number);
+    let number = number.ok_or_else(|| Unreadable::Value("missing field `number`".into()))?;
     let seen = payload.repository.seen()?;
     let event = Event::PullRequest {
         updated_at: updated_at.map_or(Timestamp(0), |at| Timestamp(at.as_millisecond())),
         repo: seen.name.clone(),
-        number: PullNumber(payload.number),
+        number: PullNumber(number),
         action,
         head: CommitSha::new(payload.pull_request.head.sha)?,
         actor: payload.sender.actor(),
@@ -176,6 +180,21 @@ fn delete(body: &[u8]) -> Result<Parsed, Unreadable> {
     let branch = Branch(payload.reference.into_owned());
     let seen = payload.repository.seen()?;
     Ok(Parsed::Event(Event::BranchDeleted { repo: seen.name.clone(), branch }, Some(seen)))
+}
+
+/// What became of the repository itself. Its number is what it was; all else is looked at.
+fn repository(body: &[u8]) -> Result<Parsed, Unreadable> {
+    let payload: RepositoryPayload<'_> = serde_json::from_slice(body)?;
+    let seen = payload.repository.seen()?;
+    let repo = seen.name.clone();
+    let event = match &*payload.action {
+        "deleted" => Event::RepositoryDeleted { repo },
+        "renamed" | "transferred" | "edited" | "archived" | "unarchived" | "privatized" | "publicized" => {
+            Event::Reconcile { repo }
+        }
+        _ => return Ok(Parsed::Ignored { why: "an action that changes no stage" }),
+    };
+    Ok(Parsed::Event(event, Some(seen)))
 }
 
 /// Tells bytes that are no JSON from JSON that does not fit.

@@ -97,6 +97,24 @@ fn every_action_of_a_pull_request_that_matters_is_an_event() {
 }
 
 #[test]
+fn a_pull_request_is_known_by_its_number_wherever_that_stands() {
+    let number = |body: &Value| match read("pull_request", body) {
+        Ok(Parsed::Event(Event::PullRequest { number, .. }, _)) => Some(number),
+        _ => None,
+    };
+    let mut body = pull_request_body("opened");
+    body["pull_request"]["number"] = json!(42);
+    assert_eq!(number(&body), Some(PullNumber(42)));
+    // As a GitHub that is played sends it.
+    body.as_object_mut().expect("an object").remove("number");
+    assert_eq!(number(&body), Some(PullNumber(42)));
+    body["number"] = Value::Null;
+    assert_eq!(number(&body), Some(PullNumber(42)));
+    body["pull_request"].as_object_mut().expect("an object").remove("number");
+    assert_eq!(number(&body), None);
+}
+
+#[test]
 fn a_push_names_its_branch_and_its_commit() {
     let push = |branch: &str, after: Option<&str>| {
         let push = PushEvent {
@@ -122,6 +140,14 @@ fn the_other_events_by_their_table() {
     let gone = Event::BranchDeleted { repo: shop(), branch: Branch("old".into()) };
     assert_eq!(read("delete", &delete("branch")), Ok(Parsed::Event(gone, Some(seen()))));
     assert!(matches!(read("delete", &delete("tag")), Ok(Parsed::Ignored { .. })));
+    let about = |action: &str| json!({ "action": action, "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } } });
+    for action in ["renamed", "transferred", "edited", "archived", "unarchived", "privatized", "publicized"] {
+        let look = Parsed::Event(Event::Reconcile { repo: shop() }, Some(seen()));
+        assert_eq!(read("repository", &about(action)), Ok(look), "{action}");
+    }
+    let deleted = Parsed::Event(Event::RepositoryDeleted { repo: shop() }, Some(seen()));
+    assert_eq!(read("repository", &about("deleted")), Ok(deleted));
+    assert!(matches!(read("repository", &about("created")), Ok(Parsed::Ignored { .. })));
     let installed = json!({ "action": "created", "installation": { "id": 3 } });
     for event in ["installation", "installation_repositories"] {
         assert_eq!(read(event, &installed), Ok(Parsed::Event(Event::InstallationChanged, None)), "{event}");

@@ -50,7 +50,8 @@ impl Repository<'_> {
 pub(super) struct PullRequestPayload<'a> {
     #[serde(borrow)]
     pub(super) action: Cow<'a, str>,
-    pub(super) number: u64,
+    /// The same as the pull request's own; whoever plays GitHub may leave out either.
+    pub(super) number: Option<u64>,
     #[serde(borrow)]
     pub(super) pull_request: Pull<'a>,
     #[serde(borrow)]
@@ -61,6 +62,7 @@ pub(super) struct PullRequestPayload<'a> {
 
 #[derive(Deserialize)]
 pub(super) struct Pull<'a> {
+    pub(super) number: Option<u64>,
     #[serde(borrow)]
     pub(super) head: Head<'a>,
     #[serde(borrow)]
@@ -186,6 +188,15 @@ pub(super) struct DeletePayload<'a> {
     /// `branch` or `tag`.
     #[serde(borrow)]
     pub(super) ref_type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
+/// What became of a repository.
+#[derive(Deserialize)]
+pub(super) struct RepositoryPayload<'a> {
+    #[serde(borrow)]
+    pub(super) action: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) repository: Repository<'a>,
 }

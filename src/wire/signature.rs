@@ -60,8 +60,7 @@ impl Secrets {
 /// Holds when the header is the signature of exactly these bytes under one of the live secrets, and
 /// answers that signature.
 ///
-/// It is a hash of the body as well, and the same one whenever the captured body is sent again,
-/// because nobody else can sign: what it is known by, without hashing the body a second time.
+/// It is a hash of the body as well, made without reading the body a second time.
 ///
 /// The time does not depend on where a signature differs, nor on which secret it matches.
 pub fn verify(body: &[u8], signature_header: Option<&str>, secrets: &Secrets) -> Result<[u8; 32], SignatureError> {

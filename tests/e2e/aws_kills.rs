@@ -2,6 +2,7 @@
 //! same folder: the world ends as it would have without it.
 
 use crate::aws_world::AwsWorld;
+use crate::own::own;
 
 /// Kills the server in each of these steps of a deploy, and starts it again.
 async fn killed_in_each(s: &mut AwsWorld, deploy: i64, steps: &[&str]) {
@@ -21,6 +22,8 @@ async fn killed_in_the_middle_of_each_step_on_aws() {
     assert_eq!(s.ask().await, (200, "one".into()));
     s.stands_once().await;
 
+    // It gets another name, which nobody tells: on AWS everything keeps the one that it has.
+    s.w.repo = s.w.github.rename_repo(&s.w.repo, &own("acme/e2e_moved.web")).expect("it is renamed");
     let load = s.load().await;
     let two = s.w.push("two");
     killed_in_each(&mut s, 2, &["build:", "migrate:", "start:", "check:", "retire:"]).await;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::types::StackStatus;
+use greenroom::model::RepoName;
 use greenroom::sandbox::FileChange;
 
 use crate::clients::{self, Load};
@@ -80,6 +81,8 @@ pub(crate) struct AwsWorld {
     pub(crate) config: SdkConfig,
     pub(crate) edge: Edge,
     pub(crate) aws: MiniStack,
+    /// As what the server knows the repository, whatever it is called by now.
+    key: RepoName,
     _clean_up: CleanUp,
 }
 
@@ -123,8 +126,8 @@ impl AwsWorld {
         ]);
         environment.extend(more);
         let w = World::begin_behind(before, environment, |run| files(run, config_file)).await;
-        let clean_up = CleanUp(w.repo.clone());
-        Self { w, config, edge, aws, _clean_up: clean_up }
+        let (key, clean_up) = (w.repo.clone(), CleanUp(w.repo.clone()));
+        Self { w, config, edge, aws, key, _clean_up: clean_up }
     }
 
     /// Asks a stage through the load balancer; what breaks counts as status 0.
@@ -211,7 +214,7 @@ impl AwsWorld {
     /// AWS no concern of this machine, and what the next build of the repository begins from stays.
     fn images(&self) -> Vec<String> {
         let pulled = format!("{}/", self.aws.registry());
-        let label = format!("label=greenroom.repo={}", self.w.repo);
+        let label = format!("label=greenroom.repo={}", self.key);
         let images = docker(&["images", "--filter", &label, "--format", "{{.Repository}}:{{.Tag}}"]);
         let is_pulled = |line: &str| line.starts_with(&pulled) && line.ends_with(":<none>");
         let is_shared = |line: &str| line.contains("/shared/web:newest-");

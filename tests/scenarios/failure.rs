@@ -1,7 +1,7 @@
 //! What goes wrong, and what people are told.
 
-use greenroom::model::{Failure, FailureKind, StageStatus};
-use greenroom::port::{Clock, Phase};
+use greenroom::model::{Chore, Failure, FailureKind, Lane, StageStatus};
+use greenroom::port::{Clock, LaneState, Phase};
 use greenroom::sandbox::{Fault, FileChange, Matcher, Mishap, Times};
 use http::Method;
 
@@ -265,4 +265,61 @@ async fn while_the_policy_is_broken_nothing_is_deployed_and_what_closes_goes_all
     w.settle().await;
     assert_eq!(w.cloud.world(), Vec::<String>::new());
     assert_eq!(w.environments(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_removal_that_its_target_refuses_is_told_and_tried_again() {
+    const REFUSED: &str = "AWS refused ecr:DescribeRepositories on repository/*";
+    for fails_before in [false, true] {
+        let w = World::new().await;
+        let (pull, good) = w.open("topic", "2");
+        w.settle().await;
+        if fails_before {
+            w.cloud.mishap(Phase::Start, "web", None, Mishap::Fail(exited(3, "no")));
+            w.push("topic", "3");
+            w.settle().await;
+            assert!(w.headline(pull).contains("failed"), "{}", w.headline(pull));
+        }
+        w.cloud.refuse_looks(Some(REFUSED));
+        w.github.close_pull(&w.repo, pull).expect("it closes");
+        w.settle().await;
+        assert!(matches!(w.stage("pr-1").await.status, StageStatus::Blocked { sha: None, .. }));
+        let comment = w.comment(pull);
+        assert!(w.headline(pull).contains("could not be removed"), "{comment}");
+        for told in ["ecr:DescribeRepositories", "Grant what is missing", "every five minutes", good.short()] {
+            assert!(comment.contains(told), "{told} is not in {comment}");
+        }
+        // Neither the sweep nor another pull request waits for it.
+        w.ring(Lane::Chore(Chore::Sweep)).await;
+        w.ring(Lane::Chore(Chore::Reconcile)).await;
+        w.settle().await;
+        for lane in [Lane::Chore(Chore::Sweep), Lane::Repo(w.repo.clone())] {
+            let state = w.store.lane_state(&lane, w.clock.now()).await.expect("the database answers");
+            assert_eq!(state, LaneState::AtRest, "{lane}");
+        }
+        w.cloud.refuse_looks(None);
+        w.after(300_000).await;
+        assert_eq!(w.cloud.world(), Vec::<String>::new());
+        assert!(w.comment(pull).contains("0 of "), "{}", w.comment(pull));
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_whose_target_refuses_a_look_is_told_and_goes_on_once_it_may() {
+    let w = World::new().await;
+    w.cloud.refuse_looks(Some("AWS refused sts:AssumeRole"));
+    let (pull, sha) = w.open("topic", "2");
+    w.settle().await;
+    assert!(w.headline(pull).contains("failed") && w.headline(pull).contains(sha.short()), "{}", w.comment(pull));
+    assert!(w.comment(pull).contains("sts:AssumeRole"), "{}", w.comment(pull));
+    assert_eq!(w.checks(&sha), ["greenroom / pr-1: failure"]);
+    w.cloud.refuse_looks(None);
+    w.after(300_000).await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha.clone()));
+    assert_eq!(w.checks(&sha), ["greenroom / pr-1: success"]);
+
+    // What is live and is not to change is not told to have failed because nobody may look for drift.
+    w.cloud.refuse_looks(Some("AWS refused sts:AssumeRole"));
+    w.after(2 * 3_600_000).await;
+    assert!(w.headline(pull).contains("is live"), "{}", w.comment(pull));
 }

@@ -214,6 +214,12 @@ impl Cloud for Fused<dyn Cloud> {
     async fn surplus(&self, site: Site<'_>, used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
         read!(self, self.port.surplus(site, used))
     }
+    async fn conditions(&self, site: Site<'_>) -> PortResult<Conditions> {
+        read!(self, self.port.conditions(site))
+    }
+    async fn stirred(&self) -> StageId {
+        self.port.stirred().await
+    }
     async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
         read!(self, self.port.logs(site, service, lines))
     }

@@ -4,6 +4,7 @@
 //! and the builder exist in memory, and the clock is turned by hand: nothing here sleeps.
 
 mod before;
+mod branches;
 mod carrying;
 mod commands;
 mod control;
@@ -16,6 +17,7 @@ mod fuse;
 mod hang;
 mod healing;
 mod limits;
+mod moves;
 mod names;
 mod order;
 mod other;
@@ -30,5 +32,7 @@ mod sweeping;
 mod trust;
 mod turns;
 mod two_nodes;
+mod unread;
 mod wall;
+mod watching;
 mod world;

@@ -94,7 +94,7 @@ contract![
     walls::many_who_want_one_host_get_one_owner,
     slots::many_at_once_on_two_stores_get_different_numbers,
     inbox::a_delivery_is_taken_once,
-    inbox::a_known_body_under_another_id_is_a_duplicate,
+    inbox::an_equal_body_under_another_id_rings_as_well,
     inbox::a_row_that_failed_is_taken_again,
     inbox::many_at_once_are_all_told_apart,
     inbox::events_come_back_whole_and_in_order,

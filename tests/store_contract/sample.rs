@@ -61,6 +61,7 @@ pub(crate) fn stage(name: &str, generation: i64) -> StageRecord {
         place: None,
         touched_at: Timestamp(5000),
         expires_at: None,
+        conditions: greenroom::model::Conditions::new(),
     }
 }
 

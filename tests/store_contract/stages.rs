@@ -1,9 +1,9 @@
 //! Stages, surfaces and the audit: who may write what.
 
 use greenroom::model::{
-    Actor, ActorKind, Asked, AuditEntry, CameBy, CommentSource, Commit, ExternalId, Generation, GoneReason, Lock,
-    PullNumber, ReceiptKey, RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId,
-    Verb, Waiting, Wake,
+    Actor, ActorKind, Asked, AuditEntry, CameBy, CommentSource, Commit, Condition, Conditions, ExternalId, Generation,
+    GoneReason, Lock, PullNumber, ReceiptKey, RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target,
+    Timestamp, UserId, Verb, Waiting, Wake, Wellbeing,
 };
 use greenroom::port::{IntakeWrite, PortError, PortResult, SurfaceRecord};
 
@@ -119,15 +119,23 @@ pub(crate) async fn goal_and_status_have_one_writer_each(place: Place) -> PortRe
     goal.touched_at = Timestamp(6000);
     goal.status = StageStatus::Deploying { generation: Generation(1) };
     goal.expires_at = Some(Timestamp(1));
+    let seen = |restarts| {
+        let well = Condition::well(2, Timestamp(7000));
+        let seen = Condition { state: Wellbeing::Restarting, restarts, well: 1, ..well };
+        Conditions::from([("web".parse().expect("a name"), seen)])
+    };
+    goal.conditions = seen(9);
     store.apply_intake(&repo_held, IntakeWrite { stages: vec![goal.clone()], ..IntakeWrite::default() }).await?;
     let mut status = first;
     status.status = StageStatus::Live { sha: sha('a') };
     status.expires_at = Some(Timestamp(8000));
+    status.conditions = seen(3);
     status.settled = Generation(1);
     store.save_status(&stage_held, &status).await?;
 
     goal.status = status.status;
     goal.expires_at = status.expires_at;
+    goal.conditions = status.conditions;
     goal.settled = status.settled;
     assert_eq!(store.stage(&stage_id("pr-42")).await?, Some(goal));
     Ok(())

@@ -149,8 +149,9 @@ pub(crate) async fn the_server_s_own_duties_each_have_their_turn(place: Place) -
     let order = names(&claim_all(&*store, 100, two()).await?);
     let chores: Vec<String> = Chore::ALL.into_iter().map(|chore| Lane::Chore(chore).to_string()).collect();
     assert_eq!(order[0], "stage:acme/shop/pr-1");
-    assert_eq!(order[1..4].iter().collect::<BTreeSet<_>>(), chores.iter().collect());
-    assert_eq!(order[4..], ["stage:acme/shop/pr-2"]);
+    let last = 1 + chores.len();
+    assert_eq!(order[1..last].iter().collect::<BTreeSet<_>>(), chores.iter().collect());
+    assert_eq!(order[last..], ["stage:acme/shop/pr-2"]);
     Ok(())
 }
 

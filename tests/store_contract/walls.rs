@@ -46,6 +46,12 @@ pub(crate) async fn a_repository_keeps_its_key_and_gives_it_to_nobody(place: Pla
     assert_eq!(store.identify(&seen(4, 8, "acme/tools")).await?.key.as_str(), "acme.4/tools");
     let handed = store.identify(&seen(1, 9, "evil/shop")).await?;
     assert_eq!((handed.key.as_str(), handed.owner), ("acme/shop", other));
+    assert_eq!(handed.holders, ["evil"], "an account of which nothing was seen before");
+    assert_eq!(
+        store.identify(&seen(4, 8, "acme/tools")).await?.holders,
+        Vec::<String>::new(),
+        "its login is another's"
+    );
     assert_eq!(store.known(&"nobody/knows".parse().expect("a name")).await?, None);
     Ok(())
 }

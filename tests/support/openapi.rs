@@ -5,8 +5,8 @@
 //! - An exchange passes only if the description has its path and method, every query parameter and
 //!   every field of the request's body is known and of the right type, the status is documented, and
 //!   the answer's body conforms.
-//! - The statuses that GitHub documents once for all endpoints (401, 403, 404, 422, 429, 5xx) pass on
-//!   each of them, with the body of an error; so do 304 and no answer at all (status 0), without one.
+//! - The statuses that GitHub documents once for all endpoints (301, 307, 401, 403, 404, 422, 429, 5xx) pass
+//!   on each of them, with the body of an error; so do 304 and no answer at all (status 0), without one.
 //! - Without the description the test fails and says how to get it.
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 
 const VARIABLE: &str = "GREENROOM_TEST_OPENAPI";
 const BASE: &str = "urn:github:rest";
-/// Documented once for all: "Troubleshooting the REST API", "Rate limits for the REST API".
-const ANYWHERE: [u16; 8] = [401, 403, 404, 422, 429, 500, 502, 503];
+/// Documented once for all: "Best practices for using the REST API", "Follow redirects"; "Troubleshooting the
+/// REST API", "Rate limits for the REST API".
+const ANYWHERE: [u16; 10] = [301, 307, 401, 403, 404, 422, 429, 500, 502, 503];
 
 /// What is also had in other media types, which are not kept.
 const OTHER_FORMS: [&str; 2] = ["/repos/{owner}/{repo}/contents/{path}", "/repos/{owner}/{repo}/commits/{ref}"];

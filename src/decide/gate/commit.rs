@@ -102,7 +102,7 @@ fn brings_nothing(case: &Case<'_>, facts: &Facts) -> bool {
     matches!(
         (case.ask.verb, &facts.stage),
         (Verb::Redeploy | Verb::Retry, Fact::Known(None))
-            | (Verb::Retry, Fact::Known(Some(StageStatus::RemovalBlocked)))
+            | (Verb::Retry, Fact::Known(Some(StageStatus::RemovalBlocked | StageStatus::Blocked { sha: None, .. })))
     )
 }
 

@@ -94,6 +94,11 @@ impl Engine {
             let state = format!("{:?}", service.state).to_lowercase();
             lines.push(format!("{}  {state}  {}", service.name, service.url.as_deref().unwrap_or("-")));
         }
+        for trouble in &view.troubles {
+            let seen = trouble.summary.as_ref().map_or_else(String::new, |summary| format!(": {summary}"));
+            let since = if trouble.recovered { "well again since" } else { "not well since" };
+            lines.push(format!("{}  {since} {}, {}{seen}", trouble.service, trouble.since, trouble.told));
+        }
         let locks = board.lock().map(|lock| ("every stage", lock)).into_iter();
         for (what, lock) in locks.chain(record.lock.as_ref().map(|lock| ("it", lock))) {
             lines.push(format!("{what} is locked by {}: {}", lock.login, lock.reason));
@@ -133,6 +138,9 @@ impl Engine {
         let Some((release, spec)) = self.release(&record.id, name, newest.generation).await? else {
             return Ok(Told::Refused(format!("nothing is live on {name}")));
         };
+        // What answers at this moment may have ended a moment ago: how it is doing counts, not one answer.
+        let site = Site { stage: &record.id, place: &spec.place };
+        let seen = self.ports.cloud.conditions(site).await.unwrap_or_default();
         let mut lines = Vec::new();
         let mut healthy = 0;
         for service in &spec.services {
@@ -140,24 +148,23 @@ impl Engine {
             let version = version_key(service, artifact);
             let generation = release.generation;
             let rollout = Rollout { stage: &spec, service, artifact, version: &version, generation };
-            let found = match self.ports.cloud.ensure(Phase::Check, &rollout).await {
+            let (found, answers) = match self.ports.cloud.ensure(Phase::Check, &rollout).await {
                 Ok(Progress::Done(Output::Answered { url, status, millis })) => {
-                    healthy += 1;
-                    format!("{status} in {millis} ms  {url}")
+                    (format!("{status} in {millis} ms  {url}"), true)
                 }
                 Ok(Progress::Done(Output::Running { copies, wanted })) => {
-                    healthy += 1;
-                    format!("running {copies}/{wanted}")
+                    (format!("running {copies}/{wanted}"), copies >= wanted)
                 }
-                Ok(Progress::Done(_)) => {
-                    healthy += 1;
-                    "answers".to_owned()
-                }
-                Ok(Progress::Pending { note, .. }) => format!("not healthy yet: {note}"),
+                Ok(Progress::Done(_)) => ("answers".to_owned(), true),
+                Ok(Progress::Pending { note, .. }) => (format!("not healthy yet: {note}"), false),
                 Err(error @ (PortError::Stale | PortError::Bug { .. })) => return Err(error),
-                Err(error) => format!("not healthy: {error}"),
+                Err(error) => (format!("not healthy: {error}"), false),
             };
-            lines.push(format!("{}  {found}", service.name));
+            let condition = seen.get(&service.name).filter(|condition| condition.is_trouble());
+            healthy += usize::from(answers && condition.is_none());
+            let doing =
+                condition.map_or_else(String::new, |condition| format!("{}; at this moment ", view::doing(condition)));
+            lines.push(format!("{}  {doing}{found}", service.name));
         }
         Ok(Told::Short { summary: format!("{healthy} of {} services of {name} are healthy", lines.len()), lines })
     }

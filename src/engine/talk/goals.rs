@@ -40,8 +40,10 @@ impl Engine {
                 let Some(record) = record else { return Ok(Ok(None)) };
                 let sha = match (&record.status, command.verb()) {
                     (StageStatus::Live { sha } | StageStatus::Failed { sha }, Verb::Redeploy)
-                    | (StageStatus::Failed { sha }, _) => sha.clone(),
-                    (StageStatus::RemovalBlocked, Verb::Retry) => return Ok(Ok(None)),
+                    | (StageStatus::Failed { sha } | StageStatus::Blocked { sha: Some(sha), .. }, _) => sha.clone(),
+                    (StageStatus::RemovalBlocked | StageStatus::Blocked { sha: None, .. }, Verb::Retry) => {
+                        return Ok(Ok(None));
+                    }
                     (_, Verb::Retry) => return Ok(Err(format!("nothing failed on {}", record.id.name))),
                     _ => return Ok(Err(format!("nothing is deployed on {}", record.id.name))),
                 };

@@ -253,6 +253,28 @@ async fn an_installation_that_does_not_list_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn an_installation_that_cannot_be_listed_hides_none_of_the_others() {
+    let fake = FakeGitHub::start().await;
+    let installations = json!([{ "id": 7, "permissions": {} }, { "id": 8, "permissions": {} }]);
+    fake.always("GET", "/app/installations", Reply::json(200, &installations));
+    fake.always("POST", "/app/installations/8/access_tokens", Reply::json(404, &json!({ "message": "Not Found" })));
+    let repo = json!({ "id": 1, "full_name": "acme/shop", "owner": { "id": 7, "login": "acme" } });
+    let page = json!({ "total_count": 1, "repositories": [repo] });
+    fake.always("GET", "/installation/repositories", Reply::json(200, &page));
+    let github = fake.client();
+    for _ in 0..2 {
+        let names: Vec<_> =
+            github.repositories().await.expect("those of the other").into_iter().map(|it| it.name).collect();
+        assert_eq!(names, [shop()]);
+    }
+    // Where nothing is left it is no empty list.
+    fake.always("GET", "/installation/repositories", Reply::json(404, &json!({ "message": "Not Found" })));
+    assert!(matches!(github.repositories().await, Err(PortError::NotFound { .. })));
+    fake.always("GET", "/installation/repositories", Reply::empty(502));
+    assert!(matches!(github.repositories().await, Err(PortError::Retry { .. })), "what passes is no reason");
+}
+
+#[tokio::test]
 async fn a_renamed_repository_is_followed_on_the_same_host_only() {
     let fake = FakeGitHub::start().await;
     let elsewhere = FakeGitHub::start().await;

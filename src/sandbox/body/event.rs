@@ -53,6 +53,11 @@ pub(in crate::sandbox) enum EventKind<'a> {
     BranchDeleted {
         branch: &'a Branch,
     },
+    /// `changes` are null where an action has none.
+    Repository {
+        action: &'a str,
+        changes: Value,
+    },
     Installation {
         action: &'a str,
     },
@@ -72,6 +77,7 @@ impl EventKind<'_> {
             Self::Review { .. } => "pull_request_review",
             Self::ReviewComment { .. } => "pull_request_review_comment",
             Self::BranchDeleted { .. } => "delete",
+            Self::Repository { .. } => "repository",
             Self::Installation { .. } => "installation",
             Self::InstallationRepositories { .. } => "installation_repositories",
         }
@@ -122,6 +128,8 @@ pub(in crate::sandbox) fn event(world: &World, name: &RepoName, sender: &Account
         EventKind::BranchDeleted { branch } => {
             whole(json!({ "ref": branch, "ref_type": "branch", "pusher_type": "user" }))
         }
+        EventKind::Repository { action, changes: Value::Null } => whole(json!({ "action": action })),
+        EventKind::Repository { action, changes } => whole(json!({ "action": action, "changes": changes })),
         EventKind::Installation { action } => json!({
             "action": action,
             "installation": installation(world, name.owner(), id),

@@ -154,6 +154,9 @@ async fn a_signed_delivery_is_stored_once_and_rings_its_lane() {
     assert_eq!(door.post_signed("push", GUID, PUSH).await, 202, "a duplicate is accepted as well");
     assert_eq!(door.stored().len(), 1);
     assert!(door.ask("/metrics").await.1.contains(r#"greenroom_deliveries_total{event="push",fate="duplicate"} 1"#));
+
+    assert_eq!(door.post_signed("push", "another-id", PUSH).await, 202);
+    assert_eq!(door.stored().len(), 2, "what happens twice in a second is told twice in the same words");
 }
 
 #[tokio::test]
@@ -201,8 +204,11 @@ async fn signed_json_that_lacks_what_it_must_have_is_kept_as_poison() {
     );
     assert_eq!(door.post_signed("push", "another", r#"{"token":"hunter2"}"#).await, 202);
     let stored = door.stored();
-    assert_eq!(stored.iter().map(|row| &row.lane).collect::<Vec<_>>(), [&shop(), &Lane::Chore(Chore::Reconcile)]);
-    for row in &stored {
+    let lanes: Vec<_> = stored.iter().map(|row| &row.lane).collect();
+    assert_eq!(lanes, [&shop(), &shop(), &Lane::Chore(Chore::Reconcile)]);
+    let looks = |row: &NewDelivery| matches!(&row.content, InboxContent::Event(event) if matches!(**event, Event::Reconcile { .. }));
+    assert_eq!(stored.iter().map(looks).collect::<Vec<_>>(), [true, false, false], "what it says is looked for");
+    for row in stored.iter().filter(|row| !looks(row)) {
         assert!(
             matches!(&row.content, InboxContent::Poison { excerpt, .. } if !excerpt.contains("hunter2")),
             "{row:?}"

@@ -1,0 +1,5 @@
+-- How what serves of a stage is doing, as JSON; NULL where nothing was seen since it went live.
+ALTER TABLE stage ADD COLUMN conditions TEXT;
+
+-- What happens twice in one second GitHub tells twice in the same words: only an id makes a duplicate.
+DROP INDEX inbox_body;
