@@ -7,6 +7,7 @@ mod asked;
 mod audit;
 mod command;
 mod commit;
+mod condition;
 mod deploy;
 mod error;
 mod event;
@@ -34,6 +35,7 @@ pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
 pub use command::{Command, Force, LineCount, LockScope, Login, NamedCommit, ShaBeginning, Verb};
 pub use commit::{CameBy, Commit};
+pub use condition::{Condition, Conditions, Wellbeing};
 pub use deploy::{Deploy, NewDeploy, Outcome, Release};
 pub use error::{Failure, FailureKind, Position, Problem, Problems};
 pub use event::{

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::{PortResult, Progress};
 use crate::model::{
-    Addressing, Artifact, Generation, Observed, Output, Place, Resource, ResourceChange, ServiceName, ServiceSpec,
-    StageId, StageSpec, VersionKey,
+    Addressing, Artifact, Conditions, Generation, Observed, Output, Place, Resource, ResourceChange, ServiceName,
+    ServiceSpec, StageId, StageSpec, VersionKey,
 };
 
 /// A stage and where it lives: enough to find everything of it without its configuration.
@@ -99,6 +99,20 @@ pub trait Cloud: Send + Sync + 'static {
     /// are the digests that its releases name.
     async fn surplus(&self, _site: Site<'_>, _used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
         Ok(Vec::new())
+    }
+
+    /// How what serves of the stage is doing now, whether it is well or not. What the target itself starts
+    /// again when it ends is told here and is no reason to bring the stage on anew; what is lost for good is
+    /// not among them. Nothing on a target that cannot tell.
+    async fn conditions(&self, _site: Site<'_>) -> PortResult<Conditions> {
+        Ok(Conditions::new())
+    }
+
+    /// Waits until [`Self::conditions`] of some stage say something else than before, and answers which
+    /// stage. For ever on a target that tells nothing by itself: there it is looked at every minute. One
+    /// caller at a time gets each of them; what is told while nobody asks is told to the next who does.
+    async fn stirred(&self) -> StageId {
+        std::future::pending().await
     }
 
     /// The last lines that the service's serving version printed, oldest first.
