@@ -25,8 +25,6 @@ use super::{Shared, ecr_images, names};
 use crate::model::{ServiceName, Timestamp};
 use crate::port::{PortError, PortResult, Registry, RegistryLogin, Repository, Site};
 
-pub(super) use super::ecr_images::tags_of_stage;
-
 /// A login that ends sooner is renewed. Source: `GetAuthorizationToken`, tokens are valid for 12 h.
 const RENEW_BEFORE_MILLIS: i64 = 60 * 60 * 1000;
 

@@ -20,6 +20,7 @@
 //! | `phases`, `rollout` | the steps of a rollout |
 //! | `observe` | what serves |
 //! | `inventory`, `teardown`, `families` | everything that exists of a stage, and its removal |
+//! | `lately` | what was seen a moment ago of a stage that goes |
 //! | `sweep`, `surplus` | every stage of which something exists; images that nothing needs any more |
 //! | `logs` | what programs printed |
 //! | `ecr`, `ecr_images` | repositories of images; who uses them |
@@ -41,6 +42,7 @@ mod fault;
 mod finding;
 mod foundation;
 mod inventory;
+mod lately;
 mod logs;
 mod marks;
 mod names;
@@ -95,6 +97,7 @@ pub(crate) struct Shared {
     sessions: Sessions,
     begun: stack::Begun,
     rollouts: rollout::Memory,
+    lately: lately::Lately,
 }
 
 /// [`Cloud`] on AWS.
@@ -108,7 +111,8 @@ impl AwsCloud {
         let sessions = Sessions::new(&settings).await;
         let names = Names::new(&settings.name);
         let (begun, rollouts) = (stack::Begun::default(), rollout::Memory::default());
-        Self { shared: Arc::new(Shared { settings, names, sessions, begun, rollouts }) }
+        let lately = lately::Lately::default();
+        Self { shared: Arc::new(Shared { settings, names, sessions, begun, rollouts, lately }) }
     }
 
     /// How often each operation of AWS was called since the program began: `ecs:UpdateService`.
