@@ -49,12 +49,7 @@ pub(super) async fn untag(clients: &Clients, repository: &str, tags: &[String]) 
 }
 
 /// The same where it is known what lies there.
-pub(super) async fn take(
-    clients: &Clients,
-    repository: &str,
-    images: Vec<Tagged>,
-    tags: &[String],
-) -> PortResult<()> {
+pub(super) async fn take(clients: &Clients, repository: &str, images: Vec<Tagged>, tags: &[String]) -> PortResult<()> {
     let (alone, shared): (Vec<Removal>, Vec<Removal>) =
         removals(images, tags).into_iter().partition(|removal| removal.kept.is_empty());
     // Those that nobody else uses go together.

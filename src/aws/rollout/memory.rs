@@ -10,22 +10,31 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 
 use super::registered::Label;
+use super::snapshot::Seen;
 use crate::aws::stage_stack::StageStack;
 use crate::model::{Generation, ServiceName, StageId, VersionKey};
 use crate::port::Rollout;
 
 /// Labels never change, so only their number is bounded.
 const LABELS: usize = 10_000;
+const STACKS: usize = 1_000;
+/// What was whole a moment ago needs no look of its own to be cleaned up after.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// What is remembered, of all rollouts.
 pub(in crate::aws) struct Memory {
     tracks: Mutex<HashMap<(StageId, ServiceName), Kept>>,
     labels: Cache<String, Label>,
+    /// For which stage this process registered a definition, by ARN.
+    made: Cache<String, StageId>,
+    /// What a stage's stack answered last.
+    stacks: Cache<StageId, Arc<StageStack>>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { tracks: Mutex::default(), labels: Cache::new(LABELS) }
+        let (labels, made, stacks) = (Cache::new(LABELS), Cache::new(LABELS), Cache::new(STACKS));
+        Self { tracks: Mutex::default(), labels, made, stacks }
     }
 }
 
@@ -36,10 +45,18 @@ type Kept = (Generation, VersionKey, Track);
 #[derive(Debug, Default)]
 pub(in crate::aws) struct Track {
     pub(in crate::aws) stack: Option<Arc<StageStack>>,
+    /// The same, where it was not read for this rollout but before: a failure by it is looked at again.
+    pub(in crate::aws) recalled: Option<Arc<StageStack>>,
+    /// The active definitions of the family, newest first, where all of them are known.
+    pub(super) definitions: Option<Vec<String>>,
+    /// The look by which the version was found whole.
+    pub(super) whole: Option<Look>,
     /// The ARN of the version's task definition, registered or found.
     pub(super) definition: Option<String>,
     pub(super) following: Option<Following>,
     pub(super) migration: Migration,
+    /// Since the migration has been waited for.
+    pub(super) migrating: Stopwatch,
     pub(super) canary: Canary,
     /// Since the public address has been asked.
     pub(super) asked: Stopwatch,
@@ -49,19 +66,40 @@ pub(in crate::aws) struct Track {
     pub(super) log_tries: u32,
 }
 
+/// A service as it was at some time.
+#[derive(Debug)]
+pub(super) struct Look {
+    at: Instant,
+    seen: Seen,
+}
+
+impl Look {
+    pub(super) fn now(seen: Seen) -> Self {
+        Self { at: Instant::now(), seen }
+    }
+
+    /// What was seen, if that was a moment ago.
+    pub(super) fn if_fresh(self) -> Option<Seen> {
+        (self.at.elapsed() < FRESH).then_some(self.seen)
+    }
+}
+
 /// A deployment that is being followed.
 #[derive(Debug)]
 pub(super) struct Following {
     pub(super) definition: String,
     pub(super) since: Instant,
     pub(super) polls: u32,
+    /// The most copies of it that were seen alive at once.
+    pub(super) most: i32,
     /// Since ECS called it complete while targets were still not healthy.
     pub(super) settled: Stopwatch,
 }
 
 impl Following {
     pub(super) fn new(definition: &str) -> Self {
-        Self { definition: definition.to_owned(), since: Instant::now(), polls: 0, settled: Stopwatch::default() }
+        let (definition, since) = (definition.to_owned(), Instant::now());
+        Self { definition, since, polls: 0, most: 0, settled: Stopwatch::default() }
     }
 }
 
@@ -118,6 +156,30 @@ impl Memory {
     pub(in crate::aws) fn put(&self, rollout: &Rollout<'_>, track: Track) {
         let mut tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
         tracks.insert(key(rollout), (rollout.generation, rollout.version.clone(), track));
+    }
+
+    /// Notes what a stage's stack answered.
+    pub(in crate::aws) fn know_stack(&self, stage: &StageId, stack: &Arc<StageStack>) {
+        self.stacks.insert(stage.clone(), Arc::clone(stack));
+    }
+
+    /// What a stage's stack answered last, if that was made from this blueprint: then whoever changed it since
+    /// made it anew, and what fails by it is looked at again.
+    pub(in crate::aws) fn stack_of(&self, stage: &StageId, blueprint: &str) -> Option<Arc<StageStack>> {
+        self.stacks.get(stage).filter(|stack| stack.blueprint.as_deref() == Some(blueprint))
+    }
+
+    pub(in crate::aws) fn forget_stack(&self, stage: &StageId) {
+        self.stacks.remove(stage);
+    }
+
+    /// For which stage this process registered the definition, if it did.
+    pub(in crate::aws) fn made_for(&self, definition: &str) -> Option<StageId> {
+        self.made.get(definition)
+    }
+
+    pub(super) fn learn_made(&self, definition: &str, stage: &StageId) {
+        self.made.insert(definition.to_owned(), stage.clone());
     }
 
     pub(super) fn label(&self, definition: &str) -> Option<Label> {
