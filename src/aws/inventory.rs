@@ -53,8 +53,7 @@ struct Found {
 pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec<Resource>> {
     let clients = &*shared.sessions.at(site).await?;
     let mut sight = Sight::default();
-    let found = look(shared, clients, site, &mut sight).await?;
-    let all = arrange(found);
+    let all = arrange(look(shared, clients, site, &mut sight).await?);
     if all.is_empty() {
         shared.lately.forget(site.stage);
     } else {
@@ -231,7 +230,9 @@ async fn strays(
         if holder.is_some_and(|tag| stacks.contains(&tag.value())) {
             continue;
         }
-        let Some(arn) = mapping.resource_arn() else { continue };
+        // What went with the stack is listed for a while.
+        let arn = mapping.resource_arn().filter(|arn| !shared.lately.is_leaving(stage, arn));
+        let Some(arn) = arn else { continue };
         if let Some(kind) = stray_kind(arn)
             && still_exists(clients, kind, arn).await?
         {

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a look serves the removals that follow it at once, and no others: none is older than
 //! [`FRESH`] when it is used, what was changed since is forgotten, and whoever remembers nothing asks AWS
-//! for the same. What is left at the end is never told from here, but read.
+//! for the same. What is left at the end is read; only what CloudFormation took along with a stack that was
+//! seen to be gone is not looked for once more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};

@@ -17,7 +17,7 @@ const PLACEMENT_PATIENCE: Duration = Duration::from_mins(3);
 const CONSISTENCY: Duration = Duration::from_secs(10);
 
 /// No copy starts faster anywhere.
-const FIRST_MILLIS: i64 = 1_500;
+const FIRST_MILLIS: i64 = 1_200;
 
 /// Words of a service event that tell of trouble, in lower case.
 const TROUBLE: [&str; 5] = ["unable", "fail", "unhealthy", "error", "throttle"];
@@ -297,8 +297,8 @@ mod tests {
             .take(6)
             .collect::<Vec<_>>()
         };
-        assert_eq!(waits(10), [1_500, 1_500, 3_000, 5_000, 5_000, 5_000]);
-        assert_eq!(waits(1), [1_500, 1_500, 2_000, 2_000, 2_000, 2_000]);
-        assert_eq!(waits(60), [1_500, 1_500, 3_000, 6_000, 10_000, 10_000]);
+        assert_eq!(waits(10), [1_200, 1_200, 2_400, 4_800, 5_000, 5_000]);
+        assert_eq!(waits(1), [1_200, 1_200, 2_000, 2_000, 2_000, 2_000]);
+        assert_eq!(waits(60), [1_200, 1_200, 2_400, 4_800, 9_600, 10_000]);
     }
 }
