@@ -18,7 +18,7 @@
 //! | `foundation` | what stages share |
 //! | `prepare`, `stage_stack` | a stage's own stack, and what it answers |
 //! | `phases`, `rollout` | the steps of a rollout |
-//! | `observe` | what serves |
+//! | `observe`, `conditions` | what serves, and how it is doing |
 //! | `inventory`, `teardown`, `families` | everything that exists of a stage, and its removal |
 //! | `lately` | what was seen a moment ago of a stage that goes |
 //! | `sweep`, `surplus` | every stage of which something exists; images that nothing needs any more |
@@ -27,6 +27,7 @@
 
 mod calls;
 mod clients;
+mod conditions;
 mod credentials;
 mod delegation;
 mod diagnose;
@@ -85,8 +86,8 @@ pub use settings::{AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 use self::clients::Sessions;
 use self::names::Names;
 use crate::model::{
-    Addressing, LocalCommands, Observed, Output, Place, Resource, ResourceChange, Scheme, ServiceName, StageId,
-    StageSpec,
+    Addressing, Conditions, LocalCommands, Observed, Output, Place, Resource, ResourceChange, Scheme, ServiceName,
+    StageId, StageSpec,
 };
 use crate::port::{Cloud, Phase, PortResult, Progress, Rollout, Site};
 
@@ -201,6 +202,10 @@ impl Cloud for AwsCloud {
 
     async fn surplus(&self, site: Site<'_>, used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
         surplus::surplus(&self.shared, site, used).await
+    }
+
+    async fn conditions(&self, site: Site<'_>) -> PortResult<Conditions> {
+        conditions::conditions(&self.shared, site).await
     }
 
     async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {

@@ -12,12 +12,13 @@ use quick_cache::sync::Cache;
 use super::registered::Label;
 use super::snapshot::Seen;
 use crate::aws::stage_stack::StageStack;
-use crate::model::{Generation, ServiceName, StageId, VersionKey};
+use crate::model::{Failure, Generation, ServiceName, StageId, VersionKey};
 use crate::port::Rollout;
 
 /// Labels never change, so only their number is bounded.
 const LABELS: usize = 10_000;
 const STACKS: usize = 1_000;
+const ENDS: usize = 1_000;
 /// What was whole a moment ago needs no look of its own to be cleaned up after.
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -29,12 +30,15 @@ pub(in crate::aws) struct Memory {
     made: Cache<String, StageId>,
     /// What a stage's stack answered last.
     stacks: Cache<StageId, Arc<StageStack>>,
+    /// Why tasks ended, by their ids.
+    ends: Cache<String, Failure>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        let (labels, made, stacks) = (Cache::new(LABELS), Cache::new(LABELS), Cache::new(STACKS));
-        Self { tracks: Mutex::default(), labels, made, stacks }
+        let (labels, made) = (Cache::new(LABELS), Cache::new(LABELS));
+        let (stacks, ends) = (Cache::new(STACKS), Cache::new(ENDS));
+        Self { tracks: Mutex::default(), labels, made, stacks, ends }
     }
 }
 
@@ -167,6 +171,20 @@ impl Memory {
     /// made it anew, and what fails by it is looked at again.
     pub(in crate::aws) fn stack_of(&self, stage: &StageId, blueprint: &str) -> Option<Arc<StageStack>> {
         self.stacks.get(stage).filter(|stack| stack.blueprint.as_deref() == Some(blueprint))
+    }
+
+    /// The same, whatever it was made from.
+    pub(in crate::aws) fn any_stack_of(&self, stage: &StageId) -> Option<Arc<StageStack>> {
+        self.stacks.get(stage)
+    }
+
+    /// Why a task ended, if that was found out before: it ends once.
+    pub(in crate::aws) fn end_of(&self, task: &str) -> Option<Failure> {
+        self.ends.get(task)
+    }
+
+    pub(in crate::aws) fn learn_end(&self, task: &str, failure: &Failure) {
+        self.ends.insert(task.to_owned(), failure.clone());
     }
 
     pub(in crate::aws) fn forget_stack(&self, stage: &StageId) {

@@ -1,0 +1,114 @@
+//! How what serves of a stage is doing after its deploy.
+//!
+//! Guarantees: of a stage that is well ECS is asked once for ten services, and nothing else; what looks
+//! otherwise is looked into, and why a task ended is found out once; nothing here changes anything.
+
+use std::sync::Arc;
+
+use super::clients::Clients;
+use super::rollout::{
+    Life, Seen, Subject, TaskSeen, Why, calm, describe, doing, ended, is_suspicious, read_log, serves, targets_of, told,
+};
+use super::stage_stack::{StageService, StageStack};
+use super::{Shared, stage_stack};
+use crate::model::{Condition, Conditions, Failure, FailureKind, ServiceName};
+use crate::port::{PortResult, Site};
+
+/// Source: ECS, `DescribeServices`: up to 10 services in one call.
+const AT_ONCE: usize = 10;
+/// Lines that a trouble shows.
+const LINES: i32 = 20;
+
+/// One service of a stage.
+struct Work<'a> {
+    shared: &'a Shared,
+    clients: &'a Clients,
+    stack: &'a StageStack,
+    service: &'a StageService,
+    name: &'a ServiceName,
+}
+
+/// Every service that serves, with how it is doing. One on its way to another version is not among them.
+pub(super) async fn conditions(shared: &Shared, site: Site<'_>) -> PortResult<Conditions> {
+    let clients = &*shared.sessions.at(site).await?;
+    let Some(stack) = stack_of(shared, site).await? else { return Ok(Conditions::new()) };
+    let all: Vec<(&ServiceName, &StageService)> = stack.services.iter().collect();
+    let mut conditions = Conditions::new();
+    for batch in all.chunks(AT_ONCE) {
+        let names: Vec<&str> = batch.iter().map(|(_, service)| service.service.as_str()).collect();
+        let seen = describe(clients, &stack.cluster, &names).await?;
+        for (&(name, service), seen) in batch.iter().zip(seen) {
+            let Some(seen) = seen else {
+                // What is remembered of the stack is not so any more.
+                shared.rollouts.forget_stack(site.stage);
+                continue;
+            };
+            let work = Work { shared, clients, stack: &stack, service, name };
+            let condition = if serves(&seen) { of_service(&work, &seen).await? } else { None };
+            conditions.extend(condition.map(|condition| (name.clone(), condition)));
+        }
+    }
+    Ok(conditions)
+}
+
+/// What the stage's stack answered when it was last read: where its services are does not change by itself.
+async fn stack_of(shared: &Shared, site: Site<'_>) -> PortResult<Option<Arc<StageStack>>> {
+    if let Some(known) = shared.rollouts.any_stack_of(site.stage) {
+        return Ok(Some(known));
+    }
+    let read = stage_stack::look(shared, site).await?.map(Arc::new);
+    if let Some(stack) = &read {
+        shared.rollouts.know_stack(site.stage, stack);
+    }
+    Ok(read)
+}
+
+async fn of_service(work: &Work<'_>, seen: &Seen) -> PortResult<Option<Condition>> {
+    let now = work.shared.settings.clock.now();
+    if !is_suspicious(seen, now) {
+        return Ok(Some(calm(seen)));
+    }
+    let ended = ended(work.clients, &work.stack.cluster, &work.service.service, work.name).await?;
+    let Some(doing) = doing(seen, &ended, now) else { return Ok(None) };
+    let mut condition = doing.condition;
+    let mut health = String::new();
+    if let (true, Some(group)) = (condition.is_trouble(), &work.service.target_group) {
+        let targets = targets_of(work.clients, group).await?;
+        condition.well = condition.well.min(u32::try_from(targets.healthy).unwrap_or(u32::MAX));
+        health = targets.complaint;
+    }
+    condition.why = match doing.why {
+        Why::Nothing => None,
+        Why::Ended { task, cause } => Some(match work.shared.rollouts.end_of(&task.id) {
+            Some(known) => known,
+            None => find_out(work, task, |subject, log| told(&cause, subject, log, &health)).await?,
+        }),
+        Why::Sick { said } => Some(Failure::new(
+            FailureKind::Unhealthy,
+            format!("the health check of `{}` does not pass any more: {said}", work.name),
+            "Its log says what it does; the load balancer asks it at `health.path`.",
+        )),
+        Why::Lacking { said } => Some(Failure::new(
+            FailureKind::Environment,
+            format!("ECS cannot run every copy of `{}`: {said}", work.name),
+            "The sentence is AWS's own: it is most often a quota, a subnet or a lack of room.",
+        )),
+    };
+    Ok(Some(condition))
+}
+
+/// Why a task ended, with the last lines that it printed. Once they have come, nothing changes any more.
+async fn find_out(
+    work: &Work<'_>,
+    task: &TaskSeen,
+    tell: impl FnOnce(&Subject<'_>, Vec<String>) -> Failure,
+) -> PortResult<Failure> {
+    let log = read_log(work.clients, &work.service.log_group, work.name, &task.id, LINES).await?;
+    let is_whole = !log.is_empty();
+    let subject = Subject { name: work.name, life: Life::Serving, path: None, memory: task.memory };
+    let failure = tell(&subject, log);
+    if is_whole {
+        work.shared.rollouts.learn_end(&task.id, &failure);
+    }
+    Ok(failure)
+}

@@ -1,0 +1,56 @@
+//! What is told of a version after it went live.
+
+use std::time::{Duration, Instant};
+
+use super::calls_since;
+use super::world::{SERVE, World, docker};
+use crate::ministack::Containers;
+use greenroom::model::{Condition, FailureKind, Wellbeing};
+use greenroom::port::Cloud as _;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+async fn web(w: &World) -> Condition {
+    let told = w.cloud.conditions(w.site()).await.expect("it is told");
+    assert_eq!(told.len(), 1, "{told:?}");
+    told.into_values().next().expect("the only service")
+}
+
+#[tokio::test]
+async fn a_program_that_ends_after_it_went_live_is_told_with_its_code_and_last_lines() {
+    let mut w = World::new(Containers::Real).await;
+    let serves = SERVE.replace("& wait", "& while [ ! -e /die ]; do sleep 0.2; done; echo no table users >&2; exit 3");
+    let image = w.image("one", &serves).await;
+    w.go_live(&w.goal(&image)).await;
+    let before = w.cloud.calls();
+    let well = web(&w).await;
+    assert_eq!((well.state, well.restarts, well.well, well.wanted), (Wellbeing::Well, 0, 1, 1), "{well:?}");
+    // MiniStack tells of no starts, so that what stopped is asked for too.
+    let calls = calls_since(&w, &before);
+    assert!(calls.values().sum::<u64>() <= 3, "{calls:?}");
+
+    for container in w.aws.containers() {
+        docker(&["exec", &container, "/bin/busybox", "touch", "/die"]);
+    }
+    let begun = Instant::now();
+    let trouble = loop {
+        let now = web(&w).await;
+        if now.is_trouble() && now.why.as_ref().is_some_and(|why| !why.log.is_empty()) {
+            break now;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{now:?}\n{}", w.aws.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!((trouble.state, trouble.restarts, trouble.wanted), (Wellbeing::Restarting, 1, 1), "{trouble:?}");
+    let why = trouble.why.expect("a reason");
+    assert_eq!((why.kind, why.exit_code), (FailureKind::Exited, Some(3)), "{why:?}");
+    assert_eq!(why.log.last().map(String::as_str), Some("no table users"));
+    assert!(why.summary.contains("ended with exit code 3"), "{why:?}");
+}
+
+#[tokio::test]
+async fn what_is_at_rest_or_not_there_is_not_told_of() {
+    let w = World::new(Containers::Pretended).await;
+    let told = w.cloud.conditions(w.site()).await.expect("it is told");
+    assert!(told.is_empty(), "nothing was started yet: {told:?}");
+}
