@@ -21,6 +21,7 @@
 //! | `observe`, `conditions` | what serves, and how it is doing |
 //! | `inventory`, `teardown`, `families` | everything that exists of a stage, and its removal |
 //! | `lately` | what was seen a moment ago of a stage that goes |
+//! | `once` | what is said once |
 //! | `sweep`, `surplus` | every stage of which something exists; images that nothing needs any more |
 //! | `logs` | what programs printed |
 //! | `ecr`, `ecr_images` | repositories of images; who uses them |
@@ -48,6 +49,7 @@ mod logs;
 mod marks;
 mod names;
 mod observe;
+mod once;
 mod outbound;
 mod pace;
 mod phases;
@@ -99,6 +101,7 @@ pub(crate) struct Shared {
     begun: stack::Begun,
     rollouts: rollout::Memory,
     lately: lately::Lately,
+    said: once::SaidOnce,
 }
 
 /// [`Cloud`] on AWS.
@@ -112,8 +115,8 @@ impl AwsCloud {
         let sessions = Sessions::new(&settings).await;
         let names = Names::new(&settings.name);
         let (begun, rollouts) = (stack::Begun::default(), rollout::Memory::default());
-        let lately = lately::Lately::default();
-        Self { shared: Arc::new(Shared { settings, names, sessions, begun, rollouts, lately }) }
+        let (lately, said) = (lately::Lately::default(), once::SaidOnce::default());
+        Self { shared: Arc::new(Shared { settings, names, sessions, begun, rollouts, lately, said }) }
     }
 
     /// How often each operation of AWS was called since the program began: `ecs:UpdateService`.

@@ -1,8 +1,8 @@
 //! Every stage of which something exists, for the sweeper.
 //!
 //! Guarantees: a stage is found by its stack, and one whose stack is gone by what was left behind;
-//! a place that cannot be read is named in the log and hides none of the others; nothing here removes
-//! anything, and what is not found is no reason to.
+//! a place that cannot be read, or a part of one that may not be, is named in the log once and hides none
+//! of the others; nothing here removes anything, and what is not found is no reason to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use super::inventory::{log_groups, service_state};
 use super::marks::{Marks, Whose};
 use super::names::{Names, TAG_APP, TAG_BASE, TAG_KIND, TAG_OWNER, TAG_REPO, TAG_STAGE};
 use crate::model::{AwsTarget, Chore, Place, StageId, StageKind, Timestamp};
-use crate::port::{PortResult, Site};
+use crate::port::{PortError, PortResult, Site};
 
 /// Families that no known stage explains and that are asked for their tags in one run.
 const ASKED: usize = 25;
@@ -39,7 +39,9 @@ pub(super) async fn stages(shared: &Shared, known: &[(StageId, Place)]) -> PortR
             }
             Err(error) => {
                 let at = at(site);
-                tracing::warn!(%error, "the stages in {at} cannot be listed, the sweep goes on without: {error}");
+                if shared.said.is_news(&at, &error.to_string()) {
+                    tracing::warn!(%error, "the stages in {at} cannot be listed, the sweep goes on without: {error}");
+                }
                 faults.push(error);
             }
         }
@@ -102,11 +104,16 @@ async fn look(
     let ids: Vec<StageId> =
         known.iter().filter(|(_, place)| lives_here(place)).map(|(stage, _)| stage.clone()).collect();
     let mut found = by_stack(clients, names, &ids).await?;
-    let groups = log_groups(clients, &names.all_log_groups()).await?;
+    // Without their stacks nothing is known of stages; without the rest only leftovers are missed.
+    let unless_refused = |part: &str| Refused { shared, part: format!("{part} of account {}, {}", here.0, here.1) };
+    let groups = log_groups(clients, &names.all_log_groups()).await;
+    let groups = unless_refused("the log groups").skip(groups)?;
     let mut left: Vec<(StageId, StageKind)> =
         groups.iter().filter_map(|group| Some((names.stage_of_log_group(group)?, StageKind::Ephemeral))).collect();
-    left.extend(by_service(clients, names, &found).await?);
-    left.extend(by_family(clients, names, &found, &ids, shared.settings.clock.now()).await?);
+    let services = by_service(clients, names, &found).await;
+    left.extend(unless_refused("the services without a stack").skip(services)?);
+    let families = by_family(clients, names, &found, &ids, shared.settings.clock.now()).await;
+    left.extend(unless_refused("the task definitions").skip(families)?);
     for (stage, kind) in left {
         found.entry(stage).or_insert_with(|| Place { kind, ..Place::default() });
     }
@@ -118,6 +125,27 @@ async fn look(
         (stage, place)
     });
     Ok(placed.collect())
+}
+
+/// A part of a place that may not be readable.
+struct Refused<'a> {
+    shared: &'a Shared,
+    part: String,
+}
+
+impl Refused<'_> {
+    /// What was read; nothing where that is not allowed, which is named once.
+    fn skip<T: Default>(&self, read: PortResult<T>) -> PortResult<T> {
+        match read {
+            Err(PortError::Denied { reason }) => {
+                if self.shared.said.is_news(&self.part, &reason) {
+                    tracing::warn!("{} cannot be listed, the sweep goes on without: {reason}", self.part);
+                }
+                Ok(T::default())
+            }
+            read => read,
+        }
+    }
 }
 
 /// A stack that has the name of a known stage's and no tags counts too: what is there is not told to be gone.
