@@ -70,12 +70,17 @@ impl<T> Seen<T> {
     }
 }
 
+/// Whether CloudFormation works at it: then it is another one a moment later.
+fn is_moving(stack: &Snapshot) -> bool {
+    stack.status.as_str().ends_with("_IN_PROGRESS")
+}
+
 impl Sight {
     /// Notes the stage's own stack with all that it holds.
     pub(super) fn saw_stack(&mut self, stack: Snapshot, held: Vec<StackResource>) {
         self.cluster = stack.outputs.get("Cluster").filter(|name| !name.is_empty()).cloned().map(Seen::now);
-        self.own = Some(Seen::now(Some(stack)));
-        self.held = Some(Seen::now(held));
+        self.own = (!is_moving(&stack)).then(|| Seen::now(Some(stack)));
+        self.held = self.own.is_some().then(|| Seen::now(held));
     }
 
     /// Notes which repositories there are.
@@ -118,12 +123,10 @@ impl Lately {
     pub(super) fn saw(&self, stage: &StageId, own: Option<&Snapshot>) {
         self.with(|all| {
             let sight = all.entry(stage.clone()).or_default();
-            let status = own.map(|stack| &stack.status);
-            if status == Some(&StackStatus::DeleteFailed) {
+            if own.is_some_and(|stack| stack.status == StackStatus::DeleteFailed) {
                 sight.leaving = None;
             }
-            let is_moving = status.is_some_and(|status| status.as_str().ends_with("_IN_PROGRESS"));
-            sight.own = (!is_moving).then(|| Seen::now(own.cloned()));
+            sight.own = (!own.is_some_and(is_moving)).then(|| Seen::now(own.cloned()));
         });
     }
 
@@ -197,9 +200,9 @@ mod tests {
         }
     }
 
-    fn holding() -> Sight {
+    fn holding(status: StackStatus) -> Sight {
         let mut sight = Sight::default();
-        sight.saw_stack(stack(StackStatus::CreateComplete), Vec::new());
+        sight.saw_stack(stack(status), Vec::new());
         sight
     }
 
@@ -207,7 +210,9 @@ mod tests {
     fn a_stack_is_known_until_it_is_asked_to_go_or_works() {
         let (lately, stage) = (Lately::default(), stage());
         assert_eq!(lately.own(&stage), Own::Unknown);
-        lately.put(&stage, holding());
+        lately.put(&stage, holding(StackStatus::UpdateInProgress));
+        assert_eq!((lately.own(&stage), lately.held(&stage)), (Own::Unknown, None), "it is another one a moment later");
+        lately.put(&stage, holding(StackStatus::CreateComplete));
         assert_eq!(lately.own(&stage), Own::There(Box::new(stack(StackStatus::CreateComplete))));
         assert_eq!((lately.held(&stage), lately.cluster(&stage).as_deref()), (Some(Vec::new()), Some("previews")));
         lately.leaves(&stage, BTreeSet::from(["rule".to_owned()]));
@@ -232,7 +237,7 @@ mod tests {
     fn a_new_look_takes_the_place_of_the_one_before() {
         let (lately, stage) = (Lately::default(), stage());
         lately.leaves(&stage, BTreeSet::from(["rule".to_owned()]));
-        let mut sight = holding();
+        let mut sight = holding(StackStatus::CreateComplete);
         sight.saw_revisions("web", vec!["web:2".into()]);
         lately.put(&stage, sight);
         assert!(!lately.is_leaving(&stage, "rule"));
