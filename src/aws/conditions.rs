@@ -1,13 +1,15 @@
 //! How what serves of a stage is doing after its deploy.
 //!
-//! Guarantees: of a stage that is well ECS is asked once for ten services, and nothing else; what looks
-//! otherwise is looked into, and why a task ended is found out once; nothing here changes anything.
+//! Guarantees: of a stage that is well ECS is asked once for ten services, and nothing else, and not at all a
+//! moment after it was looked at; what looks otherwise is looked into, and why a task ended is found out
+//! once; nothing here changes anything.
 
 use std::sync::Arc;
 
 use super::clients::Clients;
 use super::rollout::{
-    Life, Seen, Subject, TaskSeen, Why, calm, describe, doing, ended, is_suspicious, read_log, serves, targets_of, told,
+    Life, Noted, Seen, Subject, TaskSeen, Why, calm, describe, doing, ended, is_silent, is_suspicious, read_log,
+    serves, targets_of, told,
 };
 use super::stage_stack::{StageService, StageStack};
 use super::{Shared, stage_stack};
@@ -23,6 +25,7 @@ const LINES: i32 = 20;
 struct Work<'a> {
     shared: &'a Shared,
     clients: &'a Clients,
+    site: Site<'a>,
     stack: &'a StageStack,
     service: &'a StageService,
     name: &'a ServiceName,
@@ -32,9 +35,15 @@ struct Work<'a> {
 pub(super) async fn conditions(shared: &Shared, site: Site<'_>) -> PortResult<Conditions> {
     let clients = &*shared.sessions.at(site).await?;
     let Some(stack) = stack_of(shared, site).await? else { return Ok(Conditions::new()) };
-    let all: Vec<(&ServiceName, &StageService)> = stack.services.iter().collect();
     let mut conditions = Conditions::new();
-    for batch in all.chunks(AT_ONCE) {
+    let mut rest: Vec<(&ServiceName, &StageService)> = Vec::new();
+    for (name, service) in &stack.services {
+        match shared.rollouts.noted(site.stage, name).and_then(|noted| noted.if_fresh()) {
+            Some(known) => conditions.extend([(name.clone(), known)]),
+            None => rest.push((name, service)),
+        }
+    }
+    for batch in rest.chunks(AT_ONCE) {
         let names: Vec<&str> = batch.iter().map(|(_, service)| service.service.as_str()).collect();
         let seen = describe(clients, &stack.cluster, &names).await?;
         for (&(name, service), seen) in batch.iter().zip(seen) {
@@ -43,7 +52,7 @@ pub(super) async fn conditions(shared: &Shared, site: Site<'_>) -> PortResult<Co
                 shared.rollouts.forget_stack(site.stage);
                 continue;
             };
-            let work = Work { shared, clients, stack: &stack, service, name };
+            let work = Work { shared, clients, site, stack: &stack, service, name };
             let condition = if serves(&seen) { of_service(&work, &seen).await? } else { None };
             conditions.extend(condition.map(|condition| (name.clone(), condition)));
         }
@@ -64,8 +73,12 @@ async fn stack_of(shared: &Shared, site: Site<'_>) -> PortResult<Option<Arc<Stag
 }
 
 async fn of_service(work: &Work<'_>, seen: &Seen) -> PortResult<Option<Condition>> {
-    let now = work.shared.settings.clock.now();
-    if !is_suspicious(seen, now) {
+    let (now, memory) = (work.shared.settings.clock.now(), &work.shared.rollouts);
+    let before = memory.noted(work.site.stage, work.name);
+    // An AWS that tells of no starts is asked what ended, but not at each look.
+    let wants_ends = is_silent(seen) && !before.as_ref().is_some_and(Noted::is_asked);
+    if !is_suspicious(seen, now) && !wants_ends {
+        memory.note(work.site.stage, work.name, Noted::at_a_glance(calm(seen), before.as_ref()));
         return Ok(Some(calm(seen)));
     }
     let ended = ended(work.clients, &work.stack.cluster, &work.service.service, work.name).await?;
@@ -94,6 +107,7 @@ async fn of_service(work: &Work<'_>, seen: &Seen) -> PortResult<Option<Condition
             "The sentence is AWS's own: it is most often a quota, a subnet or a lack of room.",
         )),
     };
+    memory.note(work.site.stage, work.name, Noted::whole(condition.clone()));
     Ok(Some(condition))
 }
 

@@ -56,7 +56,13 @@ async fn step(
     }
     let stack = match &track.stack {
         Some(stack) => Some(Arc::clone(stack)),
-        None => stage_stack::read(shared, site).await?.map(Arc::new),
+        None => {
+            let read = stage_stack::read(shared, site).await?.map(Arc::new);
+            if let Some(stack) = &read {
+                shared.rollouts.know_stack(site.stage, stack);
+            }
+            read
+        }
     };
     track.stack.clone_from(&stack);
     let name = &rollout.service.name;

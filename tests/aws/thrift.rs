@@ -77,8 +77,9 @@ async fn an_update_and_a_teardown_ask_no_more_than_they_need() {
     w.door.forget();
     let two = w.push("two");
     goes_live(&w, &two).await;
-    // What exists, what there is to start from, and what has become of it.
-    assert_thrifty("an update", &w.door.counts(), MOST_OF_UPDATE, &[("ecs:DescribeServices", 4)]);
+    // What exists, what there is to start from, what has become of it, and how it is doing then.
+    let twice = [("ecs:DescribeServices", 5), ("ecs:DescribeTasks", 2), ("ecs:ListTasks", 2)];
+    assert_thrifty("an update", &w.door.counts(), MOST_OF_UPDATE, &twice);
 
     has_images(&w).await;
     w.door.forget();

@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use super::registered::Label;
 use super::snapshot::Seen;
 use crate::aws::stage_stack::StageStack;
-use crate::model::{Failure, Generation, ServiceName, StageId, VersionKey};
+use crate::model::{Condition, Failure, Generation, ServiceName, StageId, VersionKey};
 use crate::port::Rollout;
 
 /// Labels never change, so only their number is bounded.
@@ -21,6 +21,8 @@ const STACKS: usize = 1_000;
 const ENDS: usize = 1_000;
 /// What was whole a moment ago needs no look of its own to be cleaned up after.
 const FRESH: Duration = Duration::from_secs(10);
+/// A little less than lies between two looks at what is live.
+const ASKED: Duration = Duration::from_secs(50);
 
 /// What is remembered, of all rollouts.
 pub(in crate::aws) struct Memory {
@@ -32,13 +34,48 @@ pub(in crate::aws) struct Memory {
     stacks: Cache<StageId, Arc<StageStack>>,
     /// Why tasks ended, by their ids.
     ends: Cache<String, Failure>,
+    /// How services are doing.
+    doing: Cache<(StageId, ServiceName), Noted>,
+}
+
+/// How a service was doing when it was last looked at.
+#[derive(Debug, Clone)]
+pub(in crate::aws) struct Noted {
+    at: Instant,
+    /// When what ended of it was last asked for, or it was known that nothing did.
+    asked: Instant,
+    condition: Condition,
+}
+
+impl Noted {
+    /// Now, with all that is to be known of it.
+    pub(in crate::aws) fn whole(condition: Condition) -> Self {
+        let now = Instant::now();
+        Self { at: now, asked: now, condition }
+    }
+
+    /// Now, as far as the service itself tells; `before` is what was known.
+    pub(in crate::aws) fn at_a_glance(condition: Condition, before: Option<&Self>) -> Self {
+        let now = Instant::now();
+        Self { at: now, asked: before.map_or(now, |before| before.asked), condition }
+    }
+
+    /// How it was doing, if that was a moment ago.
+    pub(in crate::aws) fn if_fresh(&self) -> Option<Condition> {
+        (self.at.elapsed() < FRESH).then(|| self.condition.clone())
+    }
+
+    /// Whether what ended was asked for lately enough for a target that tells nothing by itself.
+    pub(in crate::aws) fn is_asked(&self) -> bool {
+        self.asked.elapsed() < ASKED
+    }
 }
 
 impl Default for Memory {
     fn default() -> Self {
         let (labels, made) = (Cache::new(LABELS), Cache::new(LABELS));
-        let (stacks, ends) = (Cache::new(STACKS), Cache::new(ENDS));
-        Self { tracks: Mutex::default(), labels, made, stacks, ends }
+        let (stacks, ends, doing) = (Cache::new(STACKS), Cache::new(ENDS), Cache::new(LABELS));
+        Self { tracks: Mutex::default(), labels, made, stacks, ends, doing }
     }
 }
 
@@ -185,6 +222,15 @@ impl Memory {
 
     pub(in crate::aws) fn learn_end(&self, task: &str, failure: &Failure) {
         self.ends.insert(task.to_owned(), failure.clone());
+    }
+
+    /// How a service was doing, if this process looked at it.
+    pub(in crate::aws) fn noted(&self, stage: &StageId, service: &ServiceName) -> Option<Noted> {
+        self.doing.get(&(stage.clone(), service.clone()))
+    }
+
+    pub(in crate::aws) fn note(&self, stage: &StageId, service: &ServiceName, noted: Noted) {
+        self.doing.insert((stage.clone(), service.clone()), noted);
     }
 
     pub(in crate::aws) fn forget_stack(&self, stage: &StageId) {

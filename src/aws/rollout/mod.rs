@@ -38,14 +38,14 @@ pub(super) use autopsy::{Life, Subject, told};
 pub(super) use canary::{canary, canary_of};
 pub(super) use check::check;
 pub(super) use doctor::{read_log, targets_of};
-pub(super) use memory::{Memory, Track};
+pub(super) use memory::{Memory, Noted, Track};
 pub(super) use migrate::migrate;
 pub(super) use registered::label_of;
 pub(super) use retire::retire;
 pub(super) use snapshot::{Deployment, RolloutState, Seen, describe};
 pub(super) use start::start;
 pub(super) use task::{TaskSeen, ended};
-pub(super) use wellbeing::{Why, calm, doing, is_suspicious, serves};
+pub(super) use wellbeing::{Why, calm, doing, is_silent, is_suspicious, serves};
 
 use super::Shared;
 use super::clients::Clients;

@@ -7,11 +7,12 @@ use aws_sdk_ecs::types::{DesiredStatus, ServiceDeploymentStatus as Status, StopS
 
 use super::canary;
 use super::judge::again_millis;
-use super::memory::{Look, Track};
+use super::memory::{Look, Noted, Track};
 use super::registered::{active, label_of};
 use super::snapshot::{RolloutState, Seen, describe_one};
 use super::start::{is_complete, newest_record};
 use super::task::{self, Of};
+use super::wellbeing::calm;
 use super::{Work, pending};
 use crate::aws::fault::{fault, is};
 use crate::model::Output;
@@ -67,6 +68,10 @@ pub(in crate::aws) async fn retire(work: &Work<'_>, track: &mut Track) -> PortRe
     }
     if unused.len() > AT_ONCE {
         return Ok(pending(1, format!("removing {} older task definitions", unused.len())));
+    }
+    if holds == Holds::Ours && is_complete(&seen) {
+        // Whoever asks how it is doing, now that it is live, needs no look for it.
+        work.shared.rollouts.note(work.stage(), work.name(), Noted::whole(calm(&seen)));
     }
     Ok(Progress::Done(Output::Nothing))
 }

@@ -57,17 +57,19 @@ pub(in crate::aws) fn calm(seen: &Seen) -> Condition {
     Condition::well(copies, millis(live_since(seen)))
 }
 
-/// Whether it takes another look to know: copies are missing, ECS started some since the service went live, or
-/// it tells of no starts at all.
+/// Whether ECS tells of no starts at all, so that what ended has to be asked for.
+pub(in crate::aws) fn is_silent(seen: &Seen) -> bool {
+    !seen.events.iter().any(is_start)
+}
+
+/// Whether it takes another look to know: copies are missing, or ECS started some since the service went live.
 pub(in crate::aws) fn is_suspicious(seen: &Seen, now: Timestamp) -> bool {
     let Some(primary) = seen.primary() else { return false };
     let since = live_since(seen).max(now.0 / 1000 - REMEMBERED);
-    let tells = |event: &Event| event.message.contains(" has started ");
     let is_new = |event: &&Event| event.at > since;
     primary.running < primary.desired
         || primary.failed > 0
-        || !seen.events.iter().any(tells)
-        || seen.events.iter().filter(is_new).any(|event| tells(event) || is_trouble(event))
+        || seen.events.iter().filter(is_new).any(|event| is_start(event) || is_trouble(event))
 }
 
 /// How it is doing. `ended` are tasks that stopped. `None`: a copy is being replaced, and nothing is known.
@@ -151,6 +153,11 @@ fn state_of(why: &Why<'_>) -> Wellbeing {
 /// The newest event since it went live that is so.
 fn newest(seen: &Seen, live: i64, is_so: impl Fn(&Event) -> bool) -> Option<&Event> {
     seen.events.iter().filter(|event| event.at >= live && is_so(event)).max_by_key(|event| event.at)
+}
+
+/// "(service web) has started 1 tasks: (task a)."
+fn is_start(event: &Event) -> bool {
+    event.message.contains(" has started ")
 }
 
 /// Source: ECS, "Amazon ECS service event messages": "(service web) (port 8080) is unhealthy in (target-group

@@ -59,7 +59,7 @@ fn what_runs_as_it_should_is_asked_for_once() {
     assert!(is_suspicious(&seen, at(1_300)) && !is_suspicious(&seen, at(1_200 + REMEMBERED)));
     assert!(is_suspicious(&service(1, &[]), at(1_100)));
     let silent = Seen { events: Vec::new(), ..service(2, &[]) };
-    assert!(is_suspicious(&silent, at(1_100)), "an AWS whose events tell of no starts");
+    assert!(is_silent(&silent) && !is_silent(&seen), "an AWS whose events tell of no starts");
 }
 
 #[test]
