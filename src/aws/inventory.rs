@@ -270,16 +270,16 @@ pub(super) async fn still_exists(clients: &Clients, kind: &str, arn: &str) -> Po
     }
 }
 
-/// A service that is not gone: AWS goes on describing one that is, as INACTIVE.
+/// How a service that is not gone stands: AWS goes on describing one that is, as INACTIVE.
 /// Source: `DeleteService`.
 pub(super) async fn service_state(clients: &Clients, arn: &str) -> PortResult<Option<ServiceState>> {
     let cluster = cluster_of(arn);
     match clients.ecs.describe_services().cluster(cluster).services(arn).send().await {
-        Ok(answer) => {
-            Ok(answer.services().first().filter(|service| service.status() != Some("INACTIVE")).map(|service| {
-                ServiceState { is_active: service.status() == Some("ACTIVE"), desired: service.desired_count() }
-            }))
-        }
+        Ok(answer) => Ok(answer.services().first().and_then(|service| match service.status() {
+            Some("INACTIVE") => None,
+            Some("ACTIVE") => Some(ServiceState::Active),
+            _ => Some(ServiceState::Draining),
+        })),
         Err(error) if is(&error, "ClusterNotFoundException") => Ok(None),
         Err(error) => Err(fault("ecs:DescribeServices", error)),
     }
@@ -287,10 +287,9 @@ pub(super) async fn service_state(clients: &Clients, arn: &str) -> PortResult<Op
 
 /// How a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServiceState {
-    /// Not draining.
-    pub(super) is_active: bool,
-    pub(super) desired: i32,
+pub(super) enum ServiceState {
+    Active,
+    Draining,
 }
 
 /// `arn:aws:ecs:eu-west-1:1234:service/cluster/name` names its cluster; only accounts that never took

@@ -12,8 +12,8 @@ use super::clients::Clients;
 use super::ecr_images::{images, tags_of_stage, take};
 use super::fault::{fault, is};
 use super::inventory::{
-    FOUNDATION, IMAGES, LISTENER_RULE, LOG_GROUP, RULE_NUMBER, SERVICE, STACK, TARGET_GROUP, TASK, TASK_DEFINITIONS,
-    cluster_of, kind_of, service_state, still_exists,
+    FOUNDATION, IMAGES, LISTENER_RULE, LOG_GROUP, RULE_NUMBER, SERVICE, STACK, ServiceState, TARGET_GROUP, TASK,
+    TASK_DEFINITIONS, cluster_of, kind_of, service_state, still_exists,
 };
 use super::lately::Own;
 use super::marks::Marks;
@@ -183,7 +183,7 @@ fn refuse_protected(stack: &Snapshot) -> PortResult<()> {
 
 async fn remove_service(clients: &Clients, arn: &str) -> PortResult<Progress<()>> {
     let Some(state) = service_state(clients, arn).await? else { return DONE };
-    if state.is_active {
+    if state == ServiceState::Active {
         // Force also ends what scaling to zero would wait for. Source: `DeleteService`.
         match clients.ecs.delete_service().cluster(cluster_of(arn)).service(arn).force(true).send().await {
             Ok(_) => {}
