@@ -5,7 +5,7 @@ use aws_sdk_ecs::types::{DesiredStatus, SortOrder, TaskDefinitionStatus};
 use super::Shared;
 use super::clients::Clients;
 use super::fault::{fault, is};
-use super::stack;
+use super::stack::{self, Snapshot};
 use super::sweep::stage_of_definition;
 use crate::model::StageId;
 use crate::port::{PortError, PortResult, Progress, Site};
@@ -16,11 +16,13 @@ const STOPPING_MILLIS: i64 = 1_000;
 
 /// Stops what still runs of it, takes every revision out of use, then deletes them for good where AWS lets
 /// us. An inactive revision costs nothing and starts nothing, so that one which stays is no failure. A
-/// family of that name which somebody else goes on with stays as it is.
+/// family of that name which somebody else goes on with stays as it is. `own` is the stage's stack, whose
+/// services keep tasks for as long as it is there.
 pub(super) async fn remove(
     shared: &Shared,
     clients: &Clients,
     site: Site<'_>,
+    own: Option<&Snapshot>,
     family: &str,
 ) -> PortResult<Progress<()>> {
     let stage = site.stage;
@@ -36,7 +38,7 @@ pub(super) async fn remove(
         tracing::warn!(%stage, family, "the family {family} stays: its newest revision has not the tags of {stage}");
         return Ok(Progress::Done(()));
     }
-    if !active.is_empty() && stop_tasks(shared, clients, site, family).await? > 0 {
+    if own.is_none() && !active.is_empty() && stop_tasks(shared, clients, site, family).await? > 0 {
         return Ok(Progress::Pending { again_millis: STOPPING_MILLIS, note: "its tasks are stopping".into() });
     }
     for arn in active.iter().take(AT_ONCE) {

@@ -49,7 +49,7 @@ pub(super) async fn remove(shared: &Shared, site: Site<'_>, resource: &Resource)
             stack::remove(shared, clients, &name).await
         }
         TASK_DEFINITIONS if id.starts_with(&shared.names.families(site.stage)) => {
-            families::remove(shared, clients, site, id).await
+            families::remove(shared, clients, site, own.as_ref(), id).await
         }
         IMAGES if shared.names.service_of_repository(site.stage, id).is_some() => {
             let images = match shared.lately.take_images(site.stage, id) {
