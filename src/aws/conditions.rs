@@ -31,6 +31,13 @@ struct Work<'a> {
     name: &'a ServiceName,
 }
 
+impl Work<'_> {
+    /// A trouble is told also where it may not be read what there is to say of it.
+    fn unless_refused<T: Default>(&self, what: &str, read: PortResult<T>) -> PortResult<T> {
+        self.shared.said.unless_refused(&format!("{what} of `{}` of {}", self.name, self.site.stage), read)
+    }
+}
+
 /// Every service that serves, with how it is doing. One on its way to another version is not among them.
 pub(super) async fn conditions(shared: &Shared, site: Site<'_>) -> PortResult<Conditions> {
     let clients = &*shared.sessions.at(site).await?;
@@ -86,9 +93,11 @@ async fn of_service(work: &Work<'_>, seen: &Seen) -> PortResult<Option<Condition
     let mut condition = doing.condition;
     let mut health = String::new();
     if let (true, Some(group)) = (condition.is_trouble(), &work.service.target_group) {
-        let targets = targets_of(work.clients, group).await?;
-        condition.well = condition.well.min(u32::try_from(targets.healthy).unwrap_or(u32::MAX));
-        health = targets.complaint;
+        let targets = targets_of(work.clients, group).await.map(Some);
+        if let Some(targets) = work.unless_refused("the health of targets", targets)? {
+            condition.well = condition.well.min(u32::try_from(targets.healthy).unwrap_or(u32::MAX));
+            health = targets.complaint;
+        }
     }
     condition.why = match doing.why {
         Why::Nothing => None,
@@ -117,7 +126,8 @@ async fn find_out(
     task: &TaskSeen,
     tell: impl FnOnce(&Subject<'_>, Vec<String>) -> Failure,
 ) -> PortResult<Failure> {
-    let log = read_log(work.clients, &work.service.log_group, work.name, &task.id, LINES).await?;
+    let log = read_log(work.clients, &work.service.log_group, work.name, &task.id, LINES).await;
+    let log = work.unless_refused("the log", log)?;
     let is_whole = !log.is_empty();
     let subject = Subject { name: work.name, life: Life::Serving, path: None, memory: task.memory };
     let failure = tell(&subject, log);

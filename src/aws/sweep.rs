@@ -16,7 +16,7 @@ use super::inventory::{log_groups, service_state};
 use super::marks::{Marks, Whose};
 use super::names::{Names, TAG_APP, TAG_BASE, TAG_KIND, TAG_OWNER, TAG_REPO, TAG_STAGE};
 use crate::model::{AwsTarget, Chore, Place, StageId, StageKind, Timestamp};
-use crate::port::{PortError, PortResult, Site};
+use crate::port::{PortResult, Site};
 
 /// Families that no known stage explains and that are asked for their tags in one run.
 const ASKED: usize = 25;
@@ -105,15 +105,15 @@ async fn look(
         known.iter().filter(|(_, place)| lives_here(place)).map(|(stage, _)| stage.clone()).collect();
     let mut found = by_stack(clients, names, &ids).await?;
     // Without their stacks nothing is known of stages; without the rest only leftovers are missed.
-    let unless_refused = |part: &str| Refused { shared, part: format!("{part} of account {}, {}", here.0, here.1) };
+    let part = |part: &str| format!("{part} of account {}, {}", here.0, here.1);
     let groups = log_groups(clients, &names.all_log_groups()).await;
-    let groups = unless_refused("the log groups").skip(groups)?;
+    let groups = shared.said.unless_refused(&part("the list of log groups"), groups)?;
     let mut left: Vec<(StageId, StageKind)> =
         groups.iter().filter_map(|group| Some((names.stage_of_log_group(group)?, StageKind::Ephemeral))).collect();
     let services = by_service(clients, names, &found).await;
-    left.extend(unless_refused("the services without a stack").skip(services)?);
+    left.extend(shared.said.unless_refused(&part("the list of services by their tags"), services)?);
     let families = by_family(clients, names, &found, &ids, shared.settings.clock.now()).await;
-    left.extend(unless_refused("the task definitions").skip(families)?);
+    left.extend(shared.said.unless_refused(&part("the list of task definitions"), families)?);
     for (stage, kind) in left {
         found.entry(stage).or_insert_with(|| Place { kind, ..Place::default() });
     }
@@ -125,27 +125,6 @@ async fn look(
         (stage, place)
     });
     Ok(placed.collect())
-}
-
-/// A part of a place that may not be readable.
-struct Refused<'a> {
-    shared: &'a Shared,
-    part: String,
-}
-
-impl Refused<'_> {
-    /// What was read; nothing where that is not allowed, which is named once.
-    fn skip<T: Default>(&self, read: PortResult<T>) -> PortResult<T> {
-        match read {
-            Err(PortError::Denied { reason }) => {
-                if self.shared.said.is_news(&self.part, &reason) {
-                    tracing::warn!("{} cannot be listed, the sweep goes on without: {reason}", self.part);
-                }
-                Ok(T::default())
-            }
-            read => read,
-        }
-    }
 }
 
 /// A stack that has the name of a known stage's and no tags counts too: what is there is not told to be gone.
