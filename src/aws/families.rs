@@ -48,7 +48,11 @@ pub(super) async fn remove(
     if active.len() > AT_ONCE {
         return Ok(more(active.len() - AT_ONCE));
     }
-    let inactive = revisions(clients, family, TaskDefinitionStatus::Inactive).await?;
+    // By now none of them is active.
+    let inactive = match active.first().and_then(|newest| shared.rollouts.all_of_family(newest)) {
+        Some(known) => known,
+        None => revisions(clients, family, TaskDefinitionStatus::Inactive).await?,
+    };
     let is_ours = inactive.first() == active.first() || is_of_stage(shared, clients, stage, &inactive).await?;
     if !is_ours {
         return Ok(Progress::Done(()));

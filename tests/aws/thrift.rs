@@ -92,7 +92,6 @@ async fn an_update_and_a_teardown_ask_no_more_than_they_need() {
         ("cloudformation:DescribeStacks", 4),
         ("ecr:DescribeImages", 3),
         ("ecs:ListTaskDefinitionFamilies", 2),
-        ("ecs:ListTaskDefinitions", 2),
         ("logs:DescribeLogGroups", 2),
     ];
     assert_thrifty("a teardown", &w.door.counts(), MOST_OF_TEARDOWN, &twice);

@@ -30,6 +30,8 @@ pub(in crate::aws) struct Memory {
     labels: Cache<String, Label>,
     /// For which stage this process registered a definition, by ARN.
     made: Cache<String, StageId>,
+    /// What it registered of each family, by the ARN without the revision.
+    families: Cache<String, Vec<String>>,
     /// What a stage's stack answered last.
     stacks: Cache<StageId, Arc<StageStack>>,
     /// Why tasks ended, by their ids.
@@ -73,9 +75,9 @@ impl Noted {
 
 impl Default for Memory {
     fn default() -> Self {
-        let (labels, made) = (Cache::new(LABELS), Cache::new(LABELS));
+        let (labels, made, families) = (Cache::new(LABELS), Cache::new(LABELS), Cache::new(STACKS));
         let (stacks, ends, doing) = (Cache::new(STACKS), Cache::new(ENDS), Cache::new(LABELS));
-        Self { tracks: Mutex::default(), labels, made, stacks, ends, doing }
+        Self { tracks: Mutex::default(), labels, made, families, stacks, ends, doing }
     }
 }
 
@@ -242,8 +244,22 @@ impl Memory {
         self.made.get(definition)
     }
 
-    pub(super) fn learn_made(&self, definition: &str, stage: &StageId) {
+    pub(in crate::aws) fn learn_made(&self, definition: &str, stage: &StageId) {
         self.made.insert(definition.to_owned(), stage.clone());
+        let Some((family, _)) = definition.rsplit_once(':') else { return };
+        let mut all = self.families.get(family).unwrap_or_default();
+        all.push(definition.to_owned());
+        self.families.insert(family.to_owned(), all);
+    }
+
+    /// Every revision that a family ever had, newest first, where this process registered all of them: they are
+    /// numbered from 1, and no number is given twice. `newest` is the newest of them.
+    pub(in crate::aws) fn all_of_family(&self, newest: &str) -> Option<Vec<String>> {
+        let (family, revision) = newest.rsplit_once(':')?;
+        let mut all = self.families.get(family)?;
+        all.reverse();
+        let is_whole = all.first().is_some_and(|first| first == newest) && revision.parse() == Ok(all.len());
+        is_whole.then_some(all)
     }
 
     pub(super) fn label(&self, definition: &str) -> Option<Label> {
@@ -257,4 +273,26 @@ impl Memory {
 
 fn key(rollout: &Rollout<'_>) -> (StageId, ServiceName) {
     (rollout.stage.stage.clone(), rollout.service.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_known_whole_only_by_who_registered_all_of_it() {
+        let stage = StageId { repo: "acme/shop".parse().unwrap(), name: "pr-1".parse().unwrap() };
+        let of = |revision: u32| format!("arn:aws:ecs:eu-west-1:1:task-definition/shop-web:{revision}");
+        let memory = Memory::default();
+        assert_eq!(memory.all_of_family(&of(1)), None);
+        for revision in 1..=3 {
+            memory.learn_made(&of(revision), &stage);
+        }
+        assert_eq!(memory.all_of_family(&of(3)), Some(vec![of(3), of(2), of(1)]));
+        assert_eq!(memory.all_of_family(&of(2)), None, "another is newer");
+        assert_eq!(memory.made_for(&of(2)), Some(stage.clone()));
+        // Somebody else registered the fourth.
+        memory.learn_made(&of(5), &stage);
+        assert_eq!(memory.all_of_family(&of(5)), None);
+    }
 }
