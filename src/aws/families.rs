@@ -49,7 +49,7 @@ pub(super) async fn remove(
         return Ok(more(active.len() - AT_ONCE));
     }
     // By now none of them is active.
-    let inactive = match active.first().and_then(|newest| shared.rollouts.all_of_family(newest)) {
+    let inactive = match active.first().and_then(|newest| shared.rollouts.take_family(newest)) {
         Some(known) => known,
         None => revisions(clients, family, TaskDefinitionStatus::Inactive).await?,
     };

@@ -253,10 +253,11 @@ impl Memory {
     }
 
     /// Every revision that a family ever had, newest first, where this process registered all of them: they are
-    /// numbered from 1, and no number is given twice. `newest` is the newest of them.
-    pub(in crate::aws) fn all_of_family(&self, newest: &str) -> Option<Vec<String>> {
+    /// numbered from 1, and no number is given twice. `newest` is the newest of them. Told once: they are about
+    /// to go.
+    pub(in crate::aws) fn take_family(&self, newest: &str) -> Option<Vec<String>> {
         let (family, revision) = newest.rsplit_once(':')?;
-        let mut all = self.families.get(family)?;
+        let (_, mut all) = self.families.remove(family)?;
         all.reverse();
         let is_whole = all.first().is_some_and(|first| first == newest) && revision.parse() == Ok(all.len());
         is_whole.then_some(all)
@@ -283,16 +284,17 @@ mod tests {
     fn a_family_is_known_whole_only_by_who_registered_all_of_it() {
         let stage = StageId { repo: "acme/shop".parse().unwrap(), name: "pr-1".parse().unwrap() };
         let of = |revision: u32| format!("arn:aws:ecs:eu-west-1:1:task-definition/shop-web:{revision}");
-        let memory = Memory::default();
-        assert_eq!(memory.all_of_family(&of(1)), None);
-        for revision in 1..=3 {
-            memory.learn_made(&of(revision), &stage);
-        }
-        assert_eq!(memory.all_of_family(&of(3)), Some(vec![of(3), of(2), of(1)]));
-        assert_eq!(memory.all_of_family(&of(2)), None, "another is newer");
+        let learned = |revisions: &[u32]| {
+            let memory = Memory::default();
+            revisions.iter().for_each(|revision| memory.learn_made(&of(*revision), &stage));
+            memory
+        };
+        assert_eq!(learned(&[]).take_family(&of(1)), None);
+        let memory = learned(&[1, 2, 3]);
         assert_eq!(memory.made_for(&of(2)), Some(stage.clone()));
-        // Somebody else registered the fourth.
-        memory.learn_made(&of(5), &stage);
-        assert_eq!(memory.all_of_family(&of(5)), None);
+        assert_eq!(memory.take_family(&of(3)), Some(vec![of(3), of(2), of(1)]));
+        assert_eq!(memory.take_family(&of(3)), None, "they are gone");
+        assert_eq!(learned(&[1, 2, 3]).take_family(&of(2)), None, "another is newer");
+        assert_eq!(learned(&[1, 2, 4]).take_family(&of(4)), None, "somebody else registered the third");
     }
 }
