@@ -286,7 +286,9 @@ mod tests {
         let of = |revision: u32| format!("arn:aws:ecs:eu-west-1:1:task-definition/shop-web:{revision}");
         let learned = |revisions: &[u32]| {
             let memory = Memory::default();
-            revisions.iter().for_each(|revision| memory.learn_made(&of(*revision), &stage));
+            for revision in revisions {
+                memory.learn_made(&of(*revision), &stage);
+            }
             memory
         };
         assert_eq!(learned(&[]).take_family(&of(1)), None);
