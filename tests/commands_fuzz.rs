@@ -4,13 +4,25 @@
 //! a small reader of HTML finds the lines of text that stand in a plain paragraph. Whatever runs must
 //! be one of them.
 //!
-//! `GREENROOM_FUZZ_ROUNDS` sets how many comments are tried, `GREENROOM_FUZZ_SEED` which.
+//! `GREENROOM_FUZZ_ROUNDS` sets how many comments are tried or `GREENROOM_FUZZ_SECONDS` for how long,
+//! `GREENROOM_FUZZ_SEED` which. Beside it other bytes of others are tried: `tests/support/fuzz.rs`.
 
+#[path = "commands_fuzz/configs.rs"]
+mod configs;
 #[path = "commands/corpus.rs"]
 #[expect(dead_code, reason = "only the bodies and the names are used here")]
 mod corpus;
+#[path = "support/fuzz.rs"]
+mod fuzz;
+#[path = "commands_fuzz/logs.rs"]
+mod logs;
 #[path = "commands/page.rs"]
 mod page;
+#[path = "commands_fuzz/webhooks.rs"]
+mod webhooks;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use corpus::{Case, corpus, known};
 use greenroom::decide::command::read;
@@ -179,11 +191,16 @@ fn setting(name: &str, default: u64) -> u64 {
 fn nothing_runs_that_a_reader_does_not_see() {
     let all = corpus();
     let cases: Vec<&Case> = all.iter().filter(|case| case.body.len() < 2000).collect();
-    let (rounds, seed) = (setting("GREENROOM_FUZZ_ROUNDS", 20_000), setting("GREENROOM_FUZZ_SEED", 7));
+    let rounds = setting("GREENROOM_FUZZ_ROUNDS", 20_000);
+    let seconds = Some(setting("GREENROOM_FUZZ_SECONDS", 0)).filter(|seconds| *seconds > 0);
+    let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let seed = setting("GREENROOM_FUZZ_SEED", if until.is_some() { rand::random() } else { 7 });
     let mut dice = Dice(seed);
     let (mut ran, mut misread, mut silent) = (0, 0, 0);
     let mut faults = Vec::new();
-    for round in 0..rounds {
+    let mut round = 0;
+    while until.map_or(round < rounds, |until| Instant::now() < until) {
+        round += 1;
         let body = comment(&mut dice, &cases);
         let lines = read(&body, &Prefix::default(), &known());
         if let Some(fault) = fault(&body, &Prefix::default(), &lines) {
@@ -198,7 +215,9 @@ fn nothing_runs_that_a_reader_does_not_see() {
         }
     }
     assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
-    let least = rounds / 20;
+    // Whoever listens learns from which seed it goes on.
+    let _ = writeln!(std::io::stderr(), "fuzz comments: seed {seed}, {round} inputs");
+    let least = round / 20;
     assert!(ran > least && misread > least && silent > least, "{ran} ran, {misread} were misread, {silent} silent");
 }
 

@@ -3,10 +3,14 @@
 //! The programs that run are this test binary itself, started again with `--ignored program`, so
 //! that nothing but Rust is needed.
 
+#[path = "local/answers.rs"]
+mod answers;
 #[path = "local/canary.rs"]
 mod canary;
 #[path = "local/clients.rs"]
 mod clients;
+#[path = "support/fuzz.rs"]
+mod fuzz;
 #[path = "support/hang.rs"]
 mod hang;
 #[path = "support/load.rs"]

@@ -25,10 +25,11 @@ use super::{Shared, ecr_images, names};
 use crate::model::{ServiceName, Timestamp};
 use crate::port::{PortError, PortResult, Registry, RegistryLogin, Repository, Site};
 
-pub(super) use super::ecr_images::tags_of_stage;
-
 /// A login that ends sooner is renewed. Source: `GetAuthorizationToken`, tokens are valid for 12 h.
 const RENEW_BEFORE_MILLIS: i64 = 60 * 60 * 1000;
+
+/// One build asks for its repository several times.
+const FOUND_MILLIS: i64 = 60 * 1000;
 
 /// The one rule of an image repository. ECR does not know what ECS runs; a rule that counts or ages
 /// tagged images deletes live ones.
@@ -47,6 +48,8 @@ pub struct Ecr {
     logins: Mutex<BTreeMap<(String, String), Login>>,
     /// Repositories whose lifecycle rule was seen.
     ruled: Mutex<BTreeSet<Key>>,
+    /// Addresses of repositories that were there, and when.
+    found: Mutex<BTreeMap<Key, (Timestamp, String)>>,
 }
 
 #[derive(Clone)]
@@ -65,14 +68,24 @@ enum Purpose {
 
 impl Ecr {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, logins: Mutex::default(), ruled: Mutex::default() }
+        Self { shared, logins: Mutex::default(), ruled: Mutex::default(), found: Mutex::default() }
     }
 
     /// The repository's address, made if it is not there.
     async fn ensure(&self, clients: &Clients, name: &str, purpose: Purpose, site: Site<'_>) -> PortResult<String> {
-        let uri = match find(clients, name).await? {
-            Some(uri) => uri,
-            None => self.create(clients, name, purpose, site).await?,
+        let key = (clients.region.clone(), clients.account.clone(), name.to_owned());
+        let now = self.shared.settings.clock.now();
+        let known = locked(&self.found).get(&key).filter(|(at, _)| now.since(*at) < FOUND_MILLIS).cloned();
+        let uri = match known {
+            Some((_, uri)) => uri,
+            None => {
+                let uri = match find(clients, name).await? {
+                    Some(uri) => uri,
+                    None => self.create(clients, name, purpose, site).await?,
+                };
+                locked(&self.found).insert(key, (now, uri.clone()));
+                uri
+            }
         };
         self.ensure_rule(clients, name, purpose).await?;
         Ok(match self.shared.settings.registry.as_deref() {

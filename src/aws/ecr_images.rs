@@ -21,7 +21,7 @@ const MANIFESTS: [&str; 4] = [
 
 /// An image and its tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Tagged {
+pub(super) struct Tagged {
     digest: String,
     tags: BTreeSet<String>,
 }
@@ -35,17 +35,27 @@ struct Removal {
     kept: BTreeSet<String>,
 }
 
-/// Every tag by which a stage holds an image of the repository; none where there is no repository.
-pub(super) async fn tags_of_stage(clients: &Clients, repository: &str, stage: &StageName) -> PortResult<Vec<String>> {
-    let mut tags: Vec<String> = images(clients, repository).await?.into_iter().flat_map(|image| image.tags).collect();
-    tags.retain(|tag| is_tag_of(stage, tag));
+/// The tags by which a stage holds images of a repository.
+pub(super) fn tags_of_stage(images: &[Tagged], stage: &StageName) -> Vec<String> {
+    let tags = images.iter().flat_map(|image| &image.tags);
+    let mut tags: Vec<String> = tags.filter(|tag| is_tag_of(stage, tag)).cloned().collect();
     tags.sort();
-    Ok(tags)
+    tags
 }
 
 /// Takes tags away, and every image that no stage's tag is left of. Absent is success.
 pub(super) async fn untag(clients: &Clients, repository: &str, tags: &[String]) -> PortResult<()> {
-    for removal in removals(images(clients, repository).await?, tags) {
+    take(clients, repository, images(clients, repository).await?, tags).await
+}
+
+/// The same where it is known what lies there.
+pub(super) async fn take(clients: &Clients, repository: &str, images: Vec<Tagged>, tags: &[String]) -> PortResult<()> {
+    let (alone, shared): (Vec<Removal>, Vec<Removal>) =
+        removals(images, tags).into_iter().partition(|removal| removal.kept.is_empty());
+    // Those that nobody else uses go together.
+    let gone: BTreeSet<String> = alone.into_iter().flat_map(|removal| removal.gone).collect();
+    delete(clients, repository, &gone).await?;
+    for removal in shared {
         remove(clients, repository, &removal).await?;
     }
     Ok(())
@@ -67,28 +77,35 @@ fn removals(images: Vec<Tagged>, tags: &[String]) -> Vec<Removal> {
     removals
 }
 
-/// Always by tag: ECR removes an image with its last one, so that a stage which begins to use the
-/// image at this moment keeps it.
+/// An image that others use too.
 async fn remove(clients: &Clients, repository: &str, removal: &Removal) -> PortResult<()> {
     // An endpoint may take the image with the first tag; then the other stages' tags are put back.
-    let manifest = if removal.kept.is_empty() { None } else { manifest(clients, repository, &removal.digest).await? };
-    let gone: Vec<&String> = removal.gone.iter().collect();
-    for tags in gone.chunks(MOST_AT_ONCE) {
-        let ids = tags.iter().map(|tag| ImageIdentifier::builder().image_tag(*tag).build()).collect();
+    let manifest = manifest(clients, repository, &removal.digest).await?;
+    delete(clients, repository, &removal.gone).await?;
+    if let Some((manifest, media_type)) = manifest {
+        put_back(clients, repository, removal, &manifest, &media_type).await?;
+    }
+    Ok(())
+}
+
+/// Always by tag: ECR removes an image with its last one, so that a stage which begins to use the
+/// image at this moment keeps it.
+async fn delete(clients: &Clients, repository: &str, tags: &BTreeSet<String>) -> PortResult<()> {
+    let tags: Vec<&String> = tags.iter().collect();
+    for some in tags.chunks(MOST_AT_ONCE) {
+        let ids = some.iter().map(|tag| ImageIdentifier::builder().image_tag(*tag).build()).collect();
         let request = clients.ecr.batch_delete_image().repository_name(repository).set_image_ids(Some(ids));
         let answer = request.send().await.map_err(|error| fault("ecr:BatchDeleteImage", error))?;
         let refused = answer.failures().iter().find(|f| f.failure_code() != Some(&ImageFailureCode::ImageNotFound));
         if let Some(refused) = refused {
             let reason = refused.failure_reason().unwrap_or("no reason given");
+            let tag = refused.image_id().and_then(ImageIdentifier::image_tag).unwrap_or(some[0].as_str());
             return Err(PortError::failed(
                 FailureKind::Environment,
                 format!("ECR does not remove an image of {repository}: {reason}"),
-                format!("Remove {} of the repository {repository} by hand.", removal.digest),
+                format!("Remove {tag} of the repository {repository} by hand."),
             ));
         }
-    }
-    if let Some((manifest, media_type)) = manifest {
-        put_back(clients, repository, removal, &manifest, &media_type).await?;
     }
     Ok(())
 }
@@ -119,8 +136,8 @@ async fn manifest(clients: &Clients, repository: &str, digest: &str) -> PortResu
     Ok(image.and_then(|image| Some((image.image_manifest?, image.image_manifest_media_type?))))
 }
 
-/// Every tagged image.
-async fn images(clients: &Clients, repository: &str) -> PortResult<Vec<Tagged>> {
+/// Every tagged image; none where there is no repository.
+pub(super) async fn images(clients: &Clients, repository: &str) -> PortResult<Vec<Tagged>> {
     let mut pages = clients.ecr.describe_images().repository_name(repository).into_paginator().send();
     let mut found = Vec::new();
     while let Some(page) = pages.next().await {

@@ -1,30 +1,45 @@
-//! Removal of a family of task definitions.
+//! Removal of a family of task definitions, with the tasks of it that no service keeps.
 
-use aws_sdk_ecs::types::TaskDefinitionStatus;
+use aws_sdk_ecs::types::{DesiredStatus, SortOrder, TaskDefinitionStatus};
 
+use super::Shared;
 use super::clients::Clients;
-use super::fault::fault;
-use super::names::Names;
+use super::fault::{fault, is};
+use super::stack::{self, Snapshot};
 use super::sweep::stage_of_definition;
 use crate::model::StageId;
-use crate::port::{PortError, PortResult, Progress};
+use crate::port::{PortError, PortResult, Progress, Site};
 
 /// As many as `DeleteTaskDefinitions` takes at once; and few enough that one call to us is short.
 const AT_ONCE: usize = 10;
+const STOPPING_MILLIS: i64 = 1_000;
 
-/// Takes every revision out of use, then deletes them for good where AWS lets us. An inactive
-/// revision costs nothing and starts nothing, so that one which stays is no failure. A family of that
-/// name which somebody else goes on with stays as it is.
+/// Stops what still runs of it, takes every revision out of use, then deletes them for good where AWS lets
+/// us. An inactive revision costs nothing and starts nothing, so that one which stays is no failure. A
+/// family of that name which somebody else goes on with stays as it is. `own` is the stage's stack, whose
+/// services keep tasks for as long as it is there.
 pub(super) async fn remove(
+    shared: &Shared,
     clients: &Clients,
-    names: &Names,
-    stage: &StageId,
+    site: Site<'_>,
+    own: Option<&Snapshot>,
     family: &str,
 ) -> PortResult<Progress<()>> {
-    let active = revisions(clients, family, TaskDefinitionStatus::Active).await?;
-    if !is_of_stage(clients, names, stage, &active).await? {
+    let stage = site.stage;
+    let (active, is_ours) = match shared.lately.take_revisions(stage, family) {
+        Some(known) => (known, true),
+        None => {
+            let active = active(clients, family).await?;
+            let is_ours = is_of_stage(shared, clients, stage, &active).await?;
+            (active, is_ours)
+        }
+    };
+    if !is_ours {
         tracing::warn!(%stage, family, "the family {family} stays: its newest revision has not the tags of {stage}");
         return Ok(Progress::Done(()));
+    }
+    if own.is_none() && !active.is_empty() && stop_tasks(shared, clients, site, family).await? > 0 {
+        return Ok(Progress::Pending { again_millis: STOPPING_MILLIS, note: "its tasks are stopping".into() });
     }
     for arn in active.iter().take(AT_ONCE) {
         let answer = clients.ecs.deregister_task_definition().task_definition(arn).send().await;
@@ -33,8 +48,13 @@ pub(super) async fn remove(
     if active.len() > AT_ONCE {
         return Ok(more(active.len() - AT_ONCE));
     }
-    let inactive = revisions(clients, family, TaskDefinitionStatus::Inactive).await?;
-    if !is_of_stage(clients, names, stage, &inactive).await? {
+    // By now none of them is active.
+    let inactive = match active.first().and_then(|newest| shared.rollouts.take_family(newest)) {
+        Some(known) => known,
+        None => revisions(clients, family, TaskDefinitionStatus::Inactive).await?,
+    };
+    let is_ours = inactive.first() == active.first() || is_of_stage(shared, clients, stage, &inactive).await?;
+    if !is_ours {
         return Ok(Progress::Done(()));
     }
     let some: Vec<String> = inactive.iter().take(AT_ONCE).cloned().collect();
@@ -58,20 +78,65 @@ pub(super) async fn remove(
     }
 }
 
-/// Whether the newest of these has the stage's tags. None is nobody else's.
-async fn is_of_stage(clients: &Clients, names: &Names, stage: &StageId, revisions: &[String]) -> PortResult<bool> {
-    let Some(newest) = revisions.last() else { return Ok(true) };
-    let found = stage_of_definition(clients, names, newest).await?;
+/// Whether the newest of these has the stage's tags. None is nobody else's. What this process registered
+/// itself is not asked for again: a revision never changes.
+pub(super) async fn is_of_stage(
+    shared: &Shared,
+    clients: &Clients,
+    stage: &StageId,
+    newest_first: &[String],
+) -> PortResult<bool> {
+    let Some(newest) = newest_first.first() else { return Ok(true) };
+    if let Some(known) = shared.rollouts.made_for(newest) {
+        return Ok(known == *stage);
+    }
+    let found = stage_of_definition(clients, &shared.names, newest).await?;
     Ok(found.is_some_and(|(found, _)| found == *stage))
+}
+
+/// Stops the tasks of the family that run still: by now no service keeps any, so they are a migration's or a
+/// canary's whose server died. Answers how many there were.
+async fn stop_tasks(shared: &Shared, clients: &Clients, site: Site<'_>, family: &str) -> PortResult<usize> {
+    let Some(cluster) = cluster(shared, clients, site).await? else { return Ok(0) };
+    let list = clients.ecs.list_tasks().cluster(&cluster).family(family).desired_status(DesiredStatus::Running);
+    let tasks = match list.send().await {
+        Ok(answer) => answer.task_arns.unwrap_or_default(),
+        Err(error) if is(&error, "ClusterNotFoundException") => return Ok(0),
+        Err(error) => return Err(fault("ecs:ListTasks", error)),
+    };
+    for task in &tasks {
+        let stop = clients.ecs.stop_task().cluster(&cluster).task(task).reason("the stage is removed");
+        match stop.send().await {
+            Ok(_) => {}
+            // It ended by itself. Source: `StopTask`, "The referenced task was not found".
+            Err(error) if is(&error, "InvalidParameterException") => {}
+            Err(error) => return Err(fault("ecs:StopTask", error)),
+        }
+    }
+    Ok(tasks.len())
+}
+
+/// Where the stage's tasks run: its stack said so, or its foundation does.
+async fn cluster(shared: &Shared, clients: &Clients, site: Site<'_>) -> PortResult<Option<String>> {
+    if let Some(known) = shared.lately.cluster(site.stage) {
+        return Ok(Some(known));
+    }
+    let foundation = stack::describe(clients, &shared.names.foundation_stack(site.stage, site.place)).await?;
+    Ok(foundation.and_then(|stack| stack.outputs.get("Cluster").filter(|name| !name.is_empty()).cloned()))
 }
 
 fn more(count: usize) -> Progress<()> {
     Progress::Pending { again_millis: 200, note: format!("{count} task definitions to go") }
 }
 
-/// The revisions of this very family; some take the filter for a prefix.
+/// The revisions of this very family that can be used, newest first.
+pub(super) async fn active(clients: &Clients, family: &str) -> PortResult<Vec<String>> {
+    revisions(clients, family, TaskDefinitionStatus::Active).await
+}
+
+/// The revisions of this very family, newest first; some take the filter for a prefix.
 async fn revisions(clients: &Clients, family: &str, status: TaskDefinitionStatus) -> PortResult<Vec<String>> {
-    let list = clients.ecs.list_task_definitions().family_prefix(family).status(status);
+    let list = clients.ecs.list_task_definitions().family_prefix(family).status(status).sort(SortOrder::Desc);
     let answer = list.send().await.map_err(|error| fault("ecs:ListTaskDefinitions", error))?;
     Ok(answer
         .task_definition_arns

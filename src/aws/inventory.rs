@@ -1,22 +1,22 @@
 //! Everything that exists of a stage, by asking AWS.
 //!
-//! Guarantees: nothing is taken from memory except leased numbers, which exist nowhere else; what a
-//! listing by tag says is looked up before it counts, because such listings lag behind; the order
-//! is one in which everything can be removed.
+//! Guarantees: nothing is taken from memory except leased numbers, which exist nowhere else, and, in the
+//! same teardown, in which repositories to look; what a listing by tag says is looked up before it
+//! counts, because such listings lag behind; the order is one in which everything can be removed.
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ecs::types::{DesiredStatus, TaskDefinitionFamilyStatus};
+use aws_sdk_ecs::types::TaskDefinitionFamilyStatus;
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use super::Shared;
 use super::clients::Clients;
-use super::ecr::tags_of_stage;
+use super::ecr_images::{images, tags_of_stage};
 use super::fault::{fault, is};
+use super::lately::Sight;
 use super::marks::{Marks, Whose};
 use super::names::{Names, TAG_OWNER, TAG_REPO, TAG_RETAIN, TAG_STAGE};
 use super::stack::{self, Snapshot, StackResource};
-use super::sweep::stage_of_definition;
 use crate::model::{Resource, StageId, StageKind};
 use crate::port::{PortResult, Site};
 
@@ -34,8 +34,6 @@ pub(super) const FOUNDATION: &str = "foundation";
 /// What was found, before it is put in order.
 #[derive(Debug, Default)]
 struct Found {
-    /// One-off tasks that still run.
-    tasks: Vec<String>,
     in_stack: Vec<StackResource>,
     /// The stage's stack, if it is there.
     stack: Option<String>,
@@ -50,12 +48,24 @@ struct Found {
     foundation: Option<String>,
 }
 
-/// Everything of a stage, in the order in which it is removed.
+/// Everything of a stage, in the order in which it is removed. Tasks that no service keeps go with the
+/// family of their definition.
 pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec<Resource>> {
     let clients = &*shared.sessions.at(site).await?;
+    let mut sight = Sight::default();
+    let all = arrange(look(shared, clients, site, &mut sight).await?);
+    if all.is_empty() {
+        shared.lately.forget(site.stage);
+    } else {
+        shared.lately.put(site.stage, sight);
+    }
+    Ok(all)
+}
+
+async fn look(shared: &Shared, clients: &Clients, site: Site<'_>, sight: &mut Sight) -> PortResult<Found> {
     let names = &shared.names;
     let own = names.stage_stack(site.stage);
-    let mut found = Found { families: own_families(clients, names, site.stage).await?, ..Found::default() };
+    let mut found = Found { families: own_families(shared, clients, site.stage, sight).await?, ..Found::default() };
     // One whose tags are gone is named, and nothing of it touched: its removal says why it stays.
     let whose = |marks: &Marks, stack: &Snapshot| marks.whose(&stack.tags);
     let (marks, of_ground) = (Marks::of_stage(names, site.stage), Marks::of_foundation(names, site));
@@ -65,9 +75,7 @@ pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec
     }
     if let Some(described) = described.filter(|stack| whose(&marks, stack) == Whose::Own) {
         found.in_stack = stack::resources(clients, &own).await?;
-        if let Some(cluster) = described.outputs.get("Cluster").filter(|cluster| !cluster.is_empty()) {
-            found.tasks = one_off_tasks(clients, cluster, &found.families).await?;
-        }
+        sight.saw_stack(described, found.in_stack.clone());
         found.stack = Some(own.clone());
     }
     let foundation = names.foundation_stack(site.stage, site.place);
@@ -75,27 +83,26 @@ pub(super) async fn inventory(shared: &Shared, site: Site<'_>) -> PortResult<Vec
     let described = if has_own_foundation { stack::describe(clients, &foundation).await? } else { None };
     let described = described.filter(|stack| whose(&of_ground, stack) != Whose::Foreign);
     found.foundation = described.as_ref().filter(|stack| !is_retained(stack)).map(|_| foundation.clone());
-    let held: Vec<&str> =
-        found.stack.iter().chain(described.as_ref().map(|_| &foundation)).map(String::as_str).collect();
-    found.stray = strays(shared, clients, site.stage, &held).await?;
-    found.log_groups = log_groups(clients, &names.log_groups(site.stage)).await?;
-    for repository in repositories(clients, names, site.stage).await? {
-        if !tags_of_stage(clients, &repository, &site.stage.name).await?.is_empty() {
-            found.repositories.push(repository);
-        }
+    // While the stage's stack stands, what carries its name counts as held: what is left of it when it is
+    // gone is looked for then.
+    if found.stack.is_none() {
+        let held: Vec<&str> = described.as_ref().map(|_| foundation.as_str()).into_iter().collect();
+        found.stray = strays(shared, clients, site.stage, &held).await?;
     }
+    found.log_groups = log_groups(clients, &names.log_groups(site.stage)).await?;
+    found.repositories = own_repositories(shared, clients, site.stage, sight).await?;
     let mine = format!("{}/", site.stage);
     let numbers = shared.settings.slots.slots(&foundation).await?;
     found.numbers = numbers.into_iter().map(|(_, holder)| holder).filter(|holder| holder.starts_with(&mine)).collect();
-    Ok(arrange(found))
+    Ok(found)
 }
 
 /// What depends on others comes before them; numbers when their rules are gone; the ground that all
 /// stands on last.
 fn arrange(found: Found) -> Vec<Resource> {
-    let mut all: Vec<(u8, String, String)> = found.tasks.into_iter().map(|id| (0, TASK.into(), id)).collect();
     let held = found.in_stack.into_iter().filter(exists).map(|held| (kind_of(&held.kind), held.physical));
-    all.extend(held.chain(found.stray).map(|(kind, id)| (rank(&kind), kind, id)));
+    let mut all: Vec<(u8, String, String)> =
+        held.chain(found.stray).map(|(kind, id)| (rank(&kind), kind, id)).collect();
     all.extend(found.log_groups.into_iter().map(|id| (rank(LOG_GROUP), LOG_GROUP.into(), id)));
     all.extend(found.stack.into_iter().map(|id| (6, STACK.into(), id)));
     all.extend(found.families.into_iter().map(|id| (7, TASK_DEFINITIONS.into(), id)));
@@ -160,38 +167,44 @@ pub(super) async fn families(clients: &Clients, prefix: &str) -> PortResult<Vec<
 }
 
 /// Those of the stage. What begins as they do may be another stage's: names are chosen by anybody.
-async fn own_families(clients: &Clients, names: &Names, stage: &StageId) -> PortResult<Vec<String>> {
+async fn own_families(
+    shared: &Shared,
+    clients: &Clients,
+    stage: &StageId,
+    sight: &mut Sight,
+) -> PortResult<Vec<String>> {
     let mut own = Vec::new();
-    for family in families(clients, &names.families(stage)).await? {
-        if stage_of_definition(clients, names, &family).await?.is_some_and(|(found, _)| found == *stage) {
+    for family in families(clients, &shared.names.families(stage)).await? {
+        let revisions = super::families::active(clients, &family).await?;
+        if super::families::is_of_stage(shared, clients, stage, &revisions).await? {
+            sight.saw_revisions(&family, revisions);
             own.push(family);
         }
     }
     Ok(own)
 }
 
-/// Tasks of the stage's families that no service keeps: a migration whose server died, say.
-async fn one_off_tasks(clients: &Clients, cluster: &str, families: &[String]) -> PortResult<Vec<String>> {
-    let mut running = Vec::new();
-    for family in families {
-        let list = clients.ecs.list_tasks().cluster(cluster).family(family).desired_status(DesiredStatus::Running);
-        match list.send().await {
-            Ok(answer) => running.extend(answer.task_arns.unwrap_or_default()),
-            Err(error) if is(&error, "ClusterNotFoundException") => return Ok(Vec::new()),
-            Err(error) => return Err(fault("ecs:ListTasks", error)),
+/// Those in which an image has a tag of the stage.
+async fn own_repositories(
+    shared: &Shared,
+    clients: &Clients,
+    stage: &StageId,
+    sight: &mut Sight,
+) -> PortResult<Vec<String>> {
+    let all = match shared.lately.repositories(stage) {
+        Some(known) => known,
+        None => repositories(clients, &shared.names, stage).await?,
+    };
+    let mut own = Vec::new();
+    for repository in &all {
+        let images = images(clients, repository).await?;
+        if !tags_of_stage(&images, &stage.name).is_empty() {
+            sight.saw_images(repository, images);
+            own.push(repository.clone());
         }
     }
-    let mut single = Vec::new();
-    // DescribeTasks takes 100 at once.
-    for some in running.chunks(100) {
-        let answer = clients.ecs.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec())).send().await;
-        let answer = answer.map_err(|error| fault("ecs:DescribeTasks", error))?;
-        let is_single = |task: &&aws_sdk_ecs::types::Task| {
-            !task.group().is_some_and(|group| group.starts_with("service:")) && task.last_status() != Some("STOPPED")
-        };
-        single.extend(answer.tasks().iter().filter(is_single).filter_map(|task| task.task_arn().map(str::to_owned)));
-    }
-    Ok(single)
+    sight.saw_repositories(all);
+    Ok(own)
 }
 
 /// What carries the stage's tags although no stack that is there holds it.
@@ -217,7 +230,9 @@ async fn strays(
         if holder.is_some_and(|tag| stacks.contains(&tag.value())) {
             continue;
         }
-        let Some(arn) = mapping.resource_arn() else { continue };
+        // What went with the stack is listed for a while.
+        let arn = mapping.resource_arn().filter(|arn| !shared.lately.is_leaving(stage, arn));
+        let Some(arn) = arn else { continue };
         if let Some(kind) = stray_kind(arn)
             && still_exists(clients, kind, arn).await?
         {
@@ -255,16 +270,16 @@ pub(super) async fn still_exists(clients: &Clients, kind: &str, arn: &str) -> Po
     }
 }
 
-/// A service that is not gone: AWS goes on describing one that is, as INACTIVE.
+/// How a service that is not gone stands: AWS goes on describing one that is, as INACTIVE.
 /// Source: `DeleteService`.
 pub(super) async fn service_state(clients: &Clients, arn: &str) -> PortResult<Option<ServiceState>> {
     let cluster = cluster_of(arn);
     match clients.ecs.describe_services().cluster(cluster).services(arn).send().await {
-        Ok(answer) => {
-            Ok(answer.services().first().filter(|service| service.status() != Some("INACTIVE")).map(|service| {
-                ServiceState { is_active: service.status() == Some("ACTIVE"), desired: service.desired_count() }
-            }))
-        }
+        Ok(answer) => Ok(answer.services().first().and_then(|service| match service.status() {
+            Some("INACTIVE") => None,
+            Some("ACTIVE") => Some(ServiceState::Active),
+            _ => Some(ServiceState::Draining),
+        })),
         Err(error) if is(&error, "ClusterNotFoundException") => Ok(None),
         Err(error) => Err(fault("ecs:DescribeServices", error)),
     }
@@ -272,10 +287,9 @@ pub(super) async fn service_state(clients: &Clients, arn: &str) -> PortResult<Op
 
 /// How a service stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServiceState {
-    /// Not draining.
-    pub(super) is_active: bool,
-    pub(super) desired: i32,
+pub(super) enum ServiceState {
+    Active,
+    Draining,
 }
 
 /// `arn:aws:ecs:eu-west-1:1234:service/cluster/name` names its cluster; only accounts that never took
@@ -322,7 +336,6 @@ mod tests {
     #[test]
     fn the_order_is_one_in_which_all_can_go_and_nothing_is_listed_twice() {
         let found = Found {
-            tasks: vec!["task/1".into()],
             in_stack: vec![
                 held("AWS::Logs::LogGroup", "/greenroom/acme/shop/pr-1/web", "CREATE_COMPLETE"),
                 held("AWS::ElasticLoadBalancingV2::TargetGroup", "tg", "CREATE_COMPLETE"),
@@ -342,7 +355,6 @@ mod tests {
         };
         let order: Vec<String> = arrange(found).iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(order.join("\n"), @"
-        task task/1
         service older
         service svc
         listener rule rule

@@ -18,14 +18,17 @@
 //! | `foundation` | what stages share |
 //! | `prepare`, `stage_stack` | a stage's own stack, and what it answers |
 //! | `phases`, `rollout` | the steps of a rollout |
-//! | `observe` | what serves |
+//! | `observe`, `conditions` | what serves, and how it is doing |
 //! | `inventory`, `teardown`, `families` | everything that exists of a stage, and its removal |
+//! | `lately` | what was seen a moment ago of a stage that goes |
+//! | `once` | what is said once |
 //! | `sweep`, `surplus` | every stage of which something exists; images that nothing needs any more |
 //! | `logs` | what programs printed |
 //! | `ecr`, `ecr_images` | repositories of images; who uses them |
 
 mod calls;
 mod clients;
+mod conditions;
 mod credentials;
 mod delegation;
 mod diagnose;
@@ -41,10 +44,12 @@ mod fault;
 mod finding;
 mod foundation;
 mod inventory;
+mod lately;
 mod logs;
 mod marks;
 mod names;
 mod observe;
+mod once;
 mod outbound;
 mod pace;
 mod phases;
@@ -83,8 +88,8 @@ pub use settings::{AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 use self::clients::Sessions;
 use self::names::Names;
 use crate::model::{
-    Addressing, LocalCommands, Observed, Output, Place, Resource, ResourceChange, Scheme, ServiceName, StageId,
-    StageSpec,
+    Addressing, Conditions, LocalCommands, Observed, Output, Place, Resource, ResourceChange, Scheme, ServiceName,
+    StageId, StageSpec,
 };
 use crate::port::{Cloud, Phase, PortResult, Progress, Rollout, Site};
 
@@ -95,6 +100,8 @@ pub(crate) struct Shared {
     sessions: Sessions,
     begun: stack::Begun,
     rollouts: rollout::Memory,
+    lately: lately::Lately,
+    said: once::SaidOnce,
 }
 
 /// [`Cloud`] on AWS.
@@ -108,7 +115,8 @@ impl AwsCloud {
         let sessions = Sessions::new(&settings).await;
         let names = Names::new(&settings.name);
         let (begun, rollouts) = (stack::Begun::default(), rollout::Memory::default());
-        Self { shared: Arc::new(Shared { settings, names, sessions, begun, rollouts }) }
+        let (lately, said) = (lately::Lately::default(), once::SaidOnce::default());
+        Self { shared: Arc::new(Shared { settings, names, sessions, begun, rollouts, lately, said }) }
     }
 
     /// How often each operation of AWS was called since the program began: `ecs:UpdateService`.
@@ -197,6 +205,10 @@ impl Cloud for AwsCloud {
 
     async fn surplus(&self, site: Site<'_>, used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
         surplus::surplus(&self.shared, site, used).await
+    }
+
+    async fn conditions(&self, site: Site<'_>) -> PortResult<Conditions> {
+        conditions::conditions(&self.shared, site).await
     }
 
     async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {

@@ -2,6 +2,7 @@
 //! those task definitions whose label is not known yet.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::clients::Clients;
 use super::rollout::{Deployment, RolloutState, Seen, canary_of, describe, label_of};
@@ -15,7 +16,11 @@ const AT_ONCE: usize = 10;
 /// Which version each service runs, and what the stack was made from.
 pub(super) async fn observe(shared: &Shared, site: Site<'_>) -> PortResult<Observed> {
     let clients = shared.sessions.at(site).await?;
-    let Some(stack) = stage_stack::look(shared, site).await? else { return Ok(Observed::default()) };
+    let Some(stack) = stage_stack::look(shared, site).await?.map(Arc::new) else {
+        shared.rollouts.forget_stack(site.stage);
+        return Ok(Observed::default());
+    };
+    shared.rollouts.know_stack(site.stage, &stack);
     let wanted: Vec<(&ServiceName, &str)> =
         stack.services.iter().map(|(name, service)| (name, service.service.as_str())).collect();
     let mut services = BTreeMap::new();

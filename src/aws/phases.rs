@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clients::Clients;
 use super::rollout::{Track, Work, canary, check, migrate, retire, start};
-use super::{Shared, stage_stack};
+use super::{Shared, prepare, stage_stack};
 use crate::model::{FailureKind, Output};
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout, Site};
 
@@ -13,13 +13,24 @@ pub(super) async fn ensure(shared: &Shared, phase: Phase, rollout: &Rollout<'_>)
     let site = Site { stage: &rollout.stage.stage, place: &rollout.stage.place };
     let clients = shared.sessions.at(site).await?;
     let mut track = shared.rollouts.take(rollout);
-    let progress = step(shared, &clients, site, phase, rollout, &mut track).await;
+    let mut progress = step(shared, &clients, site, phase, rollout, &mut track).await;
+    if matches!(progress, Err(PortError::Failed(_)))
+        && let Some(recalled) = track.recalled.take()
+    {
+        // Nothing is told to have failed by a stack that was read earlier and is another one now.
+        let now = stage_stack::read(shared, site).await?.map(Arc::new);
+        if now.as_ref() != Some(&recalled) {
+            track.stack = now;
+            progress = step(shared, &clients, site, phase, rollout, &mut track).await;
+        }
+    }
     match (&progress, phase) {
         (Ok(Progress::Done(_)), Phase::Retire) => {}
         (Ok(_), _) => shared.rollouts.put(rollout, track),
         // What was remembered may be what was wrong; the deployment that is followed stays.
         (Err(_), _) => {
             track.stack = None;
+            shared.rollouts.forget_stack(site.stage);
             shared.rollouts.put(rollout, track);
         }
     }
@@ -38,9 +49,20 @@ async fn step(
     if phase == Phase::Shift {
         return Ok(Progress::Done(Output::Nothing));
     }
+    if track.stack.is_none() {
+        // The plan was made by a look at it a moment ago; one that is made from what this goal wants serves.
+        track.recalled = shared.rollouts.stack_of(site.stage, &prepare::blueprint(shared, rollout.stage));
+        track.stack.clone_from(&track.recalled);
+    }
     let stack = match &track.stack {
         Some(stack) => Some(Arc::clone(stack)),
-        None => stage_stack::read(shared, site).await?.map(Arc::new),
+        None => {
+            let read = stage_stack::read(shared, site).await?.map(Arc::new);
+            if let Some(stack) = &read {
+                shared.rollouts.know_stack(site.stage, stack);
+            }
+            read
+        }
     };
     track.stack.clone_from(&stack);
     let name = &rollout.service.name;

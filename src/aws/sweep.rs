@@ -1,8 +1,8 @@
 //! Every stage of which something exists, for the sweeper.
 //!
 //! Guarantees: a stage is found by its stack, and one whose stack is gone by what was left behind;
-//! a place that cannot be read is named in the log and hides none of the others; nothing here removes
-//! anything, and what is not found is no reason to.
+//! a place that cannot be read, or a part of one that may not be, is named in the log once and hides none
+//! of the others; nothing here removes anything, and what is not found is no reason to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,9 @@ pub(super) async fn stages(shared: &Shared, known: &[(StageId, Place)]) -> PortR
             }
             Err(error) => {
                 let at = at(site);
-                tracing::warn!(%error, "the stages in {at} cannot be listed, the sweep goes on without: {error}");
+                if shared.said.is_news(&at, &error.to_string()) {
+                    tracing::warn!(%error, "the stages in {at} cannot be listed, the sweep goes on without: {error}");
+                }
                 faults.push(error);
             }
         }
@@ -102,11 +104,16 @@ async fn look(
     let ids: Vec<StageId> =
         known.iter().filter(|(_, place)| lives_here(place)).map(|(stage, _)| stage.clone()).collect();
     let mut found = by_stack(clients, names, &ids).await?;
-    let groups = log_groups(clients, &names.all_log_groups()).await?;
+    // Without their stacks nothing is known of stages; without the rest only leftovers are missed.
+    let part = |part: &str| format!("{part} of account {}, {}", here.0, here.1);
+    let groups = log_groups(clients, &names.all_log_groups()).await;
+    let groups = shared.said.unless_refused(&part("the list of log groups"), groups)?;
     let mut left: Vec<(StageId, StageKind)> =
         groups.iter().filter_map(|group| Some((names.stage_of_log_group(group)?, StageKind::Ephemeral))).collect();
-    left.extend(by_service(clients, names, &found).await?);
-    left.extend(by_family(clients, names, &found, &ids, shared.settings.clock.now()).await?);
+    let services = by_service(clients, names, &found).await;
+    left.extend(shared.said.unless_refused(&part("the list of services by their tags"), services)?);
+    let families = by_family(clients, names, &found, &ids, shared.settings.clock.now()).await;
+    left.extend(shared.said.unless_refused(&part("the list of task definitions"), families)?);
     for (stage, kind) in left {
         found.entry(stage).or_insert_with(|| Place { kind, ..Place::default() });
     }

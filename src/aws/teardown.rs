@@ -4,16 +4,21 @@
 //! with the stack, which is deleted once; nothing is touched before it is clear that the stack may be
 //! deleted at all; what blocks is named with the way out.
 
+use std::collections::BTreeSet;
+
+use aws_sdk_cloudformation::types::StackStatus;
+
 use super::clients::Clients;
-use super::ecr::tags_of_stage;
+use super::ecr_images::{images, tags_of_stage, take};
 use super::fault::{fault, is};
 use super::inventory::{
-    FOUNDATION, IMAGES, LISTENER_RULE, LOG_GROUP, RULE_NUMBER, SERVICE, STACK, TARGET_GROUP, TASK, TASK_DEFINITIONS,
-    cluster_of, kind_of, service_state, still_exists,
+    FOUNDATION, IMAGES, LISTENER_RULE, LOG_GROUP, RULE_NUMBER, SERVICE, STACK, ServiceState, TARGET_GROUP, TASK,
+    TASK_DEFINITIONS, cluster_of, kind_of, service_state, still_exists,
 };
+use super::lately::Own;
 use super::marks::Marks;
 use super::stack::{self, Snapshot, StackResource};
-use super::{Shared, ecr_images, families, surplus};
+use super::{Shared, families, surplus};
 use crate::model::{FailureKind, Resource, StageKind};
 use crate::port::{PortError, PortResult, Progress, Site};
 
@@ -31,10 +36,10 @@ pub(super) async fn remove(shared: &Shared, site: Site<'_>, resource: &Resource)
     }
     // A stack of which nobody can tell whose it is holds up all that is called by the stage's name.
     let marks = Marks::of_stage(&shared.names, site.stage);
-    let own = marks.find(stack::describe(clients, &shared.names.stage_stack(site.stage)).await?)?;
+    let own = marks.find(own_stack(shared, clients, site).await?)?;
     match resource.kind.as_str() {
         TASK => stop_task(clients, id).await,
-        STACK => remove_stack(shared, clients, own.as_ref()).await,
+        STACK => remove_stack(shared, clients, site, own.as_ref()).await,
         FOUNDATION if site.place.kind == StageKind::Ephemeral => Err(not_ours(resource)),
         FOUNDATION => {
             let name = shared.names.foundation_stack(site.stage, site.place);
@@ -44,18 +49,20 @@ pub(super) async fn remove(shared: &Shared, site: Site<'_>, resource: &Resource)
             stack::remove(shared, clients, &name).await
         }
         TASK_DEFINITIONS if id.starts_with(&shared.names.families(site.stage)) => {
-            families::remove(clients, &shared.names, site.stage, id).await
+            families::remove(shared, clients, site, own.as_ref(), id).await
         }
         IMAGES if shared.names.service_of_repository(site.stage, id).is_some() => {
-            let tags = tags_of_stage(clients, id, &site.stage.name).await?;
-            if !tags.is_empty() {
-                ecr_images::untag(clients, id, &tags).await?;
-            }
+            let images = match shared.lately.take_images(site.stage, id) {
+                Some(known) => known,
+                None => images(clients, id).await?,
+            };
+            let tags = tags_of_stage(&images, &site.stage.name);
+            take(clients, id, images, &tags).await?;
             DONE
         }
         TASK_DEFINITIONS | IMAGES => Err(not_ours(resource)),
         RULE_NUMBER => free_number(shared, clients, site, own.as_ref(), id).await,
-        _ => remove_held(shared, clients, own.as_ref(), resource).await,
+        _ => remove_held(shared, clients, site, own.as_ref(), resource).await,
     }
 }
 
@@ -63,27 +70,58 @@ fn not_ours(resource: &Resource) -> PortError {
     PortError::Bug { context: format!("{resource} is not this stage's to remove"), source: None }
 }
 
+/// The stage's own stack, as it is or as it was a moment ago.
+async fn own_stack(shared: &Shared, clients: &Clients, site: Site<'_>) -> PortResult<Option<Snapshot>> {
+    match shared.lately.own(site.stage) {
+        Own::There(stack) => Ok(Some(*stack)),
+        Own::Nowhere => Ok(None),
+        Own::Unknown => {
+            let found = stack::describe(clients, &shared.names.stage_stack(site.stage)).await?;
+            shared.lately.saw(site.stage, found.as_ref());
+            Ok(found)
+        }
+    }
+}
+
 /// Removes the stage's stack with all that it holds.
-async fn remove_stack(shared: &Shared, clients: &Clients, own: Option<&Snapshot>) -> PortResult<Progress<()>> {
+async fn remove_stack(
+    shared: &Shared,
+    clients: &Clients,
+    site: Site<'_>,
+    own: Option<&Snapshot>,
+) -> PortResult<Progress<()>> {
     let Some(stack) = own else { return DONE };
-    let held = stack::resources(clients, &stack.name).await?;
-    delete_with(shared, clients, stack, &held).await
+    if is_going(stack) {
+        return stack::remove_seen(shared, clients, stack, shared.lately.asked(site.stage)).await;
+    }
+    delete(shared, clients, site, stack, &held_by(shared, clients, site, own).await?).await
 }
 
 /// Removes something that the stage's stack holds, or once held.
 async fn remove_held(
     shared: &Shared,
     clients: &Clients,
+    site: Site<'_>,
     own: Option<&Snapshot>,
     resource: &Resource,
 ) -> PortResult<Progress<()>> {
-    let held = held_by(clients, own).await?;
-    let is_held = |held: &StackResource| held.physical == resource.id && held.status != "DELETE_COMPLETE";
-    if let Some(own) = own
-        && held.iter().any(is_held)
-        && let pending @ Progress::Pending { .. } = delete_with(shared, clients, own, &held).await?
-    {
-        return Ok(pending);
+    // What goes with the stack is waited for by looking at the stack alone.
+    let goes_along = shared.lately.is_leaving(site.stage, &resource.id);
+    match own {
+        None if goes_along => return DONE,
+        None => {}
+        Some(own) if goes_along && own.status == StackStatus::DeleteInProgress => {
+            return stack::remove_seen(shared, clients, own, shared.lately.asked(site.stage)).await;
+        }
+        Some(own) => {
+            let held = held_by(shared, clients, site, Some(own)).await?;
+            let is_held = |held: &StackResource| held.physical == resource.id && held.status != "DELETE_COMPLETE";
+            if held.iter().any(is_held)
+                && let pending @ Progress::Pending { .. } = delete(shared, clients, site, own, &held).await?
+            {
+                return Ok(pending);
+            }
+        }
     }
     match resource.kind.as_str() {
         SERVICE => remove_service(clients, &resource.id).await,
@@ -95,30 +133,40 @@ async fn remove_held(
     }
 }
 
-async fn held_by(clients: &Clients, own: Option<&Snapshot>) -> PortResult<Vec<StackResource>> {
-    match own {
-        Some(stack) => stack::resources(clients, &stack.name).await,
-        None => Ok(Vec::new()),
+async fn held_by(
+    shared: &Shared,
+    clients: &Clients,
+    site: Site<'_>,
+    own: Option<&Snapshot>,
+) -> PortResult<Vec<StackResource>> {
+    match (own, shared.lately.held(site.stage)) {
+        (Some(_), Some(known)) => Ok(known),
+        (Some(stack), None) => stack::resources(clients, &stack.name).await,
+        (None, _) => Ok(Vec::new()),
     }
 }
 
-/// The services stop while what stands before them is still being deleted.
-async fn delete_with(
+/// Whether its deletion was asked for before, or failed.
+fn is_going(stack: &Snapshot) -> bool {
+    stack.status.as_str().starts_with("DELETE_")
+}
+
+/// Deletes the stack, which stops its services before all else, or says how far that is.
+async fn delete(
     shared: &Shared,
     clients: &Clients,
+    site: Site<'_>,
     stack: &Snapshot,
     held: &[StackResource],
 ) -> PortResult<Progress<()>> {
-    let is_untouched = |held: &&StackResource| !held.status.starts_with("DELETE_") && !held.physical.is_empty();
-    let untouched: Vec<&StackResource> = held.iter().filter(is_untouched).collect();
-    if untouched.len() == held.len() {
+    let asked = shared.lately.asked(site.stage);
+    if !is_going(stack) {
         // Before anything stops: a stack that may not be deleted goes on serving.
         refuse_protected(stack)?;
-        for service in untouched.iter().filter(|held| kind_of(&held.kind) == SERVICE) {
-            scale_to_zero(clients, &service.physical).await?;
-        }
+        let things = held.iter().filter(|held| !held.physical.is_empty()).map(|held| held.physical.clone());
+        shared.lately.leaves(site.stage, things.collect::<BTreeSet<String>>());
     }
-    stack::remove(shared, clients, &stack.name).await
+    stack::remove_seen(shared, clients, stack, asked).await
 }
 
 fn refuse_protected(stack: &Snapshot) -> PortResult<()> {
@@ -133,21 +181,9 @@ fn refuse_protected(stack: &Snapshot) -> PortResult<()> {
     Err(PortError::failed(FailureKind::Environment, format!("the stack {name} is protected from deletion"), advice))
 }
 
-async fn scale_to_zero(clients: &Clients, arn: &str) -> PortResult<()> {
-    let state = service_state(clients, arn).await?;
-    if !state.is_some_and(|state| state.is_active && state.desired > 0) {
-        return Ok(());
-    }
-    match clients.ecs.update_service().cluster(cluster_of(arn)).service(arn).desired_count(0).send().await {
-        Ok(_) => Ok(()),
-        Err(error) if is(&error, "ServiceNotActiveException") || is(&error, "ServiceNotFoundException") => Ok(()),
-        Err(error) => Err(fault("ecs:UpdateService", error)),
-    }
-}
-
 async fn remove_service(clients: &Clients, arn: &str) -> PortResult<Progress<()>> {
     let Some(state) = service_state(clients, arn).await? else { return DONE };
-    if state.is_active {
+    if state == ServiceState::Active {
         // Force also ends what scaling to zero would wait for. Source: `DeleteService`.
         match clients.ecs.delete_service().cluster(cluster_of(arn)).service(arn).force(true).send().await {
             Ok(_) => {}
@@ -222,7 +258,7 @@ async fn free_number(
     if !holder.starts_with(&format!("{}/", site.stage)) {
         return Err(not_ours(&Resource { kind: RULE_NUMBER.into(), id: holder.into(), service: None }));
     }
-    let held = held_by(clients, own).await?;
+    let held = held_by(shared, clients, site, own).await?;
     let has_rule = |held: &StackResource| kind_of(&held.kind) == LISTENER_RULE && held.status != "DELETE_COMPLETE";
     if held.iter().any(has_rule) {
         return Ok(Progress::Pending {

@@ -10,6 +10,8 @@
 //!
 //! Source: `ignorefile` and `MatchesUsingParentResults` of <https://github.com/moby/patternmatcher>.
 
+#[cfg(test)]
+mod fuzz;
 mod pattern;
 mod regex;
 #[cfg(test)]

@@ -33,6 +33,9 @@ mod demand;
 mod docker;
 mod dockerfile;
 mod folders;
+#[cfg(test)]
+#[path = "../../tests/support/fuzz.rs"]
+mod fuzz;
 mod hosts;
 mod ignore;
 mod image;

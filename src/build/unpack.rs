@@ -14,6 +14,8 @@
 //! Extended headers are read here instead of in the `tar` crate, which has no cap for them.
 
 mod allowance;
+#[cfg(test)]
+mod fuzz;
 mod links;
 #[cfg(test)]
 mod tests;

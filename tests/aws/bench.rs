@@ -40,5 +40,5 @@ async fn a_preview_on_aws_is_measured_and_redeploying_it_unchanged_changes_nothi
     let unchanged = |name: &str| report["unchanged"][name].as_u64().expect("a count");
     assert_eq!(unchanged("writes"), 0, "{report:#}");
     assert!(unchanged("calls") <= 3, "{report:#}");
-    assert_eq!(report["marks"].as_array().map(Vec::len), Some(5));
+    assert_eq!(report["marks"].as_array().map(Vec::len), Some(7));
 }

@@ -36,7 +36,7 @@ pub(crate) struct Ground {
     pub(crate) config: SdkConfig,
     shared: BTreeMap<String, String>,
     _folder: TempDir,
-    _aws: MiniStack,
+    aws: MiniStack,
 }
 
 impl Ground {
@@ -46,24 +46,21 @@ impl Ground {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("greenroom.db").display());
         let store = greenroom::store::open(&url).await.expect("a database");
-        let slots: Arc<dyn Slots> = store.clone();
-        let settings = AwsSettings {
-            name: "greenroom".into(),
-            endpoint: Some(aws.endpoint()),
-            registry: None,
-            nat_gateways: NatGateways::None,
-            preview_capacity: PreviewCapacity::Fargate,
-            permissions_boundary: None,
-            proxy: None,
-            clock: Arc::new(Later),
-            slots,
-        };
-        let cloud = AwsCloud::new(settings).await;
-        let mut ground = Self { cloud, store, config, shared: BTreeMap::new(), _folder: folder, _aws: aws };
+        let cloud = adapter(aws.endpoint(), &store).await;
+        let mut ground = Self { cloud, store, config, shared: BTreeMap::new(), _folder: folder, aws };
         ground.shared = ground.stack(POOL, &foundation(), &[]).await;
         let repository = aws_sdk_ecr::Client::new(&ground.config).create_repository().repository_name(REPOSITORY);
         repository.send().await.expect("a repository");
         ground
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.aws.port()
+    }
+
+    /// The adapter once more: one that finds AWS elsewhere.
+    pub(crate) async fn adapter_at(&self, endpoint: String) -> AwsCloud {
+        adapter(endpoint, &self.store).await
     }
 
     pub(crate) fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
@@ -204,6 +201,22 @@ impl Ground {
         let found = self.cloud.stages(known).await.expect("stages");
         found.iter().map(|(stage, place)| format!("{stage} {:?}", place.kind).to_lowercase()).collect()
     }
+}
+
+async fn adapter(endpoint: String, store: &Arc<dyn Store>) -> AwsCloud {
+    let slots: Arc<dyn Slots> = store.clone();
+    let settings = AwsSettings {
+        name: "greenroom".into(),
+        endpoint: Some(endpoint),
+        registry: None,
+        nat_gateways: NatGateways::None,
+        preview_capacity: PreviewCapacity::Fargate,
+        permissions_boundary: None,
+        proxy: None,
+        clock: Arc::new(Later),
+        slots,
+    };
+    AwsCloud::new(settings).await
 }
 
 pub(crate) fn id(name: &str) -> StageId {

@@ -39,4 +39,5 @@ mod rollout;
 mod stacks;
 mod teardown;
 mod templates;
+mod thrift;
 mod zones;

@@ -6,6 +6,7 @@
 mod canary;
 mod door;
 mod seen;
+mod wellbeing;
 mod world;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! Teardown and sweeping on an emulated AWS: nothing of a stage stays, and nothing of another goes.
 
+use crate::faulty::Faulty;
 use crate::ground::{Ground, POOL, foundation, id, pairs, permanent, stack_name, tags};
 use greenroom::model::{AwsTarget, FailureKind, Place, Resource, StageId};
 use greenroom::port::{Cloud as _, PortError, Site};
@@ -31,7 +32,6 @@ async fn everything_of_a_stage_goes_and_nothing_of_another() {
     let place = Place::default();
     let (all, other) = (ground.inventory(&gone, &place).await, ground.inventory(&stays, &place).await);
     insta::assert_snapshot!(shown(&all), @"
-    task
     service
     listener rule
     target group
@@ -203,6 +203,35 @@ async fn what_outlived_its_stack_is_found_and_removed() {
         assert_eq!(ground.inventory(&id(name), &place).await, [], "{name}");
     }
     assert_eq!(ground.stages(&known).await, ["acme/shop/prod production"]);
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_hides_nothing_else() {
+    let ground = Ground::new().await;
+    ground.stage(&id("pr-1"), 1).await;
+    ground.log_group("/greenroom/acme/shop/pr-2/web").await;
+    ground.task_definition(&id("pr-3")).await;
+    ground.stray_service(&id("pr-4")).await;
+    let door = Faulty::start(ground.port()).await;
+    let cloud = ground.adapter_at(door.url()).await;
+    for (forbidden, hidden) in [
+        ("logs:DescribeLogGroups", "pr-2"),
+        ("ecs:ListTaskDefinitionFamilies", "pr-3"),
+        ("tagging:GetResources", "pr-4"),
+    ] {
+        door.forbid(&[forbidden]);
+        let found = cloud.stages(&[]).await.expect("the rest is told");
+        let found: Vec<&str> = found.iter().map(|(stage, _)| stage.name.as_str()).collect();
+        let rest: Vec<&str> = ["pr-1", "pr-2", "pr-3", "pr-4"].into_iter().filter(|name| *name != hidden).collect();
+        assert_eq!(found, rest, "without {forbidden}");
+    }
+    // Without the stacks nothing is known, which is no empty answer.
+    door.forbid(&["cloudformation:DescribeStacks"]);
+    let refused = cloud.stages(&[]).await;
+    assert!(
+        matches!(&refused, Err(PortError::Denied { reason }) if reason.contains("cloudformation:DescribeStacks")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

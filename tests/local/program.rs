@@ -18,6 +18,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -61,6 +62,11 @@ async fn serve(stream: TcpStream, name: Arc<str>, mode: Arc<str>, slow: Arc<Atom
     let mut head = [0; 12];
     while stream.peek(&mut head).await.is_ok_and(|read| (1..head.len()).contains(&read)) {
         tokio::task::yield_now().await;
+    }
+    if head.starts_with(b"POST /repeat") {
+        // A proxy that leaves early is no concern of this program.
+        let _ = repeat(stream).await;
+        return;
     }
     if head.starts_with(b"GET /socket ") {
         let mut socket = tokio_tungstenite::accept_async(stream).await.expect("a WebSocket");
@@ -139,4 +145,26 @@ fn say(line: &str) {
 #[expect(clippy::exit, reason = "a program that ends with a code of its own is what is tested")]
 fn leave(code: i32) -> ! {
     std::process::exit(code)
+}
+
+/// Answers a request with its own body, byte for byte, whatever that says, and says no more.
+async fn repeat(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut heard = Vec::new();
+    let begin = loop {
+        if let Some(end) = heard.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if stream.read_buf(&mut heard).await? == 0 {
+            return Ok(());
+        }
+    };
+    let head = String::from_utf8_lossy(&heard[..begin]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+    while heard.len() < begin + length {
+        if stream.read_buf(&mut heard).await? == 0 {
+            return Ok(());
+        }
+    }
+    stream.write_all(&heard[begin..begin + length]).await?;
+    stream.shutdown().await
 }

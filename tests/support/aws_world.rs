@@ -46,12 +46,14 @@ const SECRET: &str = "a secret of the stories on AWS";
 pub(crate) struct FastClock {
     begun: Instant,
     turned: AtomicI64,
+    /// Milliseconds of it in one of the machine's.
+    speed: i64,
 }
 
 impl Clock for FastClock {
     fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.begun.elapsed().as_millis()).expect("not that long");
-        Timestamp(START + passed * SPEED + self.turned.load(Ordering::SeqCst))
+        Timestamp(START + passed * self.speed + self.turned.load(Ordering::SeqCst))
     }
 }
 
@@ -70,7 +72,7 @@ pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) repo: RepoName,
     pub(crate) ports: Ports,
-    config: aws_config::SdkConfig,
+    pub(crate) config: aws_config::SdkConfig,
     edge: Edge,
     webhooks: JoinHandle<()>,
     _folder: TempDir,
@@ -108,13 +110,18 @@ services:
 impl World {
     /// A shop on an AWS on which nothing stands.
     pub(crate) async fn on(aws: &MiniStack) -> Self {
+        Self::of(aws, SPEED, &project()).await
+    }
+
+    /// The same with another project, and a clock of another speed.
+    pub(crate) async fn of(aws: &MiniStack, speed: i64, project: &str) -> Self {
         hang::watch();
         aws.reset().await;
-        let clock = Arc::new(FastClock { begun: Instant::now(), turned: AtomicI64::new(0) });
+        let clock = Arc::new(FastClock { begun: Instant::now(), turned: AtomicI64::new(0), speed });
         let folder = tempfile::tempdir().expect("a folder");
         let store = open_store(folder.path()).await;
         let github = Sandbox::start(SandboxSettings::new(clock.clone())).await.expect("a sandbox");
-        let files = [FileChange::write(".github/greenroom.yml", project()), FileChange::write("app", "1")];
+        let files = [FileChange::write(".github/greenroom.yml", project), FileChange::write("app", "1")];
         let repo = github.create_repo("acme/shop", files).expect("a repository");
         let config = aws.config().await;
         let edge = Edge::start(&config, Targets::Pretended).await;
@@ -172,7 +179,7 @@ impl World {
                 return;
             }
             // The clock's own pace: MiniStack works meanwhile.
-            let real = u64::try_from(wait.max(SPEED) / SPEED).expect("positive");
+            let real = u64::try_from(wait.max(self.clock.speed) / self.clock.speed).expect("positive");
             tokio::time::sleep(Duration::from_millis(real)).await;
         }
     }
@@ -351,5 +358,5 @@ impl Builder for Pinning {
 /// Test binaries share this file, and each uses another part of it.
 const _: () = {
     let _ = (World::start, World::restart, World::adapter, World::counts, World::one_offs, ONCE);
-    let _ = (FastClock::advance, World::comment, World::stage);
+    let _ = (FastClock::advance, World::comment, World::stage, World::of);
 };

@@ -56,6 +56,8 @@ struct Book {
     calls: Vec<String>,
     /// The call that the order fell on.
     hit: Option<String>,
+    /// Operations that are never allowed.
+    forbidden: Vec<String>,
     is_dead: bool,
     on_death: Option<OnDeath>,
 }
@@ -114,6 +116,11 @@ impl Faulty {
     pub(crate) fn order_death(&self, mishap: Mishap, at: usize, on_death: OnDeath) {
         self.order(mishap, at);
         self.state.book().on_death = Some(on_death);
+    }
+
+    /// From now on, these operations and no others are never allowed.
+    pub(crate) fn forbid(&self, operations: &[&str]) {
+        self.state.book().forbidden = operations.iter().map(|operation| (*operation).to_owned()).collect();
     }
 
     /// Lets calls through again, and forgets the order.
@@ -216,6 +223,9 @@ impl Book {
             return Some(Mishap::DeadBefore);
         }
         self.calls.push(operation.to_owned());
+        if self.forbidden.iter().any(|forbidden| forbidden == operation) {
+            return Some(Mishap::Denied);
+        }
         let (mishap, chosen) = self.order.as_ref()?;
         let mishap = *mishap;
         let is_chosen = match chosen {
@@ -368,5 +378,5 @@ fn with_target(asked: &[u8], body: &Bytes) -> Bytes {
 const _: () = {
     let _ = (Mishap::Throttled, Mishap::Broken, Mishap::Unheard, Mishap::Denied, Mishap::DeadBefore, Mishap::DeadAfter);
     let _ = (Faulty::order, Faulty::order_of, Faulty::mend, Faulty::forget, Faulty::hit, Faulty::is_dead);
-    let _ = (Faulty::calls, Faulty::counts, Faulty::order_death, is_change as fn(&str) -> bool);
+    let _ = (Faulty::calls, Faulty::counts, Faulty::order_death, Faulty::forbid, is_change as fn(&str) -> bool);
 };

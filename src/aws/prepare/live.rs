@@ -139,7 +139,10 @@ async fn register(driver: &Driver<'_>, spec: &StageSpec, family: &str, service: 
         .set_tags(Some(tags));
     let answer = request.send().await.map_err(|error| fault("ecs:RegisterTaskDefinition", error))?;
     let arn = answer.task_definition.and_then(|made| made.task_definition_arn);
-    arn.ok_or_else(|| PortError::Bug { context: format!("a definition of {family} has no ARN"), source: None })
+    let no_arn = || PortError::Bug { context: format!("a definition of {family} has no ARN"), source: None };
+    let arn = arn.ok_or_else(no_arn)?;
+    driver.shared.rollouts.learn_made(&arn, &spec.stage);
+    Ok(arn)
 }
 
 #[cfg(test)]

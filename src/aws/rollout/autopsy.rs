@@ -4,14 +4,14 @@
 //! "`CannotPullContainer` task errors". What they do not cover is quoted rather than guessed at.
 
 use super::task::TaskSeen;
-use crate::model::{Failure, FailureKind, ServiceSpec};
+use crate::model::{Failure, FailureKind, ServiceName, ServiceSpec};
 
 /// A fault of AWS's own that comes back this often is not passing.
 const HICCUPS: usize = 3;
 
 /// Why a task stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(in crate::aws) enum Cause {
     /// The program ended by itself.
     Exited {
         code: i32,
@@ -160,13 +160,38 @@ fn words(task: &TaskSeen) -> String {
     }
 }
 
-/// The failure as its reader sees it. `log` are the last lines that the task printed, `health` what
-/// the load balancer says of the copies.
+/// Whose end is told.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::aws) struct Subject<'a> {
+    pub(in crate::aws) name: &'a ServiceName,
+    pub(in crate::aws) life: Life,
+    /// Where it is asked whether it is well, if that is known.
+    pub(in crate::aws) path: Option<&'a str>,
+    /// MiB that it may use, if that is known.
+    pub(in crate::aws) memory: Option<u32>,
+}
+
+/// How far it had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::aws) enum Life {
+    /// It never served.
+    Starting,
+    Serving,
+}
+
+/// The failure of a start as its reader sees it. `log` are the last lines that the task printed, `health`
+/// what the load balancer says of the copies.
 pub(super) fn failure(cause: &Cause, spec: &ServiceSpec, log: Vec<String>, health: &str) -> Failure {
+    let (path, memory) = (Some(spec.health.path.as_str()), Some(spec.size.memory));
+    told(cause, &Subject { name: &spec.name, life: Life::Starting, path, memory }, log, health)
+}
+
+/// The failure as its reader sees it.
+pub(in crate::aws) fn told(cause: &Cause, subject: &Subject<'_>, log: Vec<String>, health: &str) -> Failure {
     let looks_foreign = log.iter().any(|line| line.to_lowercase().contains("exec format error"));
     let foreign = Cause::Architecture { said: "exec format error".into() };
     let cause = if looks_foreign && matches!(cause, Cause::Exited { .. }) { &foreign } else { cause };
-    let (kind, summary, advice) = explain(cause, spec, health);
+    let (kind, summary, advice) = explain(cause, subject, health);
     let exit_code = match cause {
         Cause::Exited { code } => Some(*code),
         Cause::OutOfMemory { code } => *code,
@@ -175,8 +200,8 @@ pub(super) fn failure(cause: &Cause, spec: &ServiceSpec, log: Vec<String>, healt
     Failure { kind, summary, exit_code, log, advice: advice.to_owned() }
 }
 
-fn explain(cause: &Cause, spec: &ServiceSpec, health: &str) -> (FailureKind, String, &'static str) {
-    let (name, path, memory) = (&spec.name, &spec.health.path, spec.size.memory);
+fn explain(cause: &Cause, subject: &Subject<'_>, health: &str) -> (FailureKind, String, &'static str) {
+    let name = subject.name;
     match cause {
         Cause::Exited { code: 0 } => (
             FailureKind::Exited,
@@ -190,10 +215,7 @@ fn explain(cause: &Cause, spec: &ServiceSpec, health: &str) -> (FailureKind, Str
         ),
         Cause::OutOfMemory { code } => (
             FailureKind::Exited,
-            match code {
-                Some(code) => format!("`{name}` was killed with exit code {code}: it used more than its {memory} MiB"),
-                None => format!("`{name}` was killed: it used more than its {memory} MiB"),
-            },
+            format!("`{name}` was killed{}: it used more {}", with_code(*code), than(subject.memory)),
             "Raise `size.memory`, or have the program use less.",
         ),
         Cause::Architecture { said } => (
@@ -228,11 +250,7 @@ fn explain(cause: &Cause, spec: &ServiceSpec, health: &str) -> (FailureKind, Str
         ),
         Cause::Unhealthy { said } => (
             FailureKind::Unhealthy,
-            if health.is_empty() {
-                format!("the health check of `{name}` at {path} never passed: {said}")
-            } else {
-                format!("the health check of `{name}` at {path} never passed: {health}")
-            },
+            format!("{}: {}", unhealthy(subject), if health.is_empty() { said.as_str() } else { health }),
             "Ask the program there by hand; give it longer with `health.grace`, or correct `health.path`, `health.status` and `port`.",
         ),
         Cause::Capacity { said } => (
@@ -251,6 +269,23 @@ fn explain(cause: &Cause, spec: &ServiceSpec, health: &str) -> (FailureKind, Str
             "The sentence is AWS's own; mend what it names and deploy again.",
         ),
     }
+}
+
+fn with_code(code: Option<i32>) -> String {
+    code.map_or_else(String::new, |code| format!(" with exit code {code}"))
+}
+
+fn than(memory: Option<u32>) -> String {
+    memory.map_or_else(|| "memory than it may".to_owned(), |memory| format!("than its {memory} MiB"))
+}
+
+fn unhealthy(subject: &Subject<'_>) -> String {
+    let at = subject.path.map_or_else(String::new, |path| format!(" at {path}"));
+    let how = match subject.life {
+        Life::Starting => "never passed",
+        Life::Serving => "does not pass any more",
+    };
+    format!("the health check of `{}`{at} {how}", subject.name)
 }
 
 #[cfg(test)]

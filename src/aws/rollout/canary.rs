@@ -11,6 +11,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 
 use super::autopsy::{Cause, Finding, examine, failure};
 use super::doctor::{self, Diagnosis};
+use super::judge::again_millis;
 use super::memory::{Canary, Stopwatch, Track};
 use super::one_off;
 use super::registered::{self, label_of};
@@ -139,7 +140,9 @@ async fn introduce(work: &Work<'_>, track: &mut Track, task: &TaskSeen) -> PortR
         return Err(PortError::Failed(Box::new(failure(&cause, work.rollout.service, log, &said))));
     }
     let said = if said.is_empty() { state.as_str() } else { &said };
-    Ok(Some(pending(AGAIN_MILLIS, format!("waiting for the canary's health check: {said}"))))
+    // The next thing to know is what the next check says.
+    let wait = again_millis(track.canary.known.elapsed(), work.rollout.service.health.interval);
+    Ok(Some(pending(wait, format!("waiting for the canary's health check: {said}"))))
 }
 
 /// Why it ended; whatever the code, a service's program does not end.

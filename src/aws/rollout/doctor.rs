@@ -113,18 +113,25 @@ pub(in crate::aws) async fn read_log(
 
 /// What the load balancer says of a service's copies.
 #[derive(Debug, Default)]
-pub(super) struct Targets {
-    pub(super) healthy: usize,
+pub(in crate::aws) struct Targets {
+    pub(in crate::aws) healthy: usize,
     /// Not healthy and not on their way out.
     pub(super) unready: usize,
     /// What is wrong with the first of those, empty if nothing is.
-    pub(super) complaint: String,
+    pub(in crate::aws) complaint: String,
 }
 
 /// The health of the service's targets; of a service without an address there are none.
 pub(super) async fn targets(work: &Work<'_>) -> PortResult<Targets> {
-    let Some(group) = &work.service.target_group else { return Ok(Targets::default()) };
-    let health = work.clients.elb.describe_target_health().target_group_arn(group).send().await;
+    match &work.service.target_group {
+        Some(group) => targets_of(work.clients, group).await,
+        None => Ok(Targets::default()),
+    }
+}
+
+/// The health of a target group's targets.
+pub(in crate::aws) async fn targets_of(clients: &Clients, group: &str) -> PortResult<Targets> {
+    let health = clients.elb.describe_target_health().target_group_arn(group).send().await;
     let health = health.map_err(|error| fault("elasticloadbalancing:DescribeTargetHealth", error))?;
     let mut targets = Targets::default();
     for health in health.target_health_descriptions().iter().filter_map(TargetHealthDescription::target_health) {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::snapshot::{Deployment, Event, RolloutState, Seen};
+use crate::model::Seconds;
 
 /// How long ECS may say that it cannot place a copy.
 const PLACEMENT_PATIENCE: Duration = Duration::from_mins(3);
@@ -14,6 +15,9 @@ const PLACEMENT_PATIENCE: Duration = Duration::from_mins(3);
 ///
 /// Source: ECS API reference, `DescribeServices` and others: "eventual consistency model".
 const CONSISTENCY: Duration = Duration::from_secs(10);
+
+/// No copy starts faster anywhere.
+const FIRST_MILLIS: i64 = 1_200;
 
 /// Words of a service event that tell of trouble, in lower case.
 const TROUBLE: [&str; 5] = ["unable", "fail", "unhealthy", "error", "throttle"];
@@ -26,6 +30,8 @@ pub(super) struct Ours<'a> {
     pub(super) followed: Duration,
     /// How often it was looked at before.
     pub(super) polls: u32,
+    /// The most copies of it that were seen alive at once.
+    pub(super) most: i32,
 }
 
 /// Where our deployment is.
@@ -82,9 +88,10 @@ fn underway(seen: &Seen, primary: &Deployment, ours: &Ours<'_>) -> Verdict {
     {
         return Verdict::Stuck { said: event.to_owned() };
     }
-    // Failed tasks are counted only where a circuit breaker is on (trap 26), so a lasting lack of
-    // copies is looked into as well.
-    let look = primary.failed > 0 || short && ours.polls >= 1 && ours.polls % 2 == 1;
+    // Failed tasks are counted only where a circuit breaker is on (trap 26), so a copy that went and was
+    // started again is looked into as well, and so is a lasting lack of copies.
+    let went = primary.alive() < ours.most || started(&seen.events, primary.created) > primary.desired;
+    let look = primary.failed > 0 || short && (went || ours.polls >= 2 && ours.polls.is_multiple_of(2));
     let mut note = format!("{} of {} running", primary.running, primary.desired);
     if !short {
         note.push_str(", waiting for the old version to leave");
@@ -108,6 +115,18 @@ fn trouble(events: &[Event], since: i64) -> Option<&str> {
     Some(told.message.split_once(") ").map_or(told.message.as_str(), |(_, rest)| rest))
 }
 
+/// How many copies ECS says that it started since then: more than are wanted means that some ended.
+///
+/// Source: ECS, "Amazon ECS service event messages": "(service web) has started 2 tasks: (task a) (task b)."
+fn started(events: &[Event], since: i64) -> i32 {
+    let count = |event: &Event| {
+        let (_, rest) = event.message.split_once(" has started ")?;
+        rest.split_once(" tasks:")?.0.parse::<i32>().ok()
+    };
+    let counts = events.iter().filter(|event| event.at >= since).filter_map(count);
+    counts.fold(0, i32::saturating_add)
+}
+
 /// Why another version is the service's own now.
 fn taken_back(seen: &Seen, ours: &Ours<'_>) -> String {
     let failed = seen.deployments.iter().find(|other| other.definition == ours.definition);
@@ -122,16 +141,12 @@ fn reason_or(deployment: &Deployment, otherwise: &str) -> String {
     if reason.is_empty() { otherwise.to_owned() } else { reason.to_owned() }
 }
 
-/// How long to wait before the next look, in milliseconds: seldom at first, when nothing can have
-/// happened yet, often for as long as a fast start takes, and ever less often after that.
-pub(super) fn again_millis(polls: u32) -> i64 {
-    match polls {
-        0 => 1_600,
-        1..=4 => 450,
-        5..=9 => 700,
-        10..=20 => 1_500,
-        _ => 2_500,
-    }
+/// How long to wait before the next look, in milliseconds: as long again as was waited already, so that a
+/// look costs no more than half of that; and never longer than half of the time between two health checks,
+/// because what is waited for then is the next one.
+pub(super) fn again_millis(waited: Duration, interval: Seconds) -> i64 {
+    let longest = (interval.millis() / 2).clamp(2_000, 10_000);
+    i64::try_from(waited.as_millis()).unwrap_or(longest).clamp(FIRST_MILLIS, longest)
 }
 
 #[cfg(test)]
@@ -165,7 +180,7 @@ mod tests {
     }
 
     fn judged(seen: &Seen, polls: u32, followed: Duration) -> Verdict {
-        judge(seen, &Ours { definition: NEW, followed, polls })
+        judge(seen, &Ours { definition: NEW, followed, polls, most: 0 })
     }
 
     fn first(seen: &Seen) -> Verdict {
@@ -241,13 +256,49 @@ mod tests {
             (0, 1, 0, Look::AtStoppedTasks),
             (2, 1, 0, Look::AtStoppedTasks),
             (0, 0, 0, Look::NotYet),
-            (0, 0, 1, Look::AtStoppedTasks),
-            (0, 0, 2, Look::NotYet),
-            (0, 0, 3, Look::AtStoppedTasks),
-            (2, 0, 3, Look::NotYet),
+            (0, 0, 1, Look::NotYet),
+            (0, 0, 2, Look::AtStoppedTasks),
+            (0, 0, 3, Look::NotYet),
+            (0, 0, 4, Look::AtStoppedTasks),
+            (2, 0, 4, Look::NotYet),
         ];
         for (running, failed, polls, expected) in cases {
             assert_eq!(look(running, failed, polls), expected, "{running} running, {failed} failed, poll {polls}");
         }
+    }
+
+    #[test]
+    fn a_copy_that_went_is_looked_for_at_once() {
+        let look = |running: i32, most: i32, events: &[(i64, &str)]| {
+            let seen = seen(vec![deployment(NEW, InProgress, running)], events);
+            match judge(&seen, &Ours { definition: NEW, followed: Duration::ZERO, polls: 1, most }) {
+                Verdict::Underway { look, .. } => look,
+                other => panic!("{other:?}"),
+            }
+        };
+        let two = (120, "(service web) has started 2 tasks: (task a) (task b).");
+        let one = (130, "(service web) has started 1 tasks: (task c).");
+        let before = (99, "(service web) has started 2 tasks: (task x) (task y).");
+        assert_eq!(look(1, 1, &[two, before]), Look::NotYet);
+        assert_eq!(look(1, 2, &[two]), Look::AtStoppedTasks, "two were alive");
+        assert_eq!(look(1, 1, &[one, two]), Look::AtStoppedTasks, "a third was started");
+        assert_eq!(look(2, 2, &[one, two]), Look::NotYet, "as many as are wanted run");
+    }
+
+    #[test]
+    fn waiting_is_fitted_to_what_is_waited_for() {
+        let waits = |interval: u64| {
+            let mut waited = 0;
+            std::iter::repeat_with(|| {
+                let wait = again_millis(Duration::from_millis(waited), Seconds(interval));
+                waited += wait.unsigned_abs();
+                wait
+            })
+            .take(6)
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(waits(10), [1_200, 1_200, 2_400, 4_800, 5_000, 5_000]);
+        assert_eq!(waits(1), [1_200, 1_200, 2_000, 2_000, 2_000, 2_000]);
+        assert_eq!(waits(60), [1_200, 1_200, 2_400, 4_800, 9_600, 10_000]);
     }
 }

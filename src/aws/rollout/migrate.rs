@@ -1,5 +1,7 @@
 //! The one-off command with the new image, once for a goal, before the service changes.
 
+use std::time::Duration;
+
 use aws_sdk_ecs::types::{ContainerOverride, TaskOverride};
 
 use super::autopsy::{Finding, examine, failure};
@@ -18,7 +20,8 @@ const OUT_OF_TIME: &str = "the migration took longer than its timeout";
 const LINES: i32 = 20;
 /// How often a log that has not come yet is looked for again.
 const LOG_TRIES: u32 = 5;
-const AGAIN_MILLIS: i64 = 700;
+const AGAIN_MILLIS: i64 = 1_000;
+const LONGEST_MILLIS: i64 = 5_000;
 
 /// Runs the command if it has not run, and says how far it is.
 pub(in crate::aws) async fn migrate(work: &Work<'_>, track: &mut Track) -> PortResult<Progress<Output>> {
@@ -37,7 +40,7 @@ pub(in crate::aws) async fn migrate(work: &Work<'_>, track: &mut Track) -> PortR
     };
     track.migration = Migration::Task(task.id.clone());
     if !task.is_stopped() {
-        return running(work, spec, &task).await;
+        return running(work, spec, &task, track.migrating.elapsed()).await;
     }
     match judge(work, spec, &task) {
         Ended::Well => Ok(Progress::Done(Output::Nothing)),
@@ -77,7 +80,7 @@ async fn begun(work: &Work<'_>, track: &mut Track) -> PortResult<Begun> {
     Ok(Begun::Task(Box::new(task)))
 }
 
-async fn running(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> PortResult<Progress<Output>> {
+async fn running(work: &Work<'_>, spec: &Migrate, task: &TaskSeen, waited: Duration) -> PortResult<Progress<Output>> {
     let began = Timestamp(task.created.saturating_mul(1000));
     let is_late = task.created > 0 && work.shared.settings.clock.now().since(began) > spec.timeout.millis();
     if is_late && task.stopped_reason.is_empty() {
@@ -85,7 +88,12 @@ async fn running(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> PortResult
         return Ok(pending(AGAIN_MILLIS, "stopping the migration, it took too long"));
     }
     let state = task.status.to_lowercase();
-    Ok(pending(AGAIN_MILLIS, format!("the migration's task {} is {state}", task.id)))
+    Ok(pending(again_millis(waited), format!("the migration's task {} is {state}", task.id)))
+}
+
+/// As long again as it has been waited for; a command that takes minutes is not asked for each second of it.
+fn again_millis(waited: Duration) -> i64 {
+    i64::try_from(waited.as_millis()).unwrap_or(LONGEST_MILLIS).clamp(AGAIN_MILLIS, LONGEST_MILLIS)
 }
 
 #[derive(Debug)]

@@ -13,6 +13,7 @@
 //! | `migrate`, `canary`, `start`, `check`, `retire` | the phases |
 //! | `one_off` | a task that no service keeps: a migration's, a canary's |
 //! | `autopsy`, `doctor` | why a task stopped: decided, and read |
+//! | `wellbeing` | how what went live is doing |
 //! | `task` | tasks as plain values |
 //! | `probe` | the public address, asked through the public door |
 
@@ -31,16 +32,20 @@ mod retire;
 mod snapshot;
 mod start;
 mod task;
+mod wellbeing;
 
+pub(super) use autopsy::{Life, Subject, told};
 pub(super) use canary::{canary, canary_of};
 pub(super) use check::check;
-pub(super) use doctor::read_log;
-pub(super) use memory::{Memory, Track};
+pub(super) use doctor::{read_log, targets_of};
+pub(super) use memory::{Memory, Noted, Track};
 pub(super) use migrate::migrate;
 pub(super) use registered::label_of;
 pub(super) use retire::retire;
 pub(super) use snapshot::{Deployment, RolloutState, Seen, describe};
 pub(super) use start::start;
+pub(super) use task::{TaskSeen, ended};
+pub(super) use wellbeing::{Why, calm, doing, is_silent, is_suspicious, serves};
 
 use super::Shared;
 use super::clients::Clients;

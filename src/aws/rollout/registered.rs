@@ -74,7 +74,9 @@ pub(super) async fn ensure(work: &Work<'_>, track: &mut Track, live: &str) -> Po
     if let Some(arn) = &track.definition {
         return Ok(Registered { arn: arn.clone(), by: By::Us });
     }
-    let newest = active(work, Some(10)).await?.into_iter().next().filter(|arn| arn != live);
+    let Active { arns, is_all } = active(work, Some(10)).await?;
+    let newest = arns.first().filter(|arn| *arn != live).cloned();
+    track.definitions = is_all.then_some(arns);
     if let Some(arn) = newest {
         let label = label_of(&work.shared.rollouts, work.clients, &arn).await?;
         if label.version.as_ref() == Some(work.rollout.version) {
@@ -86,13 +88,24 @@ pub(super) async fn ensure(work: &Work<'_>, track: &mut Track, live: &str) -> Po
     let arn = register(work).await?;
     let label = Label { version: Some(work.rollout.version.clone()), generation: Some(work.rollout.generation.0) };
     work.shared.rollouts.learn_label(&arn, label);
+    work.shared.rollouts.learn_made(&arn, work.stage());
     track.definition = Some(arn.clone());
+    if let Some(known) = &mut track.definitions {
+        known.insert(0, arn.clone());
+    }
     Ok(Registered { arn, by: By::Us })
 }
 
-/// The active definitions of the service's family, newest first. `most` is per answer; without it
-/// all are read.
-pub(super) async fn active(work: &Work<'_>, most: Option<i32>) -> PortResult<Vec<String>> {
+/// Active definitions.
+#[derive(Debug)]
+pub(super) struct Active {
+    /// Newest first.
+    pub(super) arns: Vec<String>,
+    pub(super) is_all: bool,
+}
+
+/// The active definitions of the service's family. `most` is per answer; without it all are read.
+pub(super) async fn active(work: &Work<'_>, most: Option<i32>) -> PortResult<Active> {
     let family = work.family();
     let list = || {
         let list = work.clients.ecs.list_task_definitions().family_prefix(&family);
@@ -111,7 +124,7 @@ pub(super) async fn active(work: &Work<'_>, most: Option<i32>) -> PortResult<Vec
         }
     }
     arns.sort_by_key(|arn| std::cmp::Reverse(revision_of(arn)));
-    Ok(arns)
+    Ok(Active { arns, is_all: token.is_none() })
 }
 
 fn family_of(arn: &str) -> Option<&str> {

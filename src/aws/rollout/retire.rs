@@ -6,17 +6,19 @@ use std::time::Duration;
 use aws_sdk_ecs::types::{DesiredStatus, ServiceDeploymentStatus as Status, StopServiceDeploymentStopType};
 
 use super::canary;
-use super::memory::Track;
+use super::judge::again_millis;
+use super::memory::{Look, Noted, Track};
 use super::registered::{active, label_of};
 use super::snapshot::{RolloutState, Seen, describe_one};
 use super::start::{is_complete, newest_record};
 use super::task::{self, Of};
+use super::wellbeing::calm;
 use super::{Work, pending};
 use crate::aws::fault::{fault, is};
 use crate::model::Output;
 use crate::port::{PortResult, Progress};
 
-const AGAIN_MILLIS: i64 = 700;
+const AGAIN_MILLIS: i64 = 1_000;
 /// How long the previous version may take to be whole again; if it is broken itself it never is,
 /// and the fix for it waits behind this.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -27,10 +29,11 @@ const AT_ONCE: usize = 10;
 
 /// Brings the service to rest and removes what does not serve.
 pub(in crate::aws) async fn retire(work: &Work<'_>, track: &mut Track) -> PortResult<Progress<Output>> {
-    let cluster = &work.stack.cluster;
-    let Some(seen) = describe_one(work.clients, cluster, &work.service.service).await? else {
-        return Ok(Progress::Done(Output::Nothing));
+    let seen = match track.whole.take().and_then(Look::if_fresh) {
+        Some(seen) => Some(seen),
+        None => describe_one(work.clients, &work.stack.cluster, &work.service.service).await?,
     };
+    let Some(seen) = seen else { return Ok(Progress::Done(Output::Nothing)) };
     if let Some(wait) = canary::leave(work, &seen).await? {
         return Ok(wait);
     }
@@ -47,15 +50,28 @@ pub(in crate::aws) async fn retire(work: &Work<'_>, track: &mut Track) -> PortRe
             rest(work, &live).await?;
             return Ok(pending(AGAIN_MILLIS, "no version serves, stopping"));
         }
-        Next::Wait { note } if track.retiring.elapsed() < PATIENCE => return Ok(pending(AGAIN_MILLIS, note)),
-        Next::Wait { .. } | Next::CleanUp => {}
+        Next::Wait { note } => {
+            let waited = track.retiring.elapsed();
+            if waited < PATIENCE {
+                return Ok(pending(again_millis(waited, work.rollout.service.health.interval), note));
+            }
+        }
+        Next::CleanUp => {}
     }
-    let unused: Vec<String> = active(work, None).await?.into_iter().filter(|arn| !is_used(&seen, arn)).collect();
+    let active = match track.definitions.take() {
+        Some(known) => known,
+        None => active(work, None).await?.arns,
+    };
+    let unused: Vec<String> = active.into_iter().filter(|arn| !is_used(&seen, arn)).collect();
     for arn in unused.iter().take(AT_ONCE) {
         deregister(work, arn).await?;
     }
     if unused.len() > AT_ONCE {
         return Ok(pending(1, format!("removing {} older task definitions", unused.len())));
+    }
+    if holds == Holds::Ours && is_complete(&seen) {
+        // Whoever asks how it is doing, now that it is live, needs no look for it.
+        work.shared.rollouts.note(work.stage(), work.name(), Noted::whole(calm(&seen)));
     }
     Ok(Progress::Done(Output::Nothing))
 }
@@ -147,7 +163,7 @@ async fn previous(work: &Work<'_>, seen: &Seen, live: &str) -> PortResult<Option
     let running = seen.deployments.iter().filter(|found| found.definition != live && found.running > 0);
     let arn = match running.max_by_key(|found| found.running) {
         Some(running) => Some(running.definition.clone()),
-        None => active(work, None).await?.into_iter().find(|arn| arn != live),
+        None => active(work, None).await?.arns.into_iter().find(|arn| arn != live),
     };
     let Some(arn) = arn else { return Ok(None) };
     let serves = label_of(&work.shared.rollouts, work.clients, &arn).await?.version.is_some();

@@ -68,7 +68,12 @@ impl Seen {
 impl Deployment {
     /// Whether it has or wants tasks.
     pub(in crate::aws) fn is_alive(&self) -> bool {
-        self.running > 0 || self.pending > 0
+        self.alive() > 0
+    }
+
+    /// Copies that run or are about to.
+    pub(super) fn alive(&self) -> i32 {
+        self.running.saturating_add(self.pending)
     }
 }
 

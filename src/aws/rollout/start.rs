@@ -9,8 +9,8 @@ use super::doctor::{self, Diagnosis, Effort, targets};
 use super::judge::{Look, Ours, Verdict, again_millis, judge};
 use super::memory::{Following, Track};
 use super::registered::{self, By, label_of};
-use super::snapshot::{RolloutState, Seen, describe_one};
-use super::{Work, pending};
+use super::snapshot::{Deployment, RolloutState, Seen, describe_one};
+use super::{Work, memory, pending};
 use crate::aws::fault::{fault, is};
 use crate::model::{Failure, FailureKind, Output};
 use crate::port::{PortError, PortResult, Progress};
@@ -19,6 +19,9 @@ use crate::port::{PortError, PortResult, Progress};
 const TARGETS_EVERY: u32 = 4;
 /// Beyond what the health check itself takes.
 pub(super) const TARGET_PATIENCE: Duration = Duration::from_mins(1);
+
+/// A log that was written comes within seconds.
+const LOG_MILLIS: i64 = 1_000;
 
 /// Seconds.
 const RECORD_AHEAD: i64 = 5;
@@ -61,7 +64,8 @@ async fn update(work: &Work<'_>, track: &mut Track, definition: &str, seen: &See
     // Sent only to a service that is at rest: otherwise the count is the scaling policy's (trap 35).
     let count = (seen.desired == 0).then(|| i32::try_from(work.rollout.service.scale.min.max(1)).unwrap_or(1));
     let doors = moved_port(work, seen).map(|door| vec![door]);
-    work.clients
+    let updated = work
+        .clients
         .ecs
         .update_service()
         .set_load_balancers(doors)
@@ -72,8 +76,21 @@ async fn update(work: &Work<'_>, track: &mut Track, definition: &str, seen: &See
         .send()
         .await
         .map_err(|error| fault("ecs:UpdateService", error))?;
-    track.following = Some(Following::new(definition));
-    Ok(pending(again_millis(0), "starting"))
+    let following = Following::new(definition);
+    // An AWS that is done at once says so in its answer, which tells no tags. What else that tells may be
+    // older than the change.
+    let answered = updated.service().map(|service| Seen { canary: seen.canary.clone(), ..Seen::from(service) });
+    if let Some(answered) = answered.filter(|answered| judge(answered, &following.ours()) == Verdict::Complete) {
+        return follow(work, track, following, &answered).await;
+    }
+    let wait = wait(work, &following);
+    track.following = Some(following);
+    Ok(pending(wait, "starting"))
+}
+
+/// Until the next look at a deployment.
+fn wait(work: &Work<'_>, following: &Following) -> i64 {
+    again_millis(following.since.elapsed(), work.rollout.service.health.interval)
 }
 
 /// The load balancer's end of a service whose program listens elsewhere now: it moves with the
@@ -99,7 +116,7 @@ async fn ended_before(
     // One-off tasks have the same definition, so only the service's own tasks count.
     Ok(match doctor::diagnose(work, track, definition, Effort::Glance).await? {
         Diagnosis::Nothing => None,
-        Diagnosis::Later { note } => Some(Ok(pending(again_millis(1), note))),
+        Diagnosis::Later { note } => Some(Ok(pending(LOG_MILLIS, note))),
         Diagnosis::Found(failure) => Some(Err(PortError::Failed(failure))),
     })
 }
@@ -110,20 +127,29 @@ async fn follow(
     mut following: Following,
     seen: &Seen,
 ) -> PortResult<Progress<Output>> {
-    let ours = Ours { definition: &following.definition, followed: following.since.elapsed(), polls: following.polls };
-    let verdict = judge(seen, &ours);
+    let verdict = judge(seen, &following.ours());
     tracing::debug!(service = %work.service.service, ?verdict, polls = following.polls, "looked at a deployment");
     following.polls += 1;
+    let alive = seen.primary().filter(|primary| primary.definition == following.definition).map(Deployment::alive);
+    following.most = following.most.max(alive.unwrap_or(0));
     let progress = match verdict {
         Verdict::Complete => complete(work, &mut following, seen).await,
         Verdict::Underway { note, look } => underway(work, track, &following, note, look).await,
         Verdict::Over { said } => over(work, track, &following, &said).await,
         Verdict::Stuck { said } => Err(PortError::Failed(Box::new(stuck(work, &said)))),
     };
-    if matches!(progress, Ok(Progress::Pending { .. })) {
-        track.following = Some(following);
+    match &progress {
+        Ok(Progress::Pending { .. }) => track.following = Some(following),
+        Ok(Progress::Done(_)) => track.whole = Some(memory::Look::now(seen.clone())),
+        Err(_) => {}
     }
     progress
+}
+
+impl Following {
+    fn ours(&self) -> Ours<'_> {
+        Ours { definition: &self.definition, followed: self.since.elapsed(), polls: self.polls, most: self.most }
+    }
 }
 
 async fn underway(
@@ -136,16 +162,16 @@ async fn underway(
     if look == Look::AtStoppedTasks {
         match doctor::diagnose(work, track, &following.definition, Effort::Glance).await? {
             Diagnosis::Nothing => {}
-            Diagnosis::Later { note } => return Ok(pending(again_millis(1), note)),
+            Diagnosis::Later { note } => return Ok(pending(LOG_MILLIS, note)),
             Diagnosis::Found(failure) => return Err(PortError::Failed(failure)),
         }
-    } else if following.polls > 2 * TARGETS_EVERY && following.polls.is_multiple_of(TARGETS_EVERY) {
+    } else if following.polls >= TARGETS_EVERY && following.polls.is_multiple_of(TARGETS_EVERY) {
         let targets = targets(work).await?;
         if !targets.complaint.is_empty() {
             note = format!("{note}; the load balancer says {}", targets.complaint);
         }
     }
-    Ok(pending(again_millis(following.polls), note))
+    Ok(pending(wait(work, following), note))
 }
 
 /// Complete in ECS's eyes: the copies must be healthy in the load balancer's too (trap 23), and the
@@ -164,7 +190,7 @@ async fn complete(work: &Work<'_>, following: &mut Following, seen: &Seen) -> Po
     match status {
         Status::Successful => Ok(Progress::Done(Output::Version(work.rollout.version.clone()))),
         Status::Pending | Status::InProgress => {
-            Ok(pending(again_millis(following.polls), "running and healthy, waiting for ECS to close the deployment"))
+            Ok(pending(wait(work, following), "running and healthy, waiting for ECS to close the deployment"))
         }
         status => {
             let said = record.map_or(String::new(), |record| record.said);
@@ -191,7 +217,7 @@ fn unready(
     if !complaint.is_empty() {
         note = format!("{note}: {complaint}");
     }
-    Ok(pending(again_millis(following.polls), note))
+    Ok(pending(wait(work, following), note))
 }
 
 /// A deployment's own record.
@@ -227,7 +253,7 @@ pub(super) async fn newest_record(work: &Work<'_>, seen: &Seen) -> PortResult<Op
 /// ECS ended it: the cause is with the tasks if any of them tells it.
 async fn over(work: &Work<'_>, track: &mut Track, following: &Following, said: &str) -> PortResult<Progress<Output>> {
     match doctor::diagnose(work, track, &following.definition, Effort::Thorough).await? {
-        Diagnosis::Later { note } => Ok(pending(again_millis(1), note)),
+        Diagnosis::Later { note } => Ok(pending(LOG_MILLIS, note)),
         Diagnosis::Found(failure) => Err(PortError::Failed(failure)),
         Diagnosis::Nothing => Err(PortError::Failed(Box::new(taken_back(work, "not successful", said)))),
     }

@@ -3,7 +3,9 @@
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 
 use super::Work;
+use crate::aws::clients::Clients;
 use crate::aws::fault::{fault, is};
+use crate::model::ServiceName;
 use crate::port::PortResult;
 
 /// Source: ECS, `DescribeTasks`: up to 100 tasks in one call.
@@ -11,9 +13,9 @@ const MOST: i32 = 100;
 
 /// A task as `DescribeTasks` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct TaskSeen {
+pub(in crate::aws) struct TaskSeen {
     /// The last part of its ARN, which is also the last part of its log stream's name.
-    pub(super) id: String,
+    pub(in crate::aws) id: String,
     pub(super) definition: String,
     /// `RUNNING`, `STOPPED`, ...
     pub(super) status: String,
@@ -22,6 +24,10 @@ pub(super) struct TaskSeen {
     pub(super) stopped_reason: String,
     /// Seconds since 1970.
     pub(super) created: i64,
+    /// The same; when it was made where that is not known, or while it runs.
+    pub(super) stopped: i64,
+    /// MiB that it may use.
+    pub(in crate::aws) memory: Option<u32>,
     pub(super) exit_code: Option<i32>,
     /// ECS's words about our container.
     pub(super) container_reason: String,
@@ -42,13 +48,17 @@ impl TaskSeen {
         let details = task.attachments().iter().flat_map(aws_sdk_ecs::types::Attachment::details);
         let address = details.filter(|detail| detail.name() == Some("privateIPv4Address")).find_map(|it| it.value());
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        let created = task.created_at().map_or(0, aws_smithy_types::DateTime::secs);
+        let stopped = task.stopped_at().or(task.stopping_at()).or(task.execution_stopped_at());
         Self {
             id: arn.rsplit('/').next().unwrap_or_default().to_owned(),
             definition: text(task.task_definition_arn()),
             status: text(task.last_status()),
             stop_code: text(task.stop_code().map(aws_sdk_ecs::types::TaskStopCode::as_str)),
             stopped_reason: text(task.stopped_reason()),
-            created: task.created_at().map_or(0, aws_smithy_types::DateTime::secs),
+            created,
+            stopped: stopped.map_or(created, aws_smithy_types::DateTime::secs),
+            memory: task.memory().and_then(|memory| memory.parse().ok()),
             exit_code: ours.and_then(aws_sdk_ecs::types::Container::exit_code),
             container_reason: text(ours.and_then(|found| found.reason())),
             address: address.map(str::to_owned),
@@ -86,11 +96,37 @@ pub(super) async fn find(work: &Work<'_>, of: Of<'_>, status: DesiredStatus) -> 
     if arns.is_empty() { Ok(Vec::new()) } else { look(work, arns).await }
 }
 
+/// What stopped of a service, as long as ECS remembers it: about an hour. Up to two calls.
+pub(in crate::aws) async fn ended(
+    clients: &Clients,
+    cluster: &str,
+    service: &str,
+    container: &ServiceName,
+) -> PortResult<Vec<TaskSeen>> {
+    let list = clients.ecs.list_tasks().cluster(cluster).service_name(service).max_results(MOST);
+    let listed = match list.desired_status(DesiredStatus::Stopped).send().await {
+        Ok(listed) => listed,
+        Err(error) if is(&error, "ServiceNotFoundException") => return Ok(Vec::new()),
+        Err(error) => return Err(fault("ecs:ListTasks", error)),
+    };
+    let arns = listed.task_arns().to_vec();
+    if arns.is_empty() { Ok(Vec::new()) } else { describe(clients, cluster, container, arns).await }
+}
+
 /// These tasks as they are, those that ECS has forgotten left out.
 pub(super) async fn look(work: &Work<'_>, tasks: Vec<String>) -> PortResult<Vec<TaskSeen>> {
-    let described = work.clients.ecs.describe_tasks().cluster(&work.stack.cluster).set_tasks(Some(tasks)).send().await;
+    describe(work.clients, &work.stack.cluster, work.name(), tasks).await
+}
+
+async fn describe(
+    clients: &Clients,
+    cluster: &str,
+    container: &ServiceName,
+    tasks: Vec<String>,
+) -> PortResult<Vec<TaskSeen>> {
+    let described = clients.ecs.describe_tasks().cluster(cluster).set_tasks(Some(tasks)).send().await;
     let described = described.map_err(|error| fault("ecs:DescribeTasks", error))?;
-    let container = work.name().as_str();
+    let container = container.as_str();
     let mut seen: Vec<TaskSeen> = described.tasks().iter().map(|task| TaskSeen::new(task, container)).collect();
     seen.sort_by_key(|task| task.created);
     Ok(seen)

@@ -115,7 +115,9 @@ pub(in crate::aws) async fn live_template(clients: &Clients, name: &str) -> Port
 }
 
 fn snapshot(stack: Stack) -> Snapshot {
-    let began = stack.last_updated_time.or(stack.creation_time).and_then(|time| time.to_millis().ok());
+    // A deletion is no update: of a stack that goes, the time of its last change says nothing.
+    let began = stack.deletion_time.or(stack.last_updated_time).or(stack.creation_time);
+    let began = began.and_then(|time| time.to_millis().ok());
     Snapshot {
         id: stack.stack_id.unwrap_or_default(),
         name: stack.stack_name.unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! Deleting a stack, to the end.
 
+use std::time::Duration;
+
 use aws_sdk_cloudformation::types::{DeletionMode, StackStatus};
 use sha2::{Digest as _, Sha256};
 
@@ -7,16 +9,34 @@ use super::super::Shared;
 use super::super::clients::Clients;
 use super::super::fault::{fault, is};
 use super::decide::{Delete, Farewell, to_go};
-use super::drive::{again_millis, is_busy};
+use super::drive::is_busy;
 use super::events::{self, Reach};
 use super::read::{Snapshot, describe, resources};
 use crate::model::FailureKind;
 use crate::port::{PortError, PortResult, Progress};
 
+const FIRST_MILLIS: i64 = 2_000;
+const LAST_MILLIS: i64 = 8_000;
+/// From then on a reader is told what CloudFormation is at.
+const TOLD_MILLIS: i64 = 8_000;
+
 /// Moves a stack one step on towards being gone. What cannot be deleted is tried again, then left
 /// out, then forgotten by CloudFormation; it is found by its name and tags all the same.
 pub(in crate::aws) async fn remove(shared: &Shared, clients: &Clients, name: &str) -> PortResult<Progress<()>> {
-    let Some(stack) = describe(clients, name).await? else { return Ok(Progress::Done(())) };
+    match describe(clients, name).await? {
+        Some(stack) => remove_seen(shared, clients, &stack, None).await,
+        None => Ok(Progress::Done(())),
+    }
+}
+
+/// The same for a stack that was looked at already. `asked` is how long ago this process asked for its
+/// deletion, if it did: not every answer says when one began.
+pub(in crate::aws) async fn remove_seen(
+    shared: &Shared,
+    clients: &Clients,
+    stack: &Snapshot,
+    asked: Option<Duration>,
+) -> PortResult<Progress<()>> {
     let failures = match stack.status {
         StackStatus::DeleteFailed => events::failed_deletes(&events::read(clients, &stack.id, Reach::All).await?),
         _ => 0,
@@ -24,15 +44,31 @@ pub(in crate::aws) async fn remove(shared: &Shared, clients: &Clients, name: &st
     match to_go(Some(&stack.status), failures) {
         Farewell::Done => Ok(Progress::Done(())),
         Farewell::Wait => {
-            let note = events::note(&events::read(clients, &stack.id, Reach::Page).await?);
-            let note = if note.is_empty() { format!("CloudFormation is at {}", stack.status) } else { note };
-            let busy = shared.settings.clock.now().0 - stack.began;
-            Ok(Progress::Pending { again_millis: again_millis(busy), note })
+            let began = || shared.settings.clock.now().0 - stack.began;
+            let busy = asked.map_or_else(began, |asked| i64::try_from(asked.as_millis()).unwrap_or(i64::MAX));
+            let note = note(clients, stack, busy).await?;
+            Ok(Progress::Pending { again_millis: gone_again_millis(busy), note })
         }
-        Farewell::Delete(_) if stack.is_protected => Err(protected(&stack)),
-        Farewell::Delete(how) => delete(clients, &stack, how, failures).await,
-        Farewell::Stuck => Err(stuck(clients, &stack).await?),
+        Farewell::Delete(_) if stack.is_protected => Err(protected(stack)),
+        Farewell::Delete(how) => delete(clients, stack, how, failures).await,
+        Farewell::Stuck => Err(stuck(clients, stack).await?),
     }
+}
+
+/// What takes longer than a few looks is asked what it is at.
+async fn note(clients: &Clients, stack: &Snapshot, busy_millis: i64) -> PortResult<String> {
+    let plain = format!("CloudFormation is at {}", stack.status);
+    if busy_millis < TOLD_MILLIS {
+        return Ok(plain);
+    }
+    let note = events::note(&events::read(clients, &stack.id, Reach::Page).await?);
+    Ok(if note.is_empty() { plain } else { note })
+}
+
+/// How long to leave CloudFormation alone, by how long it has been at it: as long again. What it deletes
+/// drains first, for seconds at least, so that a look costs no more than half of what was waited for.
+fn gone_again_millis(busy_millis: i64) -> i64 {
+    busy_millis.clamp(FIRST_MILLIS, LAST_MILLIS)
 }
 
 async fn delete(clients: &Clients, stack: &Snapshot, how: Delete, failures: usize) -> PortResult<Progress<()>> {
@@ -58,7 +94,7 @@ async fn delete(clients: &Clients, stack: &Snapshot, how: Delete, failures: usiz
         Delete::Retain => "deleting the stack without what could not be deleted",
         Delete::Force => "making CloudFormation forget what could not be deleted",
     };
-    Ok(Progress::Pending { again_millis: again_millis(0), note: note.to_owned() })
+    Ok(Progress::Pending { again_millis: FIRST_MILLIS, note: note.to_owned() })
 }
 
 fn token(stack: &Snapshot, failures: usize) -> String {
@@ -85,4 +121,15 @@ async fn stuck(clients: &Clients, stack: &Snapshot) -> PortResult<PortError> {
         format!("the stack {} cannot be deleted ({}); left: {}", stack.name, stack.reason, left.join(", ")),
         "Delete what is left in the console of its service, then the stack in the console of CloudFormation.",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_costs_no_more_than_what_was_waited_for() {
+        let waits: Vec<i64> = [-5_000, 0, 3_000, 6_000, 600_000].into_iter().map(gone_again_millis).collect();
+        assert_eq!(waits, [2_000, 2_000, 3_000, 6_000, 8_000]);
+    }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::*;
 
 /// Judges a path with everything that it is in, from the outside in.
-fn excludes(ignore: &Ignore, path: &[u8]) -> Result<bool, String> {
+pub(super) fn excludes(ignore: &Ignore, path: &[u8]) -> Result<bool, String> {
     let path = Path::new(OsStr::from_bytes(path));
     let mut verdicts: HashMap<PathBuf, Verdict> = HashMap::new();
     let mut folders: Vec<&Path> = path.ancestors().filter(|part| *part != Path::new("")).collect();

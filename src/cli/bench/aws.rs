@@ -36,6 +36,8 @@ const LOOK: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_mins(20);
 const MARK_ROLLOUT_SECONDS: f64 = 2.5;
 const MARK_ROLLOUT_CALLS: f64 = 8.0;
+const MARK_UPDATE_CALLS: f64 = 15.0;
+const MARK_TEARDOWN_CALLS: f64 = 20.0;
 const MARK_UNCHANGED_CALLS: f64 = 3.0;
 const MARK_UNCHANGED_WRITES: f64 = 0.0;
 const MARK_BROKEN_SECONDS: f64 = 15.0;
@@ -135,6 +137,8 @@ impl AwsBench {
         let marks = vec![
             Mark::at_most("seconds of an image-only rollout", MARK_ROLLOUT_SECONDS, rollout.seconds),
             Mark::at_most("calls of an image-only rollout", MARK_ROLLOUT_CALLS, figure(u64::try_from(rollout.calls)?)),
+            Mark::at_most("calls of an update", MARK_UPDATE_CALLS, figure(update.calls)),
+            Mark::at_most("calls of a teardown", MARK_TEARDOWN_CALLS, figure(teardown.calls)),
             Mark::at_most("calls of an unchanged deploy", MARK_UNCHANGED_CALLS, figure(unchanged.calls)),
             Mark::at_most("writes of an unchanged deploy", MARK_UNCHANGED_WRITES, figure(unchanged.writes)),
             Mark::at_most("seconds until a broken image is named", MARK_BROKEN_SECONDS, seconds_of(&broken)),
