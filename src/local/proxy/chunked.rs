@@ -25,7 +25,7 @@ pub(super) enum BadChunk {
     End,
     #[error("a line behind its last chunk is no header")]
     Trailer,
-    #[error("the lines behind its last chunk are longer than {TRAILERS} bytes")]
+    #[error("the lines behind its last chunk are longer than 64 KiB")]
     LongTrailers,
 }
 
@@ -47,7 +47,11 @@ impl Chunks {
             match self {
                 Self::Size => {
                     let Some(line) = input.iter().position(|byte| *byte == b'\n') else {
-                        return if input.len() > SIZE_LINE { Err(BadChunk::Size(shown(input))) } else { Ok(Piece::More) };
+                        return if input.len() > SIZE_LINE {
+                            Err(BadChunk::Size(shown(input)))
+                        } else {
+                            Ok(Piece::More)
+                        };
                     };
                     let size = size(&input[..=line]).ok_or_else(|| BadChunk::Size(shown(&input[..=line])))?;
                     input.advance(line + 1);

@@ -152,7 +152,11 @@ mod tests {
             ("GET", "HTTP/1.1 304 Not Modified\r\ncontent-length: 5", Ok(Framing::Nothing)),
             ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5, 6", Err(Unframed::TwoLengths(5, 6))),
             ("HEAD", "HTTP/1.1 200 OK\r\ncontent-length: five", Err(Unframed::NoNumber("five".into()))),
-            ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked", Err(Unframed::Coding("gzip, chunked".into()))),
+            (
+                "GET",
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked",
+                Err(Unframed::Coding("gzip, chunked".into())),
+            ),
             ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked", Err(Unframed::ChunkedTwice)),
             ("GET", "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked", Err(Unframed::CodingOfOld)),
         ] {
