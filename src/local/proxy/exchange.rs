@@ -17,7 +17,7 @@ use super::body::{Body, Coding, Piece};
 use super::chunked::BadChunk;
 use super::fields::Fields;
 use super::framing::Framing;
-use super::question::{Ending, Question};
+use super::question::Ending;
 use super::reply::{Making, Reply};
 use super::stream::{self, Source};
 use super::why::Why;
