@@ -13,6 +13,8 @@ pub(crate) struct Case {
     pub(crate) program: Vec<Do>,
     pub(crate) until: Until,
     pub(crate) right: Right,
+    /// How many answers there are, hints among them, where that matters.
+    pub(crate) count: Option<usize>,
 }
 
 /// How long the client listens.
@@ -66,7 +68,7 @@ impl Case {
     /// A request that is answered once.
     pub(crate) fn new(name: &'static str, client: impl AsRef<[u8]>, program: Vec<Do>, right: Right) -> Self {
         let method = if client.as_ref().starts_with(b"HEAD ") { "HEAD" } else { "GET" };
-        Self { name, method, client: vec![send(client)], program, until: Until::Answers(1), right }
+        Self { name, method, client: vec![send(client)], program, until: Until::Answers(1), right, count: None }
     }
 
     /// An answer that is the same as on a plain connection.
@@ -97,6 +99,21 @@ impl Case {
         Self { until: Until::Answers(answers), ..self }
     }
 
+    /// No more answers than these, hints among them.
+    pub(crate) fn only(self, count: usize) -> Self {
+        Self { count: Some(count), ..self }
+    }
+
+    /// The last answer is this one.
+    pub(crate) fn told(
+        self,
+        status: u16,
+        fields: &'static [(&'static str, Option<&'static str>)],
+        body: &'static str,
+    ) -> Self {
+        Self { right: Right::Told(status, fields, body), ..self }
+    }
+
     pub(crate) fn client(self, client: Vec<Do>) -> Self {
         Self { client, ..self }
     }
@@ -104,6 +121,8 @@ impl Case {
     /// What is wrong.
     pub(crate) fn judge(&self, plain: &Got, through: &Got) -> Result<(), String> {
         let last = through.messages.last().ok_or("nothing came through")?;
+        let count = self.count.unwrap_or(through.messages.len());
+        ensure(through.messages.len() == count, "there are more or fewer answers")?;
         match &self.right {
             Right::Same => self.same_as(plain, through),
             Right::Page(status, reason) => {
@@ -124,7 +143,8 @@ impl Case {
             Right::Heard(lines, body) => {
                 let heard = heard(last)?;
                 let (head, rest) = heard.split_once("\r\n\r\n").ok_or("the program heard no head")?;
-                let is_told = |line: &&str| ["X-Forwarded-", "X-Real-IP", "X-Case"].iter().any(|own| line.starts_with(own));
+                let is_told =
+                    |line: &&str| ["X-Forwarded-", "X-Real-IP", "X-Case"].iter().any(|own| line.starts_with(own));
                 let said: Vec<&str> = head.split("\r\n").filter(|line| !is_told(line)).collect();
                 ensure(said == *lines && rest == *body, "the program heard something else")
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cases::{self, Case};
-use crate::script::{Do, End, Party};
+use crate::script::{Do, Party};
 use crate::transcript::find;
 
 /// How a stage starts it: this test binary, run as one of its ignored tests.
@@ -41,7 +41,7 @@ async fn serve(stream: TcpStream, program: Arc<Program>) {
     loop {
         party.heard.clear();
         party.hear_until(|heard| heard.ends_with(b"\r\n\r\n")).await;
-        if party.end != End::Open && !party.heard.ends_with(b"\r\n\r\n") {
+        if !party.heard.ends_with(b"\r\n\r\n") {
             return;
         }
         for step in steps(&mut party, &program).await {
@@ -78,6 +78,7 @@ async fn steps(party: &mut Party, program: &Program) -> Vec<Do> {
             let head = format!("HTTP/1.1 413 Content Too Large\r\nContent-Length: {}\r\n\r\n", answer.len());
             vec![Do::Send(format!("{head}{answer}").into_bytes()), Do::Leave]
         }
+        "watch" => vec![Do::AwaitEnd, Do::Note("gone")],
         "" => {
             let text = match head.split(' ').nth(1) {
                 Some("/port") => program.port.clone(),

@@ -14,9 +14,9 @@ pub(crate) enum Do {
     Send(Vec<u8>),
     /// So many bytes of nothing in particular.
     Fill(usize),
-    /// Until this has come.
+    /// Until this has come, behind what was heard before.
     Await(&'static str),
-    /// Until so many bytes have come behind what was awaited before.
+    /// Until so many bytes have come, behind what was heard before.
     Take(usize),
     /// Until the other side says no more.
     AwaitEnd,
@@ -63,7 +63,10 @@ impl Party {
         match step {
             Do::Send(bytes) => self.send(bytes).await,
             Do::Fill(length) => self.send(&vec![b'x'; *length]).await,
-            Do::Await(text) => self.hear_until(|heard| heard.ends_with(text.as_bytes())).await,
+            Do::Await(text) => {
+                let before = self.heard.len();
+                self.hear_until(|heard| heard[before..].ends_with(text.as_bytes())).await;
+            }
             Do::Take(length) => {
                 let all = self.heard.len() + length;
                 self.hear_until(|heard| heard.len() >= all).await;
@@ -111,10 +114,9 @@ impl Party {
     pub(crate) async fn hear_while(&mut self, wants_more: impl Fn(&[u8], End) -> bool) {
         loop {
             self.heard.append(&mut self.input);
-            if self.end != End::Open || !wants_more(&self.heard, self.end) {
+            if self.end != End::Open || !wants_more(&self.heard, self.end) || !self.fill().await {
                 return;
             }
-            self.fill().await;
         }
     }
 

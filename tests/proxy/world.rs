@@ -102,8 +102,7 @@ impl World {
         let cloud = LocalCloud::start(settings(folders[0].path())).await.expect("a local target starts");
         let proxy = cloud.proxy_address();
         let stage = stage(proxy.port());
-        let artifact =
-            Artifact { reference: folders[1].path().display().to_string(), digest: "sha256:one".to_owned() };
+        let artifact = Artifact { reference: folders[1].path().display().to_string(), digest: "sha256:one".to_owned() };
         let version = VersionKey("one".into());
         for phase in [Phase::Start, Phase::Shift, Phase::Check, Phase::Retire] {
             let rollout = Rollout {

@@ -209,6 +209,7 @@ async fn next(source: &mut Source<'_>) -> Next {
     loop {
         if looks.is_worth(&source.input) {
             match head::request(&source.input) {
+                Ok(Some((_, length))) if length > REQUEST_HEAD_BYTES => return Next::Refused(too_long(&source.input)),
                 Ok(Some((request, length))) => {
                     source.input.advance(length);
                     return Next::Request(request);
@@ -242,7 +243,7 @@ fn unreadable(why: &Malformed) -> Page {
 
 fn too_long(input: &[u8]) -> Page {
     let kib = REQUEST_HEAD_BYTES / 1024;
-    if input.contains(&b'\n') {
+    if input.get(..REQUEST_HEAD_BYTES).unwrap_or(input).contains(&b'\n') {
         let text = format!("The headers of the request are longer than {kib} KiB.");
         return Page::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text);
     }

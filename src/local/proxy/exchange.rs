@@ -252,7 +252,7 @@ async fn read_head(from: &mut Source<'_>) -> Result<head::AnswerHead, Why> {
             && let Some((answer, length)) = head::answer(&from.input)?
         {
             from.input.advance(length);
-            return Ok(answer);
+            return if length > ANSWER_HEAD_BYTES { Err(Why::LongHead) } else { Ok(answer) };
         }
         if from.input.len() > ANSWER_HEAD_BYTES {
             return Err(Why::LongHead);
