@@ -37,9 +37,9 @@ pub(crate) enum Right {
     Told(u16, &'static [(&'static str, Option<&'static str>)], &'static str),
     /// The last answer has this status and is visibly not whole.
     Cut(u16),
-    /// The program has heard this: the lines of a head without `X-Case` and what the proxy says of the
-    /// client, and a body.
-    Heard(&'static [&'static str], &'static str),
+    /// The program has heard this: the lines of a head with ` | ` between them, without `X-Case` and what
+    /// the proxy says of the client, and a body.
+    Heard(&'static str, &'static str),
     /// The program has heard none of this.
     Unheard(&'static [&'static str]),
 }
@@ -146,7 +146,7 @@ impl Case {
                 let is_told =
                     |line: &&str| ["X-Forwarded-", "X-Real-IP", "X-Case"].iter().any(|own| line.starts_with(own));
                 let said: Vec<&str> = head.split("\r\n").filter(|line| !is_told(line)).collect();
-                ensure(said == *lines && rest == *body, "the program heard something else")
+                ensure(said.join(" | ") == *lines && rest == *body, "the program heard something else")
             }
             Right::Unheard(parts) => {
                 let heard = heard(last)?.to_ascii_lowercase();
@@ -179,8 +179,14 @@ fn ensure(holds: bool, otherwise: &str) -> Result<(), String> {
 
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
-    [crate::answers::cases(), crate::broken::cases(), crate::requests::cases(), crate::connections::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        crate::answers::cases(),
+        crate::broken::cases(),
+        crate::requests::cases(),
+        crate::refused::cases(),
+        crate::connections::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -111,7 +111,9 @@ pub(crate) fn answer(dice: &mut Dice) -> Vec<u8> {
         match dice.roll(4) {
             0 => bytes.truncate(at),
             1 => drop(bytes.splice(at..at, piece.iter().copied())),
-            2 if at < bytes.len() => drop(bytes.remove(at)),
+            2 if at < bytes.len() => {
+                bytes.remove(at);
+            }
             _ => {
                 if let Some(byte) = bytes.get_mut(at) {
                     *byte ^= 1 << dice.roll(8);

@@ -14,6 +14,7 @@ mod fuzz;
 #[path = "../support/hang.rs"]
 mod hang;
 mod program;
+mod refused;
 mod requests;
 mod script;
 mod transcript;
