@@ -114,8 +114,8 @@ impl World {
             };
             settle(&cloud, phase, &rollout).await;
         }
-        let port = client::get(proxy, "/port").await.parse().expect("a port");
-        let pid = client::get(proxy, "/pid").await.parse().expect("a process");
+        let port: u16 = client::get(proxy, "/port").await.parse().expect("a port");
+        let pid: i32 = client::get(proxy, "/pid").await.parse().expect("a process");
         let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self { proxy, plain, cloud: Some(cloud), stage, pid, _folders: folders }
     }

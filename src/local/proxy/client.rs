@@ -64,6 +64,8 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, guest: Arc<Gu
     {
         tracing::debug!(%error, "an answer that broke off may look whole");
     }
+    // Before its place is free for another one.
+    drop(stream);
 }
 
 struct Client<'a> {

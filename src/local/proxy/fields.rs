@@ -67,8 +67,8 @@ impl FromIterator<Field> for Fields {
     }
 }
 
-impl<'a> From<&'a [httparse::Header<'_>]> for Fields {
-    fn from(headers: &'a [httparse::Header<'_>]) -> Self {
+impl From<&[httparse::Header<'_>]> for Fields {
+    fn from(headers: &[httparse::Header<'_>]) -> Self {
         let field =
             |header: &httparse::Header<'_>| Field { name: header.name.to_owned(), value: unfolded(header.value) };
         headers.iter().map(field).collect()
@@ -79,10 +79,10 @@ impl<'a> From<&'a [httparse::Header<'_>]> for Fields {
 ///
 /// Source: RFC 9112, section 5.2: what a gateway does before it forwards an answer.
 fn unfolded(value: &[u8]) -> Vec<u8> {
-    let mut lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     if !value.contains(&b'\n') {
         return value.to_vec();
     }
+    let mut lines = value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let mut joined = lines.next().unwrap_or_default().to_vec();
     for line in lines {
         joined.push(b' ');

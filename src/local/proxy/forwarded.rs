@@ -9,7 +9,7 @@ use super::fields::Fields;
 /// frameworks agreed on them.
 ///
 /// Source: RFC 7239 for `Forwarded`; Rails' `RemoteIp` for `Client-IP`; the documentation of Cloudflare,
-/// Fastly, Fly, Azure, App Engine, Envoy, Netlify, Vercel and WebLogic for theirs.
+/// Fastly, Fly, Azure, App Engine, Envoy, Netlify, Vercel and Oracle for theirs.
 const CLAIMS: [&str; 30] = [
     "appengine-",
     "cf-connecting-ip",

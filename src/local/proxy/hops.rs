@@ -48,7 +48,9 @@ mod tests {
 
     fn fields(lines: &[(&str, &str)]) -> Fields {
         let mut fields = Fields::default();
-        lines.iter().for_each(|(name, value)| fields.push(name, *value));
+        for (name, value) in lines {
+            fields.push(name, *value);
+        }
         fields
     }
 

@@ -123,7 +123,9 @@ fn fields(
     });
     let mut fields = Fields::default();
     fields.push("Host", target.authority.as_str());
-    theirs.iter().for_each(|field| fields.push(&field.name, field.value.clone()));
+    for field in theirs.iter() {
+        fields.push(&field.name, field.value.clone());
+    }
     if let Some(forwards) = forwards {
         fields.push("Max-Forwards", forwards.to_string());
     }

@@ -48,8 +48,7 @@ impl Reply {
         let mut fields = passed_on(&answer.fields);
         // A length without a body is for those who only ask for the head.
         let is_said = framing == Framing::Nothing && answer.status != 204;
-        let lengths = answer.fields.words("content-length").into_iter();
-        let length = lengths.filter(|_| is_said).next();
+        let length = answer.fields.words("content-length").into_iter().next().filter(|_| is_said);
         if coding == Coding::Plain {
             fields.retain(|field| !field.is("trailer"));
         }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 /// What is read at a time at most, in bytes.
-const READ: usize = 32 * 1024;
+const READ: usize = 16 * 1024;
 /// A client without a word is asked after so long, so often and so many times whether it is still there:
 /// one that has left is gone within a minute, even if it has said before that it only listens.
 const STILL_THERE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
@@ -47,7 +47,7 @@ pub(super) async fn join(
     client: (&mut Source<'_>, &mut WriteHalf<'_>),
     program: (&mut Source<'_>, &mut WriteHalf<'_>),
 ) -> io::Result<()> {
-    tokio::try_join!(pass(client.0, program.1), pass(program.0, client.1)).map(|_| ())
+    tokio::try_join!(pass(client.0, program.1), pass(program.0, client.1)).map(|((), ())| ())
 }
 
 async fn pass(from: &mut Source<'_>, to: &mut WriteHalf<'_>) -> io::Result<()> {
