@@ -123,6 +123,7 @@ impl Party {
     /// Whether anything came.
     async fn fill(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
+        self.input.reserve(64 * 1024);
         match stream.read_buf(&mut self.input).await {
             Ok(0) => self.end = End::Closed,
             Ok(_) => return true,
