@@ -179,7 +179,7 @@ fn status(line: &str) -> Option<(&str, u16)> {
     let (digits, words) = rest.split_once(' ')?;
     let is_plain = ["HTTP/1.0", "HTTP/1.1"].contains(&version) && digits.len() == 3 && is_number(digits);
     let is_plain = is_plain && words.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    let status = digits.parse().ok().filter(|status| (100..600).contains(status))?;
+    let status = digits.parse::<u16>().ok().filter(|status| (100..600).contains(status))?;
     is_plain.then_some((version, status))
 }
 

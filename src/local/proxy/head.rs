@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn what_is_no_head_says_which_line_is_not() {
         let line = |number, text: &str| Malformed::Line { number, text: text.into() };
-        for (bytes, why) in [
-            (&b"HTTP/1.1 200 OK\r\na: 1\r\nno colon\r\n\r\n"[..], line(3, "no colon")),
+        let answers: [(&[u8], Malformed); 8] = [
+            (b"HTTP/1.1 200 OK\r\na: 1\r\nno colon\r\n\r\n", line(3, "no colon")),
             (b"HTTP/1.1 200 OK\r\nb\xC3\xBC: 1\r\n\r\n", line(2, "b\\xc3\\xbc: 1")),
             (b"HTTP/1.1 200 OK\r\na: 1\0\r\n\r\n", line(2, "a: 1\\x00")),
             (b"HTTP/1.1 200 OK\r\n: 1\r\n\r\n", line(2, ": 1")),
@@ -218,15 +218,17 @@ mod tests {
             (b"HTTP/1.1 2 OK\r\n\r\n", Malformed::FirstLine("HTTP/1.1 2 OK".into())),
             (b"HTTP/1.1 099 OK\r\n\r\n", Malformed::FirstLine("HTTP/1.1 099 OK".into())),
             (b"hello, world\r\n\r\n", Malformed::FirstLine("hello, world".into())),
-        ] {
+        ];
+        for (bytes, why) in answers {
             assert_eq!(answer(bytes), Err(why), "{}", bytes.escape_ascii());
         }
-        for (bytes, why) in [
-            (&b"GET / HTTP/1.1\r\nhost : x\r\n\r\n"[..], line(2, "host : x")),
+        let requests: [(&[u8], Malformed); 4] = [
+            (b"GET / HTTP/1.1\r\nhost : x\r\n\r\n", line(2, "host : x")),
             (b"GET / HTTP/1.1\r\nhost: x\r\n folded\r\n\r\n", line(3, " folded")),
             (b"GET / HTTP/2.0\r\n\r\n", Malformed::Version("GET / HTTP/2.0".into())),
             (b"\x16\x03\x01\x02\0\x01", Malformed::FirstLine("\\x16\\x03\\x01\\x02\\x00\\x01".into())),
-        ] {
+        ];
+        for (bytes, why) in requests {
             assert_eq!(request(bytes), Err(why), "{}", bytes.escape_ascii());
         }
     }

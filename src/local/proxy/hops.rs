@@ -77,14 +77,15 @@ mod tests {
 
     #[test]
     fn only_what_can_be_carried_out_is_offered() {
-        for (connection, upgrade, offered) in [
-            ("Upgrade", "websocket", &["websocket"][..]),
+        let cases: [(&str, &str, &[&str]); 6] = [
+            ("Upgrade", "websocket", &["websocket"]),
             ("keep-alive, upgrade", "WebSocket, foo/2", &["WebSocket", "foo/2"]),
             ("close", "websocket", &[]),
             ("Upgrade, HTTP2-Settings", "h2c", &[]),
             ("upgrade", "h2c, websocket", &["websocket"]),
             ("upgrade", "HTTP/2.0", &[]),
-        ] {
+        ];
+        for (connection, upgrade, offered) in cases {
             assert_eq!(upgrades(&fields(&[("connection", connection), ("upgrade", upgrade)])), offered, "{upgrade}");
         }
     }
