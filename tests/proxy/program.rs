@@ -70,8 +70,7 @@ async fn steps(party: &mut Party, program: &Program) -> Vec<Do> {
             let start = find(&party.heard, b"\r\n\r\n").expect("a head") + 4;
             party.perform(&Do::Take(length)).await;
             let said = party.heard.split_off(start);
-            let ends = if value("x-end") == "leave" { Do::Leave } else { Do::Finish };
-            vec![Do::Send(said), ends]
+            vec![Do::Send(said), Do::Finish]
         }
         "early" => {
             let answer = format!("refused {}", value("x-number"));
