@@ -311,7 +311,9 @@ async fn the_proxy_tells_the_program_who_asks_and_streams_both_ways() {
     let mut lines: Vec<&str> = heard.lines().filter(|line| !line.starts_with("user-agent")).collect();
     lines.sort_unstable();
     let expected = [
+        String::from("connection: close"),
         format!("host: {host}"),
+        "via: 1.1 greenroom".into(),
         "x-forwarded-for: 127.0.0.1".into(),
         format!("x-forwarded-host: {host}"),
         "x-forwarded-proto: http".into(),

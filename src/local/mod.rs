@@ -99,7 +99,8 @@ impl LocalCloud {
             home,
         });
         recover(&shared).await?;
-        let proxy = Proxy::serve(listener, Arc::clone(&shared.routes), Arc::clone(&shared.crowd), &halt);
+        let (routes, crowd) = (Arc::clone(&shared.routes), Arc::clone(&shared.crowd));
+        let proxy = Proxy::serve(listener, routes, crowd, Arc::clone(&shared.clock), &halt);
         Ok(Arc::new(Self { shared, proxy, address, _halt: halt.drop_guard(), _lock: lock }))
     }
 

@@ -3,35 +3,67 @@
 
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use super::fields::Fields;
 
-/// Beginnings of names that speak of a client or of what it asked for. Programs read some of them
-/// with `_` for `-`: CGI and WSGI cannot tell the two apart.
+/// Beginnings of names that speak of a client or of what it asked for, as proxies, providers and
+/// frameworks agreed on them.
 ///
-/// Source: RFC 7239 for `Forwarded`; the others are what proxies and frameworks agreed on.
-const CLAIMS: [&str; 7] =
-    ["forwarded", "x-forwarded", "x-real-ip", "x-original-", "x-client-ip", "x-cluster-client-ip", "true-client-ip"];
+/// Source: RFC 7239 for `Forwarded`; Rails' `RemoteIp` for `Client-IP`; the documentation of Cloudflare,
+/// Fastly, Fly, Azure, App Engine, Envoy, Netlify, Vercel and Oracle for theirs.
+const CLAIMS: [&str; 30] = [
+    "appengine-",
+    "cf-connecting-ip",
+    "cf-pseudo-ipv4",
+    "cf-visitor",
+    "client-ip",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "fly-forwarded-",
+    "forwarded",
+    "front-end-https",
+    "proxy-client-ip",
+    "remote-addr",
+    "true-client-ip",
+    "wl-proxy-",
+    "x-appengine-",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-nf-client-connection-ip",
+    "x-original-",
+    "x-originating-ip",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-remote-",
+    "x-rewrite-url",
+    "x-url-scheme",
+    "x-vercel-",
+];
 
-/// Takes away what the client said of itself, and says what is so.
-pub(super) fn tell(headers: &mut HeaderMap, authority: &str, client: IpAddr) {
-    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
-    for name in claims {
-        headers.remove(name);
-    }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-    if let Ok(address) = HeaderValue::from_str(&client.to_canonical().to_string()) {
-        headers.insert("x-real-ip", address.clone());
-        headers.insert("x-forwarded-for", address);
-    }
-    if let Ok(host) = HeaderValue::from_str(authority) {
-        headers.insert("x-forwarded-host", host.clone());
-        headers.insert(HOST, host);
-    }
+/// Whole names of the same kind. A program that is run by CGI has `Proxy` as `HTTP_PROXY`, and its libraries
+/// go out through it.
+///
+/// Source: httpoxy, CVE-2016-5385 and its siblings.
+const WHOLE_CLAIMS: [&str; 2] = ["proxy", "x-host"];
+
+/// Whether a line says where a client comes from. Programs see some of the signs in a name as one: CGI and
+/// WSGI cannot tell `-` from `_`, nor PHP from `.`.
+pub(super) fn is_claim(name: &str) -> bool {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
+    let name: String = name.chars().map(plain).collect();
+    WHOLE_CLAIMS.contains(&name.as_str()) || CLAIMS.iter().any(|claim| name.starts_with(claim))
 }
 
-fn is_claim(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
-    CLAIMS.iter().any(|claim| name.starts_with(claim))
+/// Says what is so.
+pub(super) fn tell(fields: &mut Fields, authority: &str, client: IpAddr) {
+    let client = client.to_canonical().to_string();
+    fields.push("X-Forwarded-For", client.as_str());
+    fields.push("X-Forwarded-Host", authority);
+    fields.push("X-Forwarded-Proto", "http");
+    fields.push("X-Real-IP", client.as_str());
 }
 
 #[cfg(test)]
@@ -39,13 +71,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_client_says_of_itself_reaches_the_program() {
-        let mut headers = HeaderMap::new();
-        let claims = [
+    fn nothing_that_a_client_says_of_itself_is_for_the_program() {
+        for claim in [
             "Forwarded",
+            "Forwarded-For",
             "X-Forwarded",
             "X-Forwarded-For",
             "X_Forwarded_For",
+            "X.Forwarded.For",
             "X-Forwarded-Host",
             "X-Forwarded-Proto",
             "X-Forwarded-Port",
@@ -57,28 +90,32 @@ mod tests {
             "X-Real_IP",
             "X-Original-URL",
             "X-Original-Forwarded-For",
+            "X-Rewrite-URL",
             "X-Client-IP",
+            "Client-IP",
+            "CLIENT_IP",
             "True-Client-IP",
-        ];
-        for name in claims {
-            headers.append(name.parse::<HeaderName>().expect("a name"), HeaderValue::from_static("evil"));
-            headers.append(name.parse::<HeaderName>().expect("a name"), HeaderValue::from_static("evil too"));
+            "CF-Connecting-IP",
+            "CF-Connecting-IPv6",
+            "Fastly-Client-IP",
+            "X-Cluster-Client-IP",
+            "X-Host",
+            "Proxy",
+        ] {
+            assert!(is_claim(claim), "{claim}");
         }
-        headers.insert("accept", HeaderValue::from_static("*/*"));
-        tell(&mut headers, "pr-1.localhost:8088", "::ffff:192.0.2.7".parse().expect("an address"));
-        let mut left: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("text"))).collect();
-        left.sort_unstable();
-        assert_eq!(
-            left,
-            [
-                ("accept", "*/*"),
-                ("host", "pr-1.localhost:8088"),
-                ("x-forwarded-for", "192.0.2.7"),
-                ("x-forwarded-host", "pr-1.localhost:8088"),
-                ("x-forwarded-proto", "http"),
-                ("x-real-ip", "192.0.2.7"),
-            ]
-        );
+        for other in ["Accept", "Cookie", "X-Requested-With", "Proxy-Status", "X-Hosted-By", "Client-Hints", "Via"] {
+            assert!(!is_claim(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_told_what_is_so() {
+        let mut fields = Fields::default();
+        tell(&mut fields, "pr-1.localhost:8088", "::ffff:192.0.2.7".parse().expect("an address"));
+        let mut out = Vec::new();
+        fields.write(&mut out);
+        let told = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Host: pr-1.localhost:8088\r\nX-Forwarded-Proto: http\r\nX-Real-IP: 192.0.2.7\r\n";
+        assert_eq!(String::from_utf8_lossy(&out), told);
     }
 }

@@ -1,27 +1,54 @@
 //! The public door of this machine: leads each request to the version that its host is routed to.
 //!
-//! Guarantees: a switch of versions fails no request; bodies and upgraded connections stream both ways; what
-//! a client claims about forwarding is replaced; a version's requests in flight are counted until
-//! their last byte; every answer of a version names it in [`VERSION_HEADER`]; connections are limited,
-//! and that we have none left is never told as a program's fault.
+//! Guarantees: a switch of versions fails no request; a message is passed on as RFC 9110 and RFC 9112 want
+//! it from a gateway, with its trailers, its hints and whatever it changes the protocol to, both ways at the
+//! same time; an answer arrives although its program does not hear the request out; what cannot be passed on
+//! is a page that says why, and what breaks off does not look whole; what a client claims about forwarding
+//! is replaced; a version's requests in flight are counted until their last byte; every answer of a version
+//! names it in [`VERSION_HEADER`]; connections are limited, and that we have none left is never told as a
+//! program's fault.
+//!
+//! Both sides are ours, on `httparse`, because no library at hand passes on what these guarantees are about:
+//! hyper's server sends no 1xx and answers `100-continue` itself, its client loses an answer when it can
+//! write no more and drops the body of a GET in chunks; pingora drops trailers.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | `fields`, `head`, `target` | reading what comes before a body |
+//! | `framing`, `chunked`, `body` | where a body ends, and taking it apart |
+//! | `hops`, `forwarded`, `question`, `reply` | what is passed on, and what is put in its place |
+//! | `why`, `page` | what is said in place of an answer |
+//! | `stream`, `link`, `exchange`, `client` | carrying it out |
+//! | `routes` | which version a host leads to |
 
-mod forward;
+mod body;
+mod chunked;
+mod client;
+mod exchange;
+mod fields;
 mod forwarded;
+mod framing;
+mod head;
+mod hops;
+mod link;
+mod page;
+mod question;
+mod reply;
 mod routes;
+mod stream;
+mod target;
+mod why;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::crowd::{Crowd, Guest};
+use self::client::House;
+use crate::crowd::Crowd;
+use crate::port::Clock;
 pub(super) use routes::{Routes, Upstream};
 
 /// Names the version that answered; absent on the proxy's own pages.
@@ -30,10 +57,16 @@ pub(super) const VERSION_HEADER: &str = "x-greenroom-version";
 /// On the proxy's own page that says that this server, not the program, cannot serve the request.
 pub(super) const BUSY_HEADER: &str = "x-greenroom-busy";
 
-/// The largest head of a request or an answer, in bytes, and what is read of a body at a time.
-const HEAD_BYTES: usize = 64 * 1024;
+/// The largest head of a request, in bytes.
+const REQUEST_HEAD_BYTES: usize = 64 * 1024;
+/// The largest head of an answer, in bytes. Chromium takes none that is larger.
+const ANSWER_HEAD_BYTES: usize = 256 * 1024;
 /// A client that takes longer to send its request's head is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client is heard out that has been told that it is not answered any more, and how long it may
+/// pause.
+const LINGER_TIME: Duration = Duration::from_secs(30);
+const LINGER_GAP: Duration = Duration::from_secs(5);
 /// How long open requests may go on when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -49,23 +82,25 @@ impl Proxy {
         listener: TcpListener,
         routes: Arc<Routes>,
         crowd: Arc<Crowd>,
+        clock: Arc<dyn Clock>,
         halt: &CancellationToken,
     ) -> Self {
         let proxy = Self { stop: halt.child_token(), connections: TaskTracker::new() };
-        let (stop, connections) = (proxy.stop.clone(), proxy.connections.clone());
+        let house = Arc::new(House { routes, clock, stop: proxy.stop.clone() });
+        let connections = proxy.connections.clone();
         proxy.connections.spawn(async move {
             loop {
                 let accepted = tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = house.stop.cancelled() => return,
                     accepted = listener.accept() => accepted,
                 };
                 match accepted {
                     Ok((stream, peer)) => {
                         let guest = tokio::select! {
-                            () = stop.cancelled() => return,
+                            () = house.stop.cancelled() => return,
                             guest = crowd.admit(peer.ip()) => guest,
                         };
-                        connections.spawn(connection(stream, peer, guest, Arc::clone(&routes), stop.clone()));
+                        connections.spawn(client::serve(stream, peer, guest, Arc::clone(&house)));
                     }
                     Err(error) => {
                         // Out of file descriptors, as a rule: connections that end free some.
@@ -85,41 +120,5 @@ impl Proxy {
         if tokio::time::timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::info!("stopped the proxy with requests still open");
         }
-    }
-}
-
-/// Serves one client until it leaves, errs, or the proxy stops.
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    guest: Arc<Guest>,
-    routes: Arc<Routes>,
-    stop: CancellationToken,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection stays with delayed small packets");
-    }
-    let caller = Arc::clone(&guest);
-    let service = service_fn(move |request| {
-        let (routes, work) = (Arc::clone(&routes), caller.at_work());
-        async move { Ok::<_, io::Error>(forward::handle(&routes, peer, work, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        () = guest.sent_away() => Ok(()),
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended early");
     }
 }

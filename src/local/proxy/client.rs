@@ -1,0 +1,281 @@
+//! One client: its requests one after the other, until it leaves, errs, or the proxy stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Buf as _;
+use http::StatusCode;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::exchange::{self, Exchange, Gap, Outcome};
+use super::head::{self, Malformed, RequestHead};
+use super::page::Page;
+use super::question::{Ending, Question};
+use super::reply::Making;
+use super::routes::Routes;
+use super::stream::{self, Source};
+use super::{HEAD_TIMEOUT, LINGER_GAP, LINGER_TIME, REQUEST_HEAD_BYTES, VERSION_HEADER, link};
+use crate::crowd::{AtWork, Guest};
+use crate::model::Timestamp;
+use crate::port::Clock;
+
+/// What every connection of the proxy needs to know.
+pub(super) struct House {
+    pub(super) routes: Arc<Routes>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: CancellationToken,
+}
+
+/// How a client's connection ends.
+enum End {
+    /// It may not have read yet what it was told.
+    Told,
+    /// Nothing was told that it could miss.
+    Quiet,
+    /// What it was told must not look whole: the end of the connection has to be an error.
+    Torn,
+}
+
+/// What a client says next.
+enum Next {
+    Request(RequestHead),
+    /// It says nothing more.
+    Nothing,
+    Refused(Page),
+}
+
+/// Serves one client.
+pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, guest: Arc<Guest>, house: Arc<House>) {
+    stream::prepare(&stream);
+    let end = {
+        let (read, write) = stream.split();
+        let mut client = Client { source: Source::new(read), sink: write, peer, house: &house };
+        tokio::select! {
+            end = client.stay(&guest) => end,
+            () = guest.sent_away() => End::Quiet,
+        }
+    };
+    if matches!(end, End::Torn)
+        && let Err(error) = stream.set_zero_linger()
+    {
+        tracing::debug!(%error, "an answer that broke off may look whole");
+    }
+    // Before its place is free for another one.
+    drop(stream);
+}
+
+struct Client<'a> {
+    source: Source<'a>,
+    sink: WriteHalf<'a>,
+    peer: SocketAddr,
+    house: &'a House,
+}
+
+impl Client<'_> {
+    /// Until it leaves, or has had the time to.
+    async fn stay(&mut self, guest: &Arc<Guest>) -> End {
+        let end = self.attend(guest).await;
+        if matches!(end, End::Told) {
+            let stop = self.house.stop.clone();
+            tokio::select! {
+                () = self.linger() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        end
+    }
+
+    async fn attend(&mut self, guest: &Arc<Guest>) -> End {
+        loop {
+            let said = tokio::select! {
+                biased;
+                () = self.house.stop.cancelled() => return End::Told,
+                said = timeout(HEAD_TIMEOUT, next(&mut self.source)) => said,
+            };
+            let request = match said {
+                Ok(Next::Request(request)) => request,
+                Ok(Next::Nothing) => return End::Quiet,
+                Ok(Next::Refused(page)) => return self.show(&page, "GET", Ending::Close).await,
+                Err(_) if self.source.input.is_empty() => return End::Told,
+                Err(_) => {
+                    let page = Page::new(StatusCode::REQUEST_TIMEOUT, "The request takes too long to arrive.");
+                    return self.show(&page, "GET", Ending::Close).await;
+                }
+            };
+            match self.answer(&request, guest.at_work()).await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Has the request answered. The connection ends where it fails.
+    async fn answer(&mut self, request: &RequestHead, work: AtWork) -> Result<(), End> {
+        let question = match Question::of(request, self.peer.ip()) {
+            Ok(question) => question,
+            Err(refusal) => {
+                let page = Page::new(refusal.status(&request.method), refusal.to_string());
+                return Err(self.show(&page, &request.method, Ending::Close).await);
+            }
+        };
+        let date = self.date();
+        let (counted, mut program) = match link::connect(&self.house.routes, &question.host).await {
+            Ok(ready) => ready,
+            Err(why) => {
+                let unread = Exchange::new(making(&question, self.ending(&question), "", &date));
+                return self.end_with(&Page::no_way(why, &question.host), &question, &unread).await;
+            }
+        };
+        let version = counted.upstream().version().to_owned();
+        let making = making(&question, self.ending(&question), &version, &date);
+        let exchange = Exchange::new(making);
+        let (source, sink, stop) = (&mut self.source, &mut self.sink, self.house.stop.clone());
+        let outcome = exchange::over(&exchange, source, sink, &mut program, &stop).await;
+        drop((program, counted, work));
+        let host = question.host.as_str();
+        match outcome {
+            Outcome::Answered(Ending::Keep) => Ok(()),
+            Outcome::Answered(Ending::Close) => Err(End::Told),
+            Outcome::Impossible(why) => {
+                tracing::info!(host, %why, "an answer cannot be passed on");
+                self.end_with(&Page::bad_gateway(host, &why.to_string()), &question, &exchange).await
+            }
+            Outcome::Unreadable(why) => {
+                let text = format!("The request cannot be read to its end: {why}.");
+                Err(self.show(&Page::new(StatusCode::BAD_REQUEST, text), &question.method, Ending::Close).await)
+            }
+            Outcome::Cut(why, gap) => {
+                tracing::info!(host, %why, "an answer has broken off");
+                Err(if gap == Gap::Seen { End::Told } else { End::Torn })
+            }
+            Outcome::Switched | Outcome::Abandoned => Err(End::Quiet),
+        }
+    }
+
+    /// Shows a page in place of an answer.
+    async fn end_with(&mut self, page: &Page, question: &Question, exchange: &Exchange<'_>) -> Result<(), End> {
+        let ending = if exchange.is_through() { exchange.making.ending } else { Ending::Close };
+        let end = self.show(page, &question.method, ending).await;
+        match (ending, end) {
+            (Ending::Keep, End::Told) => Ok(()),
+            (_, end) => Err(end),
+        }
+    }
+
+    async fn show(&mut self, page: &Page, method: &str, ending: Ending) -> End {
+        let date = self.date();
+        match self.sink.write_all(&page.written(method, ending, &date)).await {
+            Ok(()) => End::Told,
+            Err(_) => End::Quiet,
+        }
+    }
+
+    /// Nobody stays with a proxy that stops.
+    fn ending(&self, question: &Question) -> Ending {
+        if self.house.stop.is_cancelled() { Ending::Close } else { question.ending }
+    }
+
+    fn date(&self) -> String {
+        http_date(self.house.clock.now())
+    }
+
+    /// Hears the client out for a while, so that it can read what it was told: a connection that is closed
+    /// with something unread in it takes the answer along.
+    ///
+    /// Source: RFC 9112, section 9.6.
+    async fn linger(&mut self) {
+        if self.sink.shutdown().await.is_err() {
+            return;
+        }
+        let heard_out = async {
+            loop {
+                self.source.input.clear();
+                match timeout(LINGER_GAP, self.source.fill()).await {
+                    Ok(Ok(some)) if some > 0 => {}
+                    _ => return,
+                }
+            }
+        };
+        // Whoever goes on for longer does not mean to read it.
+        let _ = timeout(LINGER_TIME, heard_out).await;
+    }
+}
+
+/// Reads the head of the next request. What is read of it stays where it is when this is not waited for.
+async fn next(source: &mut Source<'_>) -> Next {
+    let mut looks = head::Looks::default();
+    loop {
+        if looks.is_worth(&source.input) {
+            match head::request(&source.input) {
+                Ok(Some((_, length))) if length > REQUEST_HEAD_BYTES => return Next::Refused(too_long(&source.input)),
+                Ok(Some((request, length))) => {
+                    source.input.advance(length);
+                    return Next::Request(request);
+                }
+                Ok(None) => {}
+                Err(why) => return Next::Refused(unreadable(&why)),
+            }
+        }
+        if source.input.len() > REQUEST_HEAD_BYTES {
+            return Next::Refused(too_long(&source.input));
+        }
+        match source.fill().await {
+            Ok(0) if source.input.iter().all(|byte| b"\r\n".contains(byte)) => return Next::Nothing,
+            Ok(0) => {
+                let page = Page::new(StatusCode::BAD_REQUEST, "The request ends in the midst of its head.");
+                return Next::Refused(page);
+            }
+            Ok(_) => {}
+            Err(_) => return Next::Nothing,
+        }
+    }
+}
+
+fn unreadable(why: &Malformed) -> Page {
+    let status = match why {
+        Malformed::Version(_) => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+        Malformed::FirstLine(_) | Malformed::Line { .. } => StatusCode::BAD_REQUEST,
+    };
+    Page::new(status, format!("The request cannot be read: {why}."))
+}
+
+fn too_long(input: &[u8]) -> Page {
+    let kib = REQUEST_HEAD_BYTES / 1024;
+    if input.get(..REQUEST_HEAD_BYTES).unwrap_or(input).contains(&b'\n') {
+        let text = format!("The headers of the request are longer than {kib} KiB.");
+        return Page::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text);
+    }
+    Page::new(StatusCode::URI_TOO_LONG, format!("The address in the request is longer than {kib} KiB."))
+}
+
+fn making<'a>(question: &'a Question, ending: Ending, version: &'a str, date: &'a str) -> Making<'a> {
+    Making { question, ending, version: (VERSION_HEADER, version), date }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(now: Timestamp) -> String {
+    let date = jiff::Timestamp::from_millisecond(now.0).ok();
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    date.and_then(|date| printer.timestamp_to_rfc9110_string(&date).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_told_as_http_tells_it() {
+        assert_eq!(http_date(Timestamp(784_111_777_000)), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn what_is_too_long_says_which_part_of_it() {
+        let status = |text: &[u8]| too_long(text).status;
+        assert_eq!(status(b"GET /aaaaaaa"), StatusCode::URI_TOO_LONG);
+        assert_eq!(status(b"GET / HTTP/1.1\r\na: aaaa"), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+}
