@@ -9,10 +9,12 @@ mod aws;
 mod calls;
 mod descriptors;
 pub mod foundation;
+mod given;
 mod key;
 mod log;
 mod planner;
 mod private;
+mod private_key;
 mod settings;
 mod target;
 

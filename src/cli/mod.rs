@@ -15,6 +15,7 @@ mod exit;
 mod follow;
 mod foundation;
 mod init;
+mod line;
 mod plan;
 mod printer;
 mod progress;
