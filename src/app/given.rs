@@ -75,7 +75,9 @@ mod tests {
 
     #[test]
     fn a_registry_has_no_login_in_its_name() {
-        for (text, place) in [("registry.example/team", "registry.example/team"), (" localhost:5000/ \n", "localhost:5000")] {
+        for (text, place) in
+            [("registry.example/team", "registry.example/team"), (" localhost:5000/ \n", "localhost:5000")]
+        {
             assert_eq!(registry(text).as_deref(), Ok(place));
         }
         for text in ["https://registry.example", "me:hunter2@registry.example/team", "", "a hunter2"] {

@@ -13,8 +13,7 @@ use crate::wire::{KeyText, key_file, key_text};
 
 const NAME: &str = "GREENROOM_GITHUB_PRIVATE_KEY";
 /// What is said where it is not right.
-const WANTED: &str =
-    "give the App's private key as GitHub gave it, the base64 of that, or the path of its file; what it holds is not shown";
+const WANTED: &str = "give the App's private key as GitHub gave it, the base64 of that, or the path of its file; what it holds is not shown";
 /// The largest keys have a tenth of it.
 const MOST_BYTES: u64 = 64 * 1024;
 

@@ -249,11 +249,7 @@ impl ServerSecrets {
         };
         let private_key = private_key()?;
         let previous = variable("GREENROOM_WEBHOOK_SECRET_PREVIOUS").filter(|secret| !secret.is_empty());
-        let secrets = Self {
-            webhook: webhook.into(),
-            webhook_previous: previous.map(Into::into),
-            private_key,
-        };
+        let secrets = Self { webhook: webhook.into(), webhook_previous: previous.map(Into::into), private_key };
         secrets.tell_edges();
         Ok(secrets)
     }

@@ -129,7 +129,8 @@ mod tests {
         assert!(flags.len() > 10, "{flags:?}");
         let mut count = 0;
         for flag in &flags {
-            for value in ["hunter2", "me:hunter2@x", "a b,hunter2=Hunter2/x y", "\"hunter2\"", "https://me:hunter2@x/y"] {
+            for value in ["hunter2", "me:hunter2@x", "a b,hunter2=Hunter2/x y", "\"hunter2\"", "https://me:hunter2@x/y"]
+            {
                 let mut words = vec!["serve", flag.as_str(), value];
                 if flag != "--github-app-id" {
                     words.extend(["--github-app-id", "1"]);

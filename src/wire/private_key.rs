@@ -218,7 +218,11 @@ fn fault_of(text: &str, bare: &str) -> Option<KeyFault> {
     } else if CLIENT_ID.is_match(bare) {
         Some(KeyFault::ClientId)
     } else if text.contains(['\n', '\r']) || text.contains("\\n") {
-        Some(if text.replace("\\n", "\n").lines().any(|line| is_key(line.trim())) { KeyFault::NoMarkers } else { KeyFault::Lines })
+        Some(if text.replace("\\n", "\n").lines().any(|line| is_key(line.trim())) {
+            KeyFault::NoMarkers
+        } else {
+            KeyFault::Lines
+        })
     } else if bare.len() > LONGEST_NAME || (bare.starts_with("MII") && is_key(bare)) {
         // The lines of a key that were joined.
         Some(KeyFault::NoMarkers)

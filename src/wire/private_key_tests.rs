@@ -30,7 +30,8 @@ fn fault(given: &str) -> Option<KeyFault> {
 #[test]
 fn a_key_is_read_in_every_form_that_keeps_it_whole() {
     let key = key();
-    let folded: Vec<String> = STANDARD.encode(&key).as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    let folded: Vec<String> =
+        STANDARD.encode(&key).as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
     for (what, given) in [
         ("as it is", key.clone()),
         ("with a line break more", format!("\n{key}\n\n")),
@@ -109,7 +110,9 @@ fn repeated(given: &str, said: &str) -> Option<String> {
 
 #[test]
 fn what_has_no_shape_may_be_the_path_of_a_file() {
-    for path in ["app.pem", "/run/secrets/github-key", "keys/../MY PRIVATE KEY.pem", "./BEGIN", "0123456789abcdef.pem", "k"] {
+    for path in
+        ["app.pem", "/run/secrets/github-key", "keys/../MY PRIVATE KEY.pem", "./BEGIN", "0123456789abcdef.pem", "k"]
+    {
         assert!(matches!(key_text(path), KeyText::Path), "{path}");
     }
 }

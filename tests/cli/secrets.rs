@@ -17,18 +17,23 @@ const KEY: &str = "GREENROOM_GITHUB_PRIVATE_KEY";
 
 /// A server's settings, complete and right, and the App's key.
 async fn settings() -> (Bench, Sandbox, String) {
-    let mut bench = Bench::new();
     let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
-    server::settings(&mut bench, &github);
-    bench.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
     let key = github.private_key_pem().expose_secret().to_owned();
-    (bench, github, key)
+    (bench(&github), github, key)
+}
+
+fn bench(github: &Sandbox) -> Bench {
+    let mut bench = Bench::new();
+    server::settings(&mut bench, github);
+    bench.env("GREENROOM_WEBHOOK_SECRET", "a secret of the tests");
+    bench
 }
 
 /// Whether a part of the key stands in what was said, in any of the forms that it was given in.
 fn leaks(said: &Said, given: &str) -> Option<String> {
-    let all = format!("{}{}", said.out, said.err);
-    let given: Vec<char> = given.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+    let all = plain(&format!("{}{}", said.out, said.err));
+    let given: Vec<char> = plain(given).chars().collect();
     given.windows(20).map(|part| part.iter().collect::<String>()).find(|part| all.contains(part.as_str()))
 }
 
@@ -60,30 +65,25 @@ async fn a_key_in_another_form_is_named_and_not_said_again() {
 
 #[tokio::test]
 async fn a_secret_where_another_setting_belongs_is_not_said_again() {
-    let (_, _github, key) = settings().await;
-    let body = key.lines().nth(2).expect("a line of the key").to_owned();
-    for variable in [
-        "GREENROOM_GITHUB_APP_ID",
-        "GREENROOM_LISTEN",
-        "GREENROOM_ALLOW",
-        "GREENROOM_ZONES",
-        "GREENROOM_TARGET",
-        "GREENROOM_GITHUB_API_URL",
-        "GREENROOM_DATABASE_URL",
-        "GREENROOM_BUILD_DEADLINE",
-        "GREENROOM_LOG",
+    let (_, github, key) = settings().await;
+    for (variable, verbs) in [
+        ("GREENROOM_GITHUB_APP_ID", 2),
+        ("GREENROOM_LISTEN", 1),
+        ("GREENROOM_ALLOW", 1),
+        ("GREENROOM_ZONES", 1),
+        ("GREENROOM_TARGET", 1),
+        ("GREENROOM_GITHUB_API_URL", 2),
+        ("GREENROOM_DATABASE_URL", 3),
+        ("GREENROOM_BUILD_DEADLINE", 1),
     ] {
-        for given in [key.as_str(), body.as_str(), "me:a-password-of-twenty@host", "postgre://me:a-password-of-twenty@host/x"] {
-            let (mut bench, _github, _) = settings().await;
+        for given in [key.as_str(), "me:a-password-of-twenty@host", "postgre://me:a-password-of-twenty@host/x"] {
+            let mut bench = bench(&github);
             bench.env(variable, given);
-            for args in [&["serve"][..], &["serve", "--help"], &["plan", "pr-1", "--repo", "acme/shop"]] {
-                // A log's filter may be nearly anything: then the server would start.
-                if variable == "GREENROOM_LOG" && args == ["serve"] {
-                    continue;
-                }
+            let lines = [&["serve"][..], &["serve", "--help"], &["plan", "pr-1", "--repo", "acme/shop"]];
+            for args in lines.into_iter().take(verbs) {
                 let said = bench.run(args).await;
                 assert_eq!(leaks(&said, given), None, "{variable} {args:?}: {}{}", said.out, said.err);
-                assert!(!said.err.contains("a-password"), "{variable}: {}", said.err);
+                assert_eq!(said.code == 0, args.contains(&"--help"), "{variable}: {}", said.err);
             }
         }
     }
