@@ -12,6 +12,7 @@ mod destroy;
 #[cfg(feature = "aws")]
 mod doctor;
 mod exit;
+mod files_here;
 mod follow;
 mod foundation;
 mod init;

@@ -9,6 +9,7 @@ mod init;
 mod limits;
 mod narrow;
 mod overlap;
+mod paths;
 mod policy;
 mod raw;
 mod reference;
@@ -28,6 +29,7 @@ use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Problems, Project};
 pub use init::{first_file, is_telling};
 pub use limits::over_limits;
 pub use narrow::narrow;
+pub use paths::idle_patterns;
 pub use reference::reference_table;
 pub use schema::schema;
 

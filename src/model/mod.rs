@@ -15,6 +15,7 @@ mod goal;
 mod id;
 mod lock;
 mod log;
+mod paths;
 mod plan;
 mod policy;
 mod project;
@@ -51,6 +52,7 @@ pub use id::{
 };
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
+pub use paths::PathFilter;
 pub use plan::{
     Action, ChangeKind, Changed, Interruption, Observed, ObservedService, Output, Plan, Resource, ResourceChange, Runs,
     SkipReason, Skipped, Step, StepKey,

@@ -123,6 +123,27 @@ async fn check_points_at_every_problem() {
 }
 
 #[tokio::test]
+async fn check_warns_of_paths_that_match_nothing() {
+    let bench = Bench::new();
+    let paths = r#"["./web/**", "web/", "app/[slug]/**", "!docs/**", "src/**"]"#;
+    let text = format!(
+        "version: 1\napp: shop\nservices:\n  web: {{ kind: ecs, build: {{ context: web }}, paths: {paths} }}\n"
+    );
+    bench.write(".github/greenroom.yml", &text);
+    for file in ["web/src/main.ts", "app/[slug]/page.tsx", "docs/index.md"] {
+        bench.write(file, "");
+    }
+    let said = bench.run(&["check"]).await;
+    assert_eq!(said.code, 0, "it is right all the same");
+    let (_, warnings) = said.out.split_once("hardly do what was meant:\n").expect("warnings");
+    let expected = r#".github/greenroom.yml:4:103: "src/**" matches no file here: it begins at the top of the repository, so write `web/src/**` (`services.web.paths[4]`)"#;
+    assert_eq!(warnings.trim(), expected);
+    let warnings = bench.run(&["--json", "check"]).await.json()["warnings"].clone();
+    assert_eq!(warnings[0]["path"], "services.web.paths[4]");
+    assert_eq!(warnings.as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn check_says_how_to_get_a_file() {
     let bench = Bench::new();
     assert_snapshot!(bench.run(&["check"]).await.all(), @"

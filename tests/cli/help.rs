@@ -128,7 +128,8 @@ async fn help_of_check() {
           --json  Print results as JSON
       -h, --help  Print help
 
-    Every problem is printed as file:line:column: message, and the exit code is 2.
+    Every problem is printed as file:line:column: message, and the exit code is 2. Where the
+    file lies in a repository's .github, patterns of `paths` are held against its files.
     Whether a server serves the repository is its operator's to say: `greenroom doctor`
     tells it where the server's GREENROOM_ALLOW is set.
 
