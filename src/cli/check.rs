@@ -104,14 +104,23 @@ impl Check {
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let opened = match std::fs::File::open(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let name = file.display();
-            return Err(ExitStatus::Usage.error(format!("there is no {name}: `greenroom init` writes a first file")));
+            return Err(ExitStatus::Usage.error(missing(file)));
         }
         opened => opened.with_context(|| format!("cannot read {}", file.display()))?,
     };
     let mut bytes = Vec::new();
     opened.take(MOST_BYTES).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(bytes)
+}
+
+/// That the file is not there, and what is there in its place.
+fn missing(file: &Path) -> String {
+    let name = file.display();
+    let others = [config::MISNAMED, "greenroom.yml", "greenroom.yaml", ".greenroom.yml"].map(Path::new);
+    match others.into_iter().find(|other| file == Path::new(config::PATH) && other.is_file()) {
+        Some(other) => format!("there is no {name}, and {} is not read: give it that name", other.display()),
+        None => format!("there is no {name}: `greenroom init` writes a first file"),
+    }
 }
 
 /// What the files of the repository say against the file.

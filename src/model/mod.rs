@@ -13,6 +13,7 @@ mod event;
 mod evidence;
 mod goal;
 mod id;
+mod label;
 mod lock;
 mod log;
 mod paths;
@@ -50,6 +51,7 @@ pub use id::{
     AppName, BadId, CommitSha, DeliveryId, DeployId, ExternalId, Fence, Generation, PullNumber, RepoId, RepoName,
     ServiceName, StageName, UserId,
 };
+pub use label::is_same_label;
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
 pub use paths::PathFilter;

@@ -11,6 +11,7 @@
 //! - Every text fits its place: the frame is kept, the log is cut.
 
 mod clean;
+mod gone;
 mod known;
 mod limit;
 mod markdown;

@@ -1,17 +1,17 @@
 //! Reads a [`StageView`] out of a stage's record, deploys and step log.
 
 use super::clean::{clean_line, clean_lines, cut};
+use super::gone::{Serves, gone, still_offered};
 use super::redact::{redact, redact_lines};
-use super::service::services;
+use super::service::{leave_unchanged, services};
 use super::stage::{
-    Expiry, FailureView, Full, GoneView, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow,
-    StepRowState, StepView, Waiting, WithheldView,
+    Expiry, FailureView, Full, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow, StepRowState,
+    StepView, Waiting, WithheldView,
 };
 use super::times::{PartName, Times, part};
 use crate::model::{
-    Action, CommitSha, Deploy, Failure, Generation, GoneReason, Outcome, Output, Problems, Release, Seconds,
-    StageRecord, StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted,
-    Withholding,
+    Action, CommitSha, Deploy, Failure, Generation, Outcome, Problems, Release, Seconds, StageRecord, StageSpec,
+    StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
 };
 
 /// How many goals the history names.
@@ -46,7 +46,12 @@ impl StageView {
         let goes = matches!(phase, StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck);
         let known = || run.and_then(|(deploy, _)| spec_of(deploy)).or_else(|| serving_spec(serving, current, history));
         let spec = if goes { None } else { known() };
-        let services = spec.map_or_else(Vec::new, |spec| services(spec, run, phase, serving, links));
+        let mut services = spec.map_or_else(Vec::new, |spec| services(spec, run, phase, serving, links));
+        let sha = sha(record, run);
+        let left = serving.filter(|release| phase == StagePhase::Live && is_left(release, run, sha.as_ref()));
+        if let (Some(_), Some(spec)) = (left, spec) {
+            leave_unchanged(&mut services, spec);
+        }
         let first = spec.and_then(StageSpec::url);
         let answering = || services.iter().filter_map(|service| service.url.as_deref());
         let url = answering().find(|url| Some(*url) == first).or_else(|| answering().next()).map(str::to_owned);
@@ -57,7 +62,7 @@ impl StageView {
             generation: run.map_or(record.generation, |(deploy, _)| deploy.plan.generation),
             pull: record.pull(),
             phase,
-            sha: sha(record, run),
+            sha,
             url,
             services,
             steps: run.map_or_else(Vec::new, step_rows),
@@ -65,7 +70,7 @@ impl StageView {
             times: run.and_then(|(deploy, log)| Times::of(deploy, log)),
             waiting: run.filter(|(deploy, _)| deploy.ended.is_none()).and_then(waiting),
             failure: run.and_then(failure),
-            serving: serving.filter(|_| shows_serving(phase)).map(|release| still_serving(release, run)),
+            serving: serving.filter(|_| shows_serving(phase)).or(left).map(|release| still_serving(release, run)),
             superseded_by: superseded_by(run),
             problems: problems(&record.status),
             full: full(&record.status),
@@ -73,7 +78,11 @@ impl StageView {
             gone: gone(record, phase, run, history),
             expires: record.expires_at.map(|at| expiry(at, end.unwrap_or(now))),
             history: history.iter().take(HISTORY).map(history_row).collect(),
-            commands: links.commands.iter().map(|command| (*command).to_owned()).collect(),
+            commands: still_offered(
+                links.commands,
+                phase,
+                if serving.is_some() { Serves::Something } else { Serves::Nothing },
+            ),
             approve: links.approve.map(str::to_owned),
         }
     }
@@ -254,6 +263,11 @@ fn last_lines(log: &[String]) -> Vec<String> {
     redact_lines(&clean_lines(&lines), &[])
 }
 
+/// Whether the goal is met by what was live before, at another commit: nothing of it had to be deployed.
+fn is_left(release: &Release, run: Option<Run<'_>>, goal: Option<&CommitSha>) -> bool {
+    run.is_none() && goal.is_some_and(|goal| *goal != release.sha)
+}
+
 fn shows_serving(phase: StagePhase) -> bool {
     !matches!(phase, StagePhase::Live | StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck)
 }
@@ -306,54 +320,6 @@ fn withheld(status: &StageStatus) -> Option<WithheldView> {
             WithheldView::Refused { evidence: text(evidence), way_out: text(way_out) }
         }
     })
-}
-
-fn gone(record: &StageRecord, phase: StagePhase, run: Option<Run<'_>>, history: &[Deploy]) -> Option<GoneView> {
-    let reason = gone_reason(record, run);
-    match phase {
-        StagePhase::Destroyed => {
-            let removed = if let StageStatus::Gone { removed } = record.status { removed } else { 0 };
-            let deploys = run.map(|(deploy, _)| deploy).into_iter().chain(history);
-            let at = deploys.into_iter().find(|deploy| spec_of(deploy).is_none()).and_then(|deploy| deploy.ended);
-            Some(GoneView { reason, removed, total: removed, left: Vec::new(), at: at.map(|(at, _)| at) })
-        }
-        StagePhase::Destroying | StagePhase::Stuck => {
-            let (deploy, log) = run?;
-            let (removed, left) = removal(deploy, log);
-            let total = removed + u32::try_from(left.len()).unwrap_or(u32::MAX);
-            Some(GoneView { reason, removed, total, left, at: deploy.ended.map(|(at, _)| at) })
-        }
-        _ => None,
-    }
-}
-
-fn gone_reason(record: &StageRecord, run: Option<Run<'_>>) -> Option<GoneReason> {
-    let planned = run.and_then(|(deploy, _)| match &deploy.plan.wanted {
-        Wanted::Gone(reason) => Some(*reason),
-        Wanted::Live(_) => None,
-    });
-    planned.or(match record.target {
-        Target::Gone(reason) => Some(reason),
-        Target::PullRequest(_) | Target::Branch(_) | Target::Commit(_) | Target::Release { .. } => None,
-    })
-}
-
-/// How much of a stage is removed, and what is not: as proved where it was looked at, else as the
-/// steps say.
-fn removal(deploy: &Deploy, log: &StepLog) -> (u32, Vec<String>) {
-    let mut removed = 0;
-    let mut left = Vec::new();
-    for step in &deploy.plan.steps {
-        match (&step.action, log.state(&step.key)) {
-            (Action::Prove { .. }, StepState::Done { output: Output::Left { removed, left }, .. }) => {
-                return (*removed, left.iter().map(|resource| text(&resource.to_string())).collect());
-            }
-            (Action::Remove { .. }, StepState::Done { .. }) => removed += 1,
-            (Action::Remove { resource }, _) => left.push(text(&resource.to_string())),
-            _ => {}
-        }
-    }
-    (removed, left)
 }
 
 fn expiry(at: Timestamp, from: Timestamp) -> Expiry {

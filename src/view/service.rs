@@ -54,6 +54,16 @@ fn row(
     }
 }
 
+/// The rows of a goal of which nothing had to be deployed: each service runs on as it did. `spec` is what
+/// runs, which differs from the goal in nothing but the commit.
+pub(super) fn leave_unchanged(rows: &mut [ServiceView], spec: &StageSpec) {
+    for row in rows {
+        let has_paths = spec.service(&row.name).is_some_and(|service| !service.paths.is_empty());
+        row.state = ServiceState::Unchanged;
+        row.unchanged = Some(if has_paths { Unchanged::NoPathChanged } else { Unchanged::SameVersion });
+    }
+}
+
 /// The steps that take the service to its goal; cleaning up after it is not among them.
 fn steps<'a>(deploy: &'a Deploy, service: &'a ServiceName) -> impl Iterator<Item = &'a Step> {
     deploy.plan.steps.iter().filter(move |step| step.action.service() == Some(service) && part(&step.action).is_some())

@@ -229,7 +229,13 @@ pub enum WithheldView {
 /// A stage that goes or went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GoneView {
+    #[serde(skip)]
     pub reason: Option<GoneReason>,
+    #[serde(rename = "reason")]
+    pub word: Option<&'static str>,
+    /// The label that its pull request does not have, where that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Removed until now.
     pub removed: u32,
     /// Removed and to be removed together.

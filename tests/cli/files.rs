@@ -153,6 +153,10 @@ async fn check_says_how_to_get_a_file() {
     ");
     let error = bench.run(&["check", "--json"]).await.json_error();
     assert_eq!(error["exit"], "usage");
+    bench.write(".github/greenroom.yaml", "version: 1");
+    let said = bench.run(&["check"]).await;
+    let expected = "there is no .github/greenroom.yml, and .github/greenroom.yaml is not read: give it that name";
+    assert!(said.err.contains(expected), "{}", said.err);
     bench.write("folder/x", "");
     assert_snapshot!(bench.run(&["check", "folder"]).await.all(), @"
     --- stderr
