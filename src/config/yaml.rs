@@ -81,7 +81,8 @@ pub(super) struct Node {
 
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    Scalar(Value),
+    /// With what stands in the file, where that is no text: `1.10` is the number 1.1.
+    Scalar(Value, String),
     List(Vec<Node>),
     Map(Vec<(String, Position, Node)>),
 }
@@ -205,9 +206,12 @@ impl Reader<'_, '_> {
         if self.key(&text, at) {
             return Ok(());
         }
-        let value =
-            if style == ScalarStyle::Plain && !is_text { plain(&text) } else { Value::String(text.into_owned()) };
-        self.put(Node { at, size, depth: 0, kind: Kind::Scalar(value) }, anchor);
+        let kind = if style == ScalarStyle::Plain && !is_text {
+            Kind::Scalar(plain(&text), text.into_owned())
+        } else {
+            Kind::Scalar(Value::String(text.into_owned()), String::new())
+        };
+        self.put(Node { at, size, depth: 0, kind }, anchor);
         Ok(())
     }
 

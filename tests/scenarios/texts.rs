@@ -30,10 +30,10 @@ async fn a_push_that_concerns_no_service_leaves_the_stage_unchanged_and_says_wha
 #[tokio::test]
 async fn paths_are_what_people_mean_by_them() {
     for (paths, path, is_deployed) in [
-        (r#"["./app/"]"#, "app/page.tsx", true),
-        (r#"["app/[slug]/**"]"#, "app/[slug]/page.tsx", true),
+        (r#"["./pages/"]"#, "pages/index.tsx", true),
+        (r#"["pages/[slug]/**"]"#, "pages/[slug]/page.tsx", true),
         (r#"["!docs/**"]"#, "docs/index.md", false),
-        (r#"["!docs/**"]"#, "app/page.tsx", true),
+        (r#"["!docs/**"]"#, "pages/index.tsx", true),
     ] {
         let config = CONFIG.replace("    build: {}", &format!("    build: {{}}\n    paths: {paths}"));
         let w = World::with_config(&config).await;
