@@ -125,7 +125,7 @@ pub(super) struct Stage {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct On {
-    /// A push to this branch; `*` stands for any run of characters.
+    /// A push to this branch; `*` stands for any run of characters, and for none of a merge queue's branches.
     #[schemars(length(min = 1, max = 200))]
     pub(super) push: Option<String>,
     /// An open pull request.

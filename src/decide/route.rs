@@ -83,7 +83,7 @@ fn pushed(branch: &Branch, project: &Project) -> Vec<Intent> {
     project
         .stages
         .iter()
-        .filter(|rule| matches!(&rule.trigger, Trigger::Push { branches } if branches.matches(branch)))
+        .filter(|rule| matches!(&rule.trigger, Trigger::Push { branches } if branches.asks_for(branch)))
         .filter_map(|rule| rule.pattern.for_branch(branch))
         .take(1)
         .map(|stage| Intent::Follow {

@@ -16,6 +16,7 @@ mod id;
 mod label;
 mod lock;
 mod log;
+mod merge_queue;
 mod paths;
 mod plan;
 mod policy;

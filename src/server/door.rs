@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 
 use super::bodies::{Full, Share};
+use super::form::not_json;
 use super::metrics::Fate;
 use super::{Door, DoorState};
 use crate::crowd::Peer;
@@ -149,9 +150,7 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8])
             let content = InboxContent::Poison { reason, excerpt };
             store(state, NewDelivery { id, body_hash, lane, content, at: state.clock.now() }, Fate::Poison).await
         }
-        Err(WireError::NotJson) => {
-            (Fate::Rejected, (StatusCode::BAD_REQUEST, "the body is not JSON: use the content type application/json\n"))
-        }
+        Err(WireError::NotJson) => (Fate::Rejected, not_json(event, body)),
         Err(WireError::Header(_)) => (Fate::Rejected, UNNAMED),
     }
 }
