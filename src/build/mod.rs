@@ -32,6 +32,7 @@ mod demand;
 mod docker;
 mod dockerfile;
 mod folders;
+mod gaps;
 mod hosts;
 mod ignore;
 mod image;
@@ -177,6 +178,11 @@ impl Builder for DockerBuilder {
         Ok(self.arrivals.begin(stage, sha, move |demand| async move {
             text(&source::arrive(folders, limits, of, at, tarball, demand).await?)
         }))
+    }
+
+    async fn gaps(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Vec<String>> {
+        let tree = self.folders.tree(stage, sha);
+        blocking(move || gaps::gaps(&tree).map_err(|error| disk_error("the source", &error))).await
     }
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

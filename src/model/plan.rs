@@ -216,8 +216,12 @@ pub enum Changed {
 pub enum Output {
     /// Nothing to hand on.
     Nothing,
-    /// The folder of the unpacked source.
-    Source { path: String },
+    /// The folder of the unpacked source, and in a sentence each what it lacks that its authors have.
+    Source {
+        path: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gaps: Vec<String>,
+    },
     /// Newly made.
     Built(Artifact),
     /// Already there with the same content.

@@ -54,6 +54,7 @@ pub(super) fn shorten(mut view: StageView, limits: Limits) -> (StageView, More) 
         text(&mut failure.advice);
         failure.step.iter_mut().filter_map(|step| step.resource.as_mut()).for_each(text);
     }
+    view.gaps.iter_mut().for_each(text);
     if let Some(waiting) = &mut view.waiting {
         text(&mut waiting.reason);
         waiting.step.resource.iter_mut().for_each(text);

@@ -10,8 +10,8 @@ use super::stage::{
 };
 use super::times::{PartName, Times, part};
 use crate::model::{
-    Action, CommitSha, Deploy, Failure, Generation, Outcome, Problems, Release, Seconds, StageRecord, StageSpec,
-    StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
+    Action, CommitSha, Deploy, Failure, Generation, Outcome, Output, Problems, Release, Seconds, StageRecord,
+    StageSpec, StageStatus, Step, StepEventKind, StepKey, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
 };
 
 /// How many goals the history names.
@@ -71,6 +71,7 @@ impl StageView {
             waiting: run.filter(|(deploy, _)| deploy.ended.is_none()).and_then(waiting),
             failure: run.and_then(failure),
             serving: serving.filter(|_| shows_serving(phase)).or(left).map(|release| still_serving(release, run)),
+            gaps: run.map_or_else(Vec::new, gaps),
             superseded_by: superseded_by(run),
             problems: problems(&record.status),
             full: full(&record.status),
@@ -283,6 +284,13 @@ fn still_serving(release: &Release, run: Option<Run<'_>>) -> Serving {
             .collect()
     });
     Serving { sha: release.sha.clone(), moved }
+}
+
+fn gaps((_, log): Run<'_>) -> Vec<String> {
+    match log.output(&StepKey("fetch".into())) {
+        Some(Output::Source { gaps, .. }) => gaps.iter().map(|gap| text(gap)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn superseded_by(run: Option<Run<'_>>) -> Option<Generation> {

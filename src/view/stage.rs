@@ -286,6 +286,8 @@ pub struct StageView {
     pub waiting: Option<Waiting>,
     pub failure: Option<FailureView>,
     pub serving: Option<Serving>,
+    /// What the source lacks that its authors have.
+    pub gaps: Vec<String>,
     pub superseded_by: Option<Generation>,
     pub problems: Vec<ProblemView>,
     pub full: Option<Full>,

@@ -102,6 +102,17 @@ async fn a_draft_and_a_fork_are_told_why_they_get_no_stage() {
 }
 
 #[tokio::test]
+async fn what_a_source_lacks_is_said_while_it_deploys_and_after() {
+    let w = World::new().await;
+    w.builder.gap("1 submodule is (vendor/lib) empty");
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    assert!(w.headline(pull).contains("live"), "it is no failure: {}", w.headline(pull));
+    let noted = w.comment(pull).matches("**Note:** 1 submodule is (vendor/lib) empty.").count();
+    assert_eq!(noted, 1, "{}", w.comment(pull));
+}
+
+#[tokio::test]
 async fn a_configuration_under_the_other_name_is_not_met_with_silence() {
     let w = World::new().await;
     let moved = [FileChange::remove(".github/greenroom.yml"), FileChange::write(".github/greenroom.yaml", CONFIG)];
