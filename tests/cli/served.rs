@@ -113,6 +113,7 @@ async fn what_is_planned_is_what_is_done() {
       "expires": null,
       "failure": null,
       "full": null,
+      "gaps": [],
       "generation": 2,
       "gone": null,
       "history": "[history]",
