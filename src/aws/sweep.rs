@@ -39,7 +39,7 @@ pub(super) async fn stages(shared: &Shared, known: &[(StageId, Place)]) -> PortR
             }
             Err(error) => {
                 let at = at(site);
-                tracing::warn!(%error, "the stages in {at} cannot be listed, the sweep goes on without: {error}");
+                tracing::warn!("the stages in {at} cannot be listed, the sweep goes on without: {error}");
                 faults.push(error);
             }
         }

@@ -15,6 +15,7 @@ mod exit;
 mod files_here;
 mod follow;
 mod foundation;
+mod foundation_text;
 mod init;
 mod line;
 mod plan;

@@ -176,7 +176,7 @@ fn failure_of(error: PortError, step: &Step) -> Failure {
         ),
         error @ (PortError::Stale | PortError::Bug { .. }) => {
             let cause = chain(&error);
-            tracing::error!(step = %step.key, error = %cause, "step {} hit a bug: {cause}", step.key);
+            tracing::error!(step = %step.key, "step {} hit a bug: {cause}", step.key);
             Failure::new(
                 FailureKind::Bug,
                 format!("Greenroom itself failed: {error}"),

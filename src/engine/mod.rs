@@ -181,16 +181,16 @@ impl Engine {
         let wait = crate::decide::backoff_millis(&lane.to_string(), attempts, asked);
         let cause = chain(error);
         if matches!(error, PortError::Bug { .. }) {
-            tracing::error!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} stopped: {cause}");
+            tracing::error!(%lane, attempts, wait_ms = wait, "lane {lane} stopped: {cause}");
         } else {
-            tracing::warn!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} is tried again: {cause}");
+            tracing::warn!(%lane, attempts, wait_ms = wait, "lane {lane} is tried again: {cause}");
         }
         let now = self.ports.clock.now();
         if let Lane::Repo(repo) = &lane {
             match self.set_aside(held, repo, attempts, error).await {
                 Ok(true) => return (Wake::At(now), 0),
                 Ok(false) => {}
-                Err(error) => tracing::error!(%lane, %error, "the first delivery of {lane} stays: {error}"),
+                Err(error) => tracing::error!(%lane, "the first delivery of {lane} stays: {error}"),
             }
         }
         (Wake::At(now.after_millis(wait)), attempts)

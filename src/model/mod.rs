@@ -11,6 +11,7 @@ mod deploy;
 mod error;
 mod event;
 mod evidence;
+mod foundation;
 mod goal;
 mod id;
 mod label;
@@ -44,6 +45,7 @@ pub use event::{
     PullRequestState, PushEvent,
 };
 pub use evidence::{CheckApp, CheckOutcome, CheckResult, Checks, Review, ReviewState};
+pub use foundation::{DnsRecord, FoundationReport, FoundationZone, LiveFoundation, TemplateAge};
 pub use goal::{
     Addressing, Artifact, ImageSpec, LocalCommands, Pinned, Place, Runtime, Scheme, ServiceSpec, StageKind, StageSpec,
     VersionKey, Wanted,

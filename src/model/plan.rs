@@ -187,9 +187,24 @@ pub struct ResourceChange {
 pub enum ChangeKind {
     Added,
     Changed,
+    /// Only when it is done does CloudFormation know whether it is changed or replaced.
+    PerhapsReplaced,
     /// A new one takes its place.
     Replaced,
     Removed,
+}
+
+impl ChangeKind {
+    /// As people read it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::PerhapsReplaced => "perhaps replaced",
+            Self::Replaced => "replaced",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 /// What runs of one service.

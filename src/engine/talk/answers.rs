@@ -202,7 +202,7 @@ impl Engine {
             lines.push(format!("{} stays as it runs: {}", skipped.service, skipped.why));
         }
         for change in self.changes(&plan).await? {
-            lines.push(format!("{:?} {} {}", change.change, change.kind, change.name).to_lowercase());
+            lines.push(format!("{} {} {}", change.change.words(), change.kind, change.name).to_lowercase());
         }
         let goal = if matches!(plan.wanted, Wanted::Live(_)) { format!("to {short}") } else { "to be removed".into() };
         if plan.steps.is_empty() {
