@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{ExitStatus, Printer};
-use crate::config;
+use crate::config::{self, FirstFile};
 use crate::model::{AppName, ServiceName};
 
 /// Folder entries that are looked at.
@@ -43,6 +43,9 @@ struct Written {
     file: &'static str,
     app: AppName,
     services: Vec<ServiceName>,
+    /// What was found and is not in it, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
 }
 
 impl Init {
@@ -57,20 +60,22 @@ impl Init {
             Some(app) => app.to_string(),
             None => folder_name()?,
         };
-        let text = config::first_file(&name, &tree(Path::new("."))?);
+        let FirstFile { text, left_out } = config::first_file(&name, &tree(Path::new("."))?);
         let project = config::check(config::PATH, text.as_bytes()).context("the first file is wrong: a bug")?;
         write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         let services = project.services.into_iter().map(|service| service.name).collect();
-        printer.result(&Written { file: config::PATH, app: project.app, services }, human)?;
+        printer.result(&Written { file: config::PATH, app: project.app, services, left_out }, human)?;
         Ok(ExitStatus::Ok)
     }
 }
 
 fn human(written: &Written) -> String {
     let services: Vec<&str> = written.services.iter().map(ServiceName::as_str).collect();
+    let left_out: String = written.left_out.iter().map(|line| format!("  - {line}\n")).collect();
+    let left_out = if left_out.is_empty() { left_out } else { format!("Left out:\n{left_out}\n") };
     format!(
         "wrote {file}: the app {app} with {services}\n\n\
-         Next:\n  \
+         {left_out}Next:\n  \
          1. read it, and set what was guessed: the ports, and a health path that answers 200\n  \
          2. greenroom check\n  \
          3. commit it to the default branch, and open a pull request\n",

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::model::Position;
 
 use super::report::Report;
-use super::yaml::{self, Kind, Node};
+use super::yaml::{self, Kind, Merges, Node};
 
 /// A text of the file that is repeated in a message is cut to this many characters.
 pub(super) const SHOWN: usize = 60;
@@ -97,11 +97,19 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Reads the bytes; what is wrong goes to the report. `None` when there is nothing to go on with.
 pub(super) fn read(bytes: &[u8], report: &mut Report) -> Option<Document> {
-    let root = yaml::read(bytes, report)?;
+    yaml::read(bytes, Merges::Refused, report).map(take_in)
+}
+
+/// The same for a file of somebody else, in which merge keys are applied.
+pub(super) fn read_merged(bytes: &[u8], report: &mut Report) -> Option<Document> {
+    yaml::read(bytes, Merges::Applied, report).map(take_in)
+}
+
+fn take_in(root: Node) -> Document {
     let (marks, keys, written) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut document = Document { value: Value::Null, marks, keys, written };
     document.value = document.take(root, "", START);
-    Some(document)
+    document
 }
 
 impl Document {

@@ -216,6 +216,28 @@ async fn init_writes_a_file_that_check_likes() {
 }
 
 #[tokio::test]
+async fn init_says_what_it_leaves_out() {
+    let bench = Bench::new();
+    bench.write("compose.yaml", "services:\n  web: { build: ., ports: ['80:3000'] }\n  db: { image: 'postgres:16' }\n");
+    assert_snapshot!(bench.run(&["init"]).await.all(), @"
+    --- stdout
+    wrote .github/greenroom.yml: the app shop with web
+
+    Left out:
+      - db of compose.yaml: it is an image (postgres:16), and a service here is built from the repository
+
+    Next:
+      1. read it, and set what was guessed: the ports, and a health path that answers 200
+      2. greenroom check
+      3. commit it to the default branch, and open a pull request
+    --- exit 0
+    ");
+    let left_out = bench.run(&["--json", "init", "--force"]).await.json()["left_out"].clone();
+    assert_eq!(left_out.as_array().map(Vec::len), Some(1));
+    assert_eq!(bench.run(&["check"]).await.code, 0);
+}
+
+#[tokio::test]
 async fn init_replaces_nothing_unasked() {
     let bench = Bench::new();
     bench.write(".github/greenroom.yml", "mine");
