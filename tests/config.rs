@@ -222,6 +222,14 @@ fn a_number_is_told_as_it_is_written() {
 }
 
 #[test]
+fn a_secret_that_stands_in_the_file_is_not_said_again() {
+    for given in ["918273645", "[918273645]", "918273645.5", "{ A: 918273645 }", "\"918273645\"", "hunter2-918273645"] {
+        let said = said_of(&format!("secrets: {{ PIN: {given} }}"));
+        assert!(said.len() == 1 && !said[0].contains("918273645"), "{said:?}");
+    }
+}
+
+#[test]
 fn a_path_is_told_what_is_wrong_with_it() {
     let said = |path: &str| problems(&smallest().replace("path: /health", &format!("path: {path}"))).join("; ");
     for (path, expected) in [

@@ -211,7 +211,7 @@ pub const SECRETS: [SecretVariable; 4] = [
     SecretVariable {
         variable: "GREENROOM_GITHUB_PRIVATE_KEY",
         required: true,
-        meaning: "The App's private key as PEM, or the path of its file",
+        meaning: "The App's private key as PEM or base64 of it, or the path of its file",
     },
     SecretVariable {
         variable: "GREENROOM_WEBHOOK_SECRET",

@@ -119,7 +119,10 @@ fn wrong_value(document: &Document, pointer: &str, value: &Value, rule: &Value) 
     if let Some(flaw) = value.as_str().and_then(|text| flaw_of_path(text, rule)) {
         return format!("{name} {flaw}");
     }
-    let mut message = format!("{name} must be {}, not {}", expected(rule), got(value, written));
+    // What stands there may be the secret itself.
+    let is_secret = steps(pointer).any(|step| step == "secrets") && !value.is_null();
+    let given = if is_secret { kind(value).to_owned() } else { got(value, written) };
+    let mut message = format!("{name} must be {}, not {given}", expected(rule));
     let (words, choices) = (value.as_str(), choices(rule));
     let choices: Vec<&str> = choices.iter().filter_map(|choice| choice.as_str()).collect();
     if let Some(near) = words.filter(|_| choices.len() > 1).and_then(|word| nearest(word, &choices)) {
@@ -195,6 +198,18 @@ fn flaw_of_path(text: &str, rule: &Value) -> Option<String> {
         }
         None => format!("has {} characters: that is too long", text.chars().count()),
     })
+}
+
+/// A value by its kind alone.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "`true` or `false`",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
 }
 
 fn got(value: &Value, written: Option<&str>) -> String {
