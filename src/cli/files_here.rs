@@ -21,9 +21,9 @@ pub(super) fn files_here(root: &Path) -> io::Result<Option<Vec<String>>> {
             }
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if entry.file_type()?.is_dir() {
-                folders.push(path)
+                folders.push(path);
             } else {
-                files.push(path)
+                files.push(path);
             }
             if files.len() + folders.len() > MOST {
                 return Ok(None);

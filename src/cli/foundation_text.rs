@@ -28,7 +28,7 @@ pub(super) fn plan(report: &FoundationReport, changes: &[ResourceChange]) -> Str
     match &report.live {
         Some(live) => text.push_str(&records(live)),
         None => {
-            text.push_str("\nOnce it is made, `greenroom foundation status` shows the records that are to be made.\n")
+            text.push_str("\nOnce it is made, `greenroom foundation status` shows the records that are to be made.\n");
         }
     }
     text

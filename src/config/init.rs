@@ -223,29 +223,29 @@ fn write(app: &str, found: &[Found], left_out: &[String]) -> String {
 }
 
 fn write_service(file: &mut String, service: &Found, is_front: bool) {
-    let mut line = |text: String| {
+    let mut put = |text: String| {
         let _ = writeln!(file, "{text}");
     };
     for note in &service.notes {
-        line(format!("  # {}", self::line(note)));
+        put(format!("  # {}", line(note)));
     }
-    line(format!("  {}:", quoted(&service.name)));
-    line("    kind: ecs".to_owned());
+    put(format!("  {}:", quoted(&service.name)));
+    put("    kind: ecs".to_owned());
     if let Some(Build { context, dockerfile, target }) = &service.build {
         let target = target.as_ref().map_or(String::new(), |target| format!(", target: {}", quoted(target)));
-        line(format!("    build: {{ context: {}, dockerfile: {}{target} }}", quoted(context), quoted(dockerfile)));
+        put(format!("    build: {{ context: {}, dockerfile: {}{target} }}", quoted(context), quoted(dockerfile)));
     }
     match service.port {
         Some(port) => {
-            line(format!("    host: {}", quoted(if is_front { "@" } else { &service.name })));
-            line(format!("    port: {port}"));
-            line("    health: { path: / } # a path that answers 200 when the service is well".to_owned());
+            put(format!("    host: {}", quoted(if is_front { "@" } else { &service.name })));
+            put(format!("    port: {port}"));
+            put("    health: { path: / } # a path that answers 200 when the service is well".to_owned());
         }
-        None => line("    # no port was found, so it has no address; with `host` and `port` it gets one".to_owned()),
+        None => put("    # no port was found, so it has no address; with `host` and `port` it gets one".to_owned()),
     }
     if let Some(command) = &service.command {
         let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
-        line(format!("    local: {{ command: [{}] }}", words.join(", ")));
+        put(format!("    local: {{ command: [{}] }}", words.join(", ")));
     }
 }
 

@@ -97,7 +97,7 @@ fn spellings(sense: Sense, base: String) -> Vec<String> {
 /// Whether brackets around this can only stand for one character: `0-9`, `!a`, `ab`.
 fn is_class(inside: &str) -> bool {
     let chars: Vec<char> = inside.chars().collect();
-    let are_ranges = chars.len() % 3 == 0 && chars.chunks(3).all(|range| range[1] == '-');
+    let are_ranges = chars.len().is_multiple_of(3) && chars.chunks(3).all(|range| range[1] == '-');
     chars.len() < 3 || are_ranges || inside.starts_with(['!', '^'])
 }
 

@@ -97,7 +97,7 @@ pub(super) fn exposed_by(
 
 /// The service with what it stands on in the same file.
 fn extended(name: &str, all: &Map<String, Value>, deep: usize) -> Result<Map<String, Value>, String> {
-    let own = all.get(name).and_then(Value::as_object).ok_or("it is no mapping")?;
+    let own = all.get(name).and_then(Value::as_object).ok_or_else(|| format!("`{name}` is no mapping"))?;
     let base = match own.get("extends") {
         None => return Ok(own.clone()),
         Some(Value::String(base)) => base.as_str(),
@@ -107,7 +107,7 @@ fn extended(name: &str, all: &Map<String, Value>, deep: usize) -> Result<Map<Str
         Some(base) => base.get("service").and_then(Value::as_str).ok_or("what it extends is not named")?,
     };
     let deep = deep.checked_sub(1).ok_or("services extend each other without an end")?;
-    let mut service = extended(base, all, deep).map_err(|why| format!("what it extends: {why}"))?;
+    let mut service = extended(base, all, deep)?;
     for (key, value) in own {
         match (service.get_mut(key), value) {
             (Some(Value::Object(under)), Value::Object(over)) => under.extend(over.clone()),
@@ -316,7 +316,7 @@ services:
             ("{ build: 'git@github.com:a/b.git' }", "not in the repository"),
             ("{ build: '${DIR}' }", "has a variable without a value here"),
             ("{ build: { dockerfile_inline: 'FROM a' } }", "stands in the compose file"),
-            ("1", "it is no mapping"),
+            ("1", "`web` is no mapping"),
         ] {
             assert!(one(service).contains(why), "{service}: {}", one(service));
         }
