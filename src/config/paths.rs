@@ -34,8 +34,8 @@ fn look_at(document: &Document, service: &str, files: &[String], report: &mut Re
             are_all_met = false;
         }
     }
-    let counts = |filter: PathFilter| files.iter().any(|file| filter.concerns(file));
-    if are_all_met && !PathFilter::new(&patterns).is_ok_and(counts) {
+    let means_none = |filter: PathFilter| !files.iter().any(|file| filter.concerns(file));
+    if are_all_met && PathFilter::new(&patterns).is_ok_and(means_none) {
         let message = "together these match no file here: what one of them matches, a later one with `!` takes away";
         report.add(document.key_at(&at), &at, message);
     }
