@@ -3,7 +3,7 @@
 use super::clean::{clean_line, clean_lines, cut};
 use super::gone::{Serves, gone, still_offered};
 use super::redact::{redact, redact_lines};
-use super::service::{leave_unchanged, services};
+use super::service::{leave_unchanged, services, tell_since};
 use super::stage::{
     Expiry, FailureView, Full, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow, StepRowState,
     StepView, Waiting, WithheldView,
@@ -52,6 +52,7 @@ impl StageView {
         if let (Some(_), Some(spec)) = (left, spec) {
             leave_unchanged(&mut services, spec);
         }
+        tell_since(&mut services, history);
         let first = spec.and_then(StageSpec::url);
         let answering = || services.iter().filter_map(|service| service.url.as_deref());
         let url = answering().find(|url| Some(*url) == first).or_else(|| answering().next()).map(str::to_owned);

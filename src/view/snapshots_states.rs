@@ -225,7 +225,7 @@ fn unchanged() {
     let text = body(&world);
     for said in [
         "### pr-42 is unchanged · `aaaaaaa` runs · nothing of `bbbbbbb` had to be deployed\n\n| Service |",
-        "| web | unchanged (no file of its paths changed) | <https://pr-42.example.com> |",
+        "| web | unchanged since `aaaaaaa` (no file of its paths changed) | <https://pr-42.example.com> |",
         "| worker | unchanged (the same version runs) |",
     ] {
         assert!(text.contains(said), "{said:?} is missing from {text}");

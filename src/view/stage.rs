@@ -126,6 +126,8 @@ pub struct ServiceView {
     pub name: ServiceName,
     pub state: ServiceState,
     pub unchanged: Option<Unchanged>,
+    /// The commit whose version of it runs on, where it was left as it runs and the history goes so far back.
+    pub since: Option<CommitSha>,
     pub url: Option<String>,
     pub health: Option<HealthView>,
     /// Milliseconds that its own steps took, where they ended.

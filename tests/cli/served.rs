@@ -135,6 +135,7 @@ async fn what_is_planned_is_what_is_done() {
           "health_millis": 0,
           "name": "web",
           "note": null,
+          "since": null,
           "state": "live",
           "unchanged": null,
           "url": "http://staging.localhost[port]"

@@ -16,7 +16,8 @@ async fn a_push_that_concerns_no_service_leaves_the_stage_unchanged_and_says_wha
         assert!(headline.contains(said), "{said}: {headline}");
     }
     assert!(!headline.contains("live"), "{headline}");
-    assert!(w.comment(pull).contains("unchanged (no file of its paths changed)"), "{}", w.comment(pull));
+    let row = format!("unchanged since `{}` (no file of its paths changed)", first.short());
+    assert!(w.comment(pull).contains(&row), "{row}: {}", w.comment(pull));
     assert_eq!(w.checks(&second), ["greenroom / pr-1: success"]);
     w.hears("rita", pull, "/status").await;
     assert!(w.answer(pull).contains("unchanged"), "{}", w.answer(pull));
