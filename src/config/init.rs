@@ -3,7 +3,9 @@
 //! Guarantees: what `first_file` writes passes `check`. Where it guesses, a comment says so; what it finds
 //! and does not write down is named with its reason, in the file and beside it.
 
+mod beside;
 mod compose;
+mod compose_file;
 mod dockerfile;
 mod expand;
 mod procfile;
@@ -41,7 +43,8 @@ pub fn is_telling(path: &str) -> bool {
     if parts.len() > 3 || parts.iter().any(|part| FOREIGN.contains(part)) {
         return false;
     }
-    let at_top = ["package.json", "Procfile"].contains(&name) || compose::NAMES.contains(&name) || is_lock(name);
+    let is_compose = compose_file::NAMES.contains(&name) || compose_file::OVERRIDES.contains(&name);
+    let at_top = ["package.json", procfile::FILE].contains(&name) || is_compose || is_lock(name);
     is_dockerfile(name) || (parts.is_empty() && at_top)
 }
 
@@ -64,11 +67,12 @@ pub fn first_file(name: &str, tree: &[(String, Vec<u8>)]) -> FirstFile {
         found = dockerfiles(&files);
     }
     if found.is_empty() {
-        found = files.text("Procfile").map_or_else(Vec::new, |text| procfile::services(text, &mut left_out));
+        found = files.text(procfile::FILE).map_or_else(Vec::new, |text| procfile::services(text, &mut left_out));
     }
     if found.is_empty() {
         found = package(&files);
     }
+    beside::pass_over(&files, &found, &mut left_out);
     for service in found.drain(found.len().min(MOST_SERVICES)..) {
         left_out.add("this repository", &service.name, "a first file has 12 services at most");
     }
@@ -124,11 +128,19 @@ fn line(text: &str) -> String {
 }
 
 /// How an image is made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Build {
     context: String,
     dockerfile: String,
     target: Option<String>,
+    args: BTreeMap<String, String>,
+}
+
+impl Build {
+    /// The path of its Dockerfile.
+    fn file(&self) -> String {
+        compose::file_of(&self.context, &self.dockerfile)
+    }
 }
 
 /// A service as it was found.
@@ -153,12 +165,13 @@ fn dockerfiles(files: &Files<'_>) -> Vec<Found> {
             };
         let name = context.rsplit('/').next().filter(|name| *name != ".").unwrap_or("web").to_owned();
         let dockerfile = "Dockerfile".to_owned();
-        let (port, notes) = match compose::exposed_by(files, &context, &dockerfile, None, &BTreeMap::new()) {
+        let (port, notes) = match compose::exposed_by(files, path, None, &BTreeMap::new()) {
             Exposed::Port(port) => (Some(port), Vec::new()),
             Exposed::Nothing => (None, Vec::new()),
             Exposed::Unclear(why) => (None, vec![why]),
         };
-        Some(Found { name, build: Some(Build { context, dockerfile, target: None }), port, notes, ..Found::default() })
+        let build = Some(Build { context, dockerfile, ..Build::default() });
+        Some(Found { name, build, port, notes, ..Found::default() })
     };
     paths.into_iter().filter_map(service).collect()
 }
@@ -231,9 +244,12 @@ fn write_service(file: &mut String, service: &Found, is_front: bool) {
     }
     put(format!("  {}:", quoted(&service.name)));
     put("    kind: ecs".to_owned());
-    if let Some(Build { context, dockerfile, target }) = &service.build {
+    if let Some(Build { context, dockerfile, target, args }) = &service.build {
         let target = target.as_ref().map_or(String::new(), |target| format!(", target: {}", quoted(target)));
-        put(format!("    build: {{ context: {}, dockerfile: {}{target} }}", quoted(context), quoted(dockerfile)));
+        let args: Vec<String> =
+            args.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(&literal(value)))).collect();
+        let args = if args.is_empty() { String::new() } else { format!(", args: {{ {} }}", args.join(", ")) };
+        put(format!("    build: {{ context: {}, dockerfile: {}{target}{args} }}", quoted(context), quoted(dockerfile)));
     }
     match service.port {
         Some(port) => {
@@ -247,6 +263,11 @@ fn write_service(file: &mut String, service: &Found, is_front: bool) {
         let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
         put(format!("    local: {{ command: [{}] }}", words.join(", ")));
     }
+}
+
+/// The text as it is, where braces mean something.
+fn literal(text: &str) -> String {
+    text.replace('{', "{{").replace('}', "}}")
 }
 
 /// JSON's way of quoting is one of YAML's.

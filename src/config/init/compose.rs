@@ -1,9 +1,9 @@
-//! The services of a compose file that are built from the repository, read as compose reads them: merged
-//! mappings, `extends` in the same file, variables, ranges of ports in either way of writing them.
+//! The services of a compose file that are built from the repository, read as compose reads them: its
+//! variables, and ranges of ports, in either way of writing them.
 //!
-//! Source: the Compose specification, its pages on services, build, interpolation and fragments. The crates
-//! that read it lie under a licence that a binary cannot be given away with (`compose_spec`), or stand on a
-//! reader of YAML that nobody keeps any more (`docker-compose-types`).
+//! Source: the Compose specification, its pages on services, build and interpolation. The crates that read it
+//! lie under a licence that a binary cannot be given away with (`compose_spec`), or stand on a reader of YAML
+//! that nobody keeps any more (`docker-compose-types`).
 
 use std::collections::BTreeMap;
 
@@ -11,49 +11,44 @@ use serde_json::{Map, Value};
 
 use super::dockerfile::{Exposed, exposed, first_port};
 use super::expand::expand;
-use super::{Build, Files, Found, LeftOut};
-use crate::config::report::Report;
-use crate::config::{text, tree};
+use super::{Build, Files, Found, LeftOut, compose_file};
+use crate::config::text;
 
-/// In the order in which compose looks for them.
-pub(super) const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
-/// So many services may stand on each other.
-const MOST_EXTENDED: usize = 8;
+/// What services have there and a first file does not say, with what to do.
+const UNTOLD: [(&str, &str); 4] = [
+    ("command", "here the image's own counts: give the build a `target` that starts so"),
+    ("entrypoint", "here the image's own counts: give the build a `target` that starts so"),
+    ("environment", "write it under `env`, and what is secret under `secrets`"),
+    ("env_file", "write what it holds under `env`, and what is secret under `secrets`"),
+];
 
 /// What is read, whatever the file holds besides.
 pub(super) fn services(files: &Files<'_>, left_out: &mut LeftOut) -> Vec<Found> {
-    let Some((file, bytes)) = NAMES.iter().find_map(|name| Some((*name, files.bytes(name)?))) else {
-        return Vec::new();
-    };
-    let mut report = Report::default();
-    let Some(document) = tree::read_merged(bytes, &mut report) else {
-        let problems = report.finish(file).problems;
-        let why = problems.first().map_or_else(|| "it cannot be read".to_owned(), ToString::to_string);
-        left_out.add(file, "all", &why);
-        return Vec::new();
-    };
-    let all = document.value.get("services").and_then(Value::as_object).cloned().unwrap_or_default();
+    let Some(file) = compose_file::read(files, left_out) else { return Vec::new() };
     let mut found = Vec::new();
-    for name in document.keys("/services") {
-        match service(name, &all, files) {
-            Ok(service) => found.push(service),
-            Err(why) => left_out.add(file, name, &why),
+    for name in &file.services {
+        match file.service(name).and_then(|service| Ok((built(name, &service, files)?, untold(&service)))) {
+            Ok((service, untold)) => {
+                found.push(service);
+                for (key, why) in untold {
+                    left_out.add(file.name, &format!("`{key}` of {name}"), why);
+                }
+            }
+            Err(why) => left_out.add(file.name, name, &why),
         }
     }
     found
 }
 
+fn untold(service: &Map<String, Value>) -> Vec<(&'static str, &'static str)> {
+    UNTOLD.into_iter().filter(|(key, _)| service.get(*key).is_some_and(|value| !value.is_null())).collect()
+}
+
 /// One service, or why it is none of the app's.
-fn service(name: &str, all: &Map<String, Value>, files: &Files<'_>) -> Result<Found, String> {
-    let service = extended(name, all, MOST_EXTENDED)?;
-    let build = match service.get("build") {
-        Some(Value::String(context)) => Map::from_iter([("context".to_owned(), Value::from(context.clone()))]),
-        Some(Value::Object(build)) => build.clone(),
-        _ => {
-            let image =
-                service.get("image").and_then(Value::as_str).map_or(String::new(), |image| format!(" ({image})"));
-            return Err(format!("it is an image{image}, and a service here is built from the repository"));
-        }
+fn built(name: &str, service: &Map<String, Value>, files: &Files<'_>) -> Result<Found, String> {
+    let Some(Value::Object(build)) = service.get("build") else {
+        let image = service.get("image").and_then(Value::as_str).map_or(String::new(), |image| format!(" ({image})"));
+        return Err(format!("it is an image{image}, and a service here is built from the repository"));
     };
     if build.contains_key("dockerfile_inline") {
         return Err("its Dockerfile stands in the compose file: give it a file of its own".to_owned());
@@ -63,8 +58,15 @@ fn service(name: &str, all: &Map<String, Value>, files: &Files<'_>) -> Result<Fo
     let target = build.get("target").and_then(Value::as_str).and_then(filled);
     let mut notes = Vec::new();
     let args = arguments(build.get("args"));
-    let port = port(&service, &mut notes).or_else(|| {
-        match exposed_by(files, &context, &dockerfile, target.as_deref(), &args) {
+    let is_told = |name: &String| text::variable(name).is_none();
+    if count(build.get("args")) > args.keys().filter(|name| is_told(name)).count() {
+        notes.push("some of its build arguments have no value here".to_owned());
+    }
+    if count(service.get("profiles")) > 0 {
+        notes.push("compose starts it only where one of its profiles is asked for".to_owned());
+    }
+    let port = port(service, &mut notes).or_else(|| {
+        match exposed_by(files, &file_of(&context, &dockerfile), target.as_deref(), &args) {
             Exposed::Port(port) => Some(port),
             Exposed::Nothing => None,
             Exposed::Unclear(why) => {
@@ -73,49 +75,34 @@ fn service(name: &str, all: &Map<String, Value>, files: &Files<'_>) -> Result<Fo
             }
         }
     });
-    let port = port.or_else(|| guessed(&service, &mut notes));
-    Ok(Found {
-        name: name.to_owned(),
-        build: Some(Build { context, dockerfile, target }),
-        port,
-        notes,
-        ..Found::default()
-    })
+    let port = port.or_else(|| guessed(service, &mut notes));
+    let args = args.into_iter().filter(|(name, _)| is_told(name)).collect();
+    let build = Some(Build { context, dockerfile, target, args });
+    Ok(Found { name: name.to_owned(), build, port, notes, ..Found::default() })
+}
+
+/// How many a list or a mapping has.
+fn count(written: Option<&Value>) -> usize {
+    match written {
+        Some(Value::Object(map)) => map.len(),
+        Some(Value::Array(list)) => list.len(),
+        _ => 0,
+    }
+}
+
+/// Where a Dockerfile lies that a build names inside of its context.
+pub(super) fn file_of(context: &str, dockerfile: &str) -> String {
+    if context == "." { dockerfile.to_owned() } else { format!("{context}/{dockerfile}") }
 }
 
 /// What a Dockerfile of the repository exposes.
 pub(super) fn exposed_by(
     files: &Files<'_>,
-    context: &str,
-    dockerfile: &str,
+    path: &str,
     target: Option<&str>,
     args: &BTreeMap<String, String>,
 ) -> Exposed {
-    let path = if context == "." { dockerfile.to_owned() } else { format!("{context}/{dockerfile}") };
-    files.text(&path).map_or(Exposed::Nothing, |text| exposed(text, target, args))
-}
-
-/// The service with what it stands on in the same file.
-fn extended(name: &str, all: &Map<String, Value>, deep: usize) -> Result<Map<String, Value>, String> {
-    let own = all.get(name).and_then(Value::as_object).ok_or_else(|| format!("`{name}` is no mapping"))?;
-    let base = match own.get("extends") {
-        None => return Ok(own.clone()),
-        Some(Value::String(base)) => base.as_str(),
-        Some(base) if base.get("file").is_some() => {
-            return Err("it extends a service of another file, which is not read: write its `build` out".to_owned());
-        }
-        Some(base) => base.get("service").and_then(Value::as_str).ok_or("what it extends is not named")?,
-    };
-    let deep = deep.checked_sub(1).ok_or("services extend each other without an end")?;
-    let mut service = extended(base, all, deep)?;
-    for (key, value) in own {
-        match (service.get_mut(key), value) {
-            (Some(Value::Object(under)), Value::Object(over)) => under.extend(over.clone()),
-            (Some(Value::Array(under)), Value::Array(over)) => under.extend(over.iter().cloned()),
-            _ => drop(service.insert(key.clone(), value.clone())),
-        }
-    }
-    Ok(service)
+    files.text(path).map_or(Exposed::Nothing, |text| exposed(text, target, args))
 }
 
 /// A path inside of the repository, its variables filled in.
@@ -222,10 +209,11 @@ mod tests {
             .collect();
         let mut left_out = LeftOut::default();
         let line = |found: Found| {
-            let Build { context, dockerfile, target } = found.build.expect("it is built");
+            let Build { context, dockerfile, target, args } = found.build.expect("it is built");
             let target = target.map_or(String::new(), |target| format!(" {target}"));
+            let args: String = args.iter().map(|(name, value)| format!(" {name}={value}")).collect();
             let notes = if found.notes.is_empty() { String::new() } else { format!(" [{}]", found.notes.join("; ")) };
-            format!("{} {:?} {context}/{dockerfile}{target}{notes}", found.name, found.port)
+            format!("{} {:?} {context}/{dockerfile}{target}{args}{notes}", found.name, found.port)
         };
         let found = services(&Files(&files), &mut left_out).into_iter().map(line).collect();
         (found, left_out.into_lines())
@@ -264,7 +252,8 @@ mod tests {
         assert_eq!(one("{ build: ., expose: ['3000-3002'] }"), "web Some(3000) ./Dockerfile");
         let unclear = one("{ build: ., ports: ['8080:${PORT}'] }");
         assert_eq!(unclear, "web None ./Dockerfile [`ports`: \"8080:${PORT}\" has a variable without a value here]");
-        let guessed = "web Some(3000) ./Dockerfile [the port is the one in its environment]";
+        let guessed = "web Some(3000) ./Dockerfile [the port is the one in its environment]; `environment` of web of \
+                       compose.yaml: write it under `env`, and what is secret under `secrets`";
         assert_eq!(one("{ build: ., environment: { PORT: 3000 } }"), guessed);
         assert_eq!(one("{ build: ., environment: [A=1, 'PORT=${PORT:-3000}'] }"), guessed);
     }
@@ -333,7 +322,49 @@ services:
         let (found, _) = read(compose, &[("app/Dockerfile", dockerfile)]);
         assert_eq!(
             found,
-            ["web Some(3000) app/Dockerfile dev", "api None app/Dockerfile [`EXPOSE ${NOWHERE}` has no value here]",]
+            [
+                "web Some(3000) app/Dockerfile dev PORT=3000",
+                "api None app/Dockerfile [`EXPOSE ${NOWHERE}` has no value here]",
+            ]
         );
+    }
+
+    #[test]
+    fn what_lies_over_the_file_is_laid_over_it() {
+        let compose = "services:\n  web: { build: app, ports: ['80:3000'] }\n  api: { image: x }\n";
+        let over = "services:\n  web: { build: { target: dev }, ports: ['9229:9229'] }\n  api: { build: api }\n  \
+                    jobs: { build: ., profiles: [jobs] }\n";
+        for name in compose_file::OVERRIDES {
+            let (found, left_out) = read(compose, &[(name, over)]);
+            assert_eq!(
+                found,
+                [
+                    "web Some(3000) app/Dockerfile dev",
+                    "api None api/Dockerfile",
+                    "jobs None ./Dockerfile [compose starts it only where one of its profiles is asked for]",
+                ],
+                "{name}"
+            );
+            assert_eq!(left_out, [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_a_first_file_cannot_say_is_left_out_by_name() {
+        let compose = "include: [other.yaml]\nservices:\n  web:\n    build: { context: ., args: { A: 1, B: null } }\n    \
+                       command: [run, web]\n    env_file: .env\n    environment:\n";
+        let (found, left_out) = read(compose, &[]);
+        assert_eq!(found, ["web None ./Dockerfile A=1 [some of its build arguments have no value here]"]);
+        assert_eq!(
+            left_out,
+            [
+                "`include` of compose.yaml: the files that it names are not read",
+                "`command` of web of compose.yaml: here the image's own counts: give the build a `target` that starts so",
+                "`env_file` of web of compose.yaml: write what it holds under `env`, and what is secret under `secrets`",
+            ]
+        );
+        let (found, left_out) = read("services:\n  web: { build: ., build: app }\n", &[]);
+        assert_eq!(found, ["web None ./Dockerfile"]);
+        assert!(left_out.len() == 1 && left_out[0].starts_with("a part of compose.yaml: 2:"), "{left_out:?}");
     }
 }

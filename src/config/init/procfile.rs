@@ -2,9 +2,9 @@
 //!
 //! Source: Heroku Dev Center, "The Procfile": `<process type>: <command>`, run by a shell with `PORT` set.
 
-use super::{Found, LeftOut};
+use super::{Found, LeftOut, literal};
 
-const FILE: &str = "Procfile";
+pub(super) const FILE: &str = "Procfile";
 pub(super) const NO_DOCKERFILE: &str =
     "no Dockerfile found: this runs as a process on one machine; with one, add `build: {}`";
 /// What a shell makes something of.
@@ -56,7 +56,7 @@ fn words(command: &str) -> Vec<String> {
     } else {
         command.split_whitespace().map(str::to_owned).collect()
     };
-    words.iter().map(|word| word.replace('{', "{{").replace('}', "}}")).collect()
+    words.iter().map(|word| literal(word)).collect()
 }
 
 #[cfg(test)]
