@@ -122,16 +122,26 @@ fn filled(text: &str) -> Option<String> {
 
 /// The first port that the container is asked at.
 fn port(service: &Map<String, Value>, notes: &mut Vec<String>) -> Option<u16> {
+    let mut found = Vec::new();
     for key in ["ports", "expose"] {
         for entry in service.get(key).and_then(Value::as_array).into_iter().flatten() {
             match container_port(entry) {
-                Ok(Some(port)) => return Some(port),
-                Ok(None) => {}
+                Ok(Some(port)) if !found.contains(&port) => found.push(port),
+                Ok(_) => {}
                 Err(why) => notes.push(format!("`{key}`: {why}")),
             }
         }
+        // What is exposed to other services alone counts where nothing else is.
+        if !found.is_empty() {
+            break;
+        }
     }
-    None
+    let (first, others) = found.split_first()?;
+    if !others.is_empty() {
+        let others: Vec<String> = others.iter().map(u16::to_string).collect();
+        notes.push(format!("of its ports only the first gets an address, not {}", others.join(", ")));
+    }
+    Some(*first)
 }
 
 /// The container's side of `80`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"`, `"3000-3005"` or `{ target: 80 }`;
@@ -339,7 +349,7 @@ services:
             assert_eq!(
                 found,
                 [
-                    "web Some(3000) app/Dockerfile dev",
+                    "web Some(3000) app/Dockerfile dev [of its ports only the first gets an address, not 9229]",
                     "api None api/Dockerfile",
                     "jobs None ./Dockerfile [compose starts it only where one of its profiles is asked for]",
                 ],
