@@ -59,7 +59,7 @@ fn row(
 /// The rows of a goal of which nothing had to be deployed: each service runs on as it did. `spec` is what
 /// runs, which differs from the goal in nothing but the commit.
 pub(super) fn leave_unchanged(rows: &mut [ServiceView], spec: &StageSpec) {
-    for row in rows {
+    for row in rows.iter_mut().filter(|row| row.state == ServiceState::Live) {
         let has_paths = spec.service(&row.name).is_some_and(|service| !service.paths.is_empty());
         row.state = ServiceState::Unchanged;
         row.unchanged = Some(if has_paths { Unchanged::NoPathChanged } else { Unchanged::SameVersion });
