@@ -203,14 +203,31 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
 
-/// An error with its causes, as one line.
+/// An error with its causes, as one line. A cause that the error's own words end with is not said again.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_stands_twice_in_a_line() {
+        let cause = || std::io::Error::other("the disk is full");
+        let error = PortError::bug("cannot write the log", cause());
+        assert_eq!(chain(&error), "cannot write the log: the disk is full");
+        let error = PortError::bug("cannot write the log: the disk is full", cause());
+        assert_eq!(chain(&error), "cannot write the log: the disk is full");
+    }
 }
