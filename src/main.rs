@@ -1,8 +1,10 @@
 //! The `greenroom` program.
 
-use clap::Parser as _;
 use greenroom::cli::{Cli, ExitStatus};
 
 fn main() -> ExitStatus {
-    Cli::parse().run()
+    match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli.run(),
+        Err(status) => status,
+    }
 }

@@ -16,6 +16,8 @@ mod help;
 mod program;
 #[path = "cli/requests.rs"]
 mod requests;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/served.rs"]
 mod served;
 #[path = "cli/server.rs"]

@@ -197,6 +197,59 @@ fn problems_stand_where_their_cause_stands() {
     assert_eq!(problems, expected);
 }
 
+/// What is said of one key of the smallest file's service.
+fn said_of(key: &str) -> Vec<String> {
+    problems(&smallest().replace("kind: ecs,", &format!("kind: ecs, {key},")))
+}
+
+#[test]
+fn a_number_is_told_as_it_is_written() {
+    for (written, advice) in [
+        ("1.10", ": put it in quotes"),
+        ("1.0", ": put it in quotes"),
+        ("012345678901", ": put it in quotes"),
+        ("12345678901234567890123", ": put it in quotes"),
+        ("1e3", ": put it in quotes"),
+        ("0x1F", ": put it in quotes"),
+        ("True", ": put it in quotes"),
+    ] {
+        let said = said_of(&format!("env: {{ VERSION: {written} }}"));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains(&format!("`VERSION` must be a text, not {written}{advice} (")), "{said:?}");
+    }
+    let long = said_of(&format!("env: {{ VERSION: {} }}", "1".repeat(300)));
+    assert!(long[0].len() < 250, "{long:?}");
+}
+
+#[test]
+fn a_secret_that_stands_in_the_file_is_not_said_again() {
+    for given in ["918273645", "[918273645]", "918273645.5", "{ A: 918273645 }", "\"918273645\"", "hunter2-918273645"] {
+        let said = said_of(&format!("secrets: {{ PIN: {given} }}"));
+        assert!(said.len() == 1 && !said[0].contains("918273645"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_path_is_told_what_is_wrong_with_it() {
+    let said = |path: &str| problems(&smallest().replace("path: /health", &format!("path: {path}"))).join("; ");
+    for (path, expected) in [
+        ("health", "must be a path that begins with `/`, not \"health\""),
+        ("/health check", "holds a space, which no path can: write `%20` in its place"),
+        ("\"/a\\tb\"", "which no path can: write `%09` in its place"),
+        ("/grün", "holds \"ü\", which no path can: write `%C3%BC` in its place"),
+        ("/a#b", "holds `#`, and what follows that is never sent"),
+        ("\"/a\\\\b\"", "which no path can: write `%5C` in its place"),
+    ] {
+        let said = said(path);
+        assert!(said.contains(expected), "{path}: {said}");
+        assert!(!path.starts_with('/') || !said.contains("begins with"), "{path}: {said}");
+    }
+    assert!(said(&format!("/{}", "a".repeat(2_000))).contains("has 2001 characters"));
+    for path in ["/", "/health?x=1&y=%20", "/a:b@c/(d)"] {
+        assert_eq!(said(&format!("\"{path}\"")), "", "{path}");
+    }
+}
+
 #[test]
 fn the_example_checks_clean() {
     let example = include_bytes!("../examples/hello/.github/greenroom.yml");

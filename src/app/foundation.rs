@@ -1,12 +1,12 @@
 //! Foundations by hand, followed to their end.
 
 use super::AwsArgs;
-use crate::model::{Place, ResourceChange, StageId};
+use crate::model::{FoundationReport, Place, ResourceChange, StageId};
 
 #[cfg(feature = "aws")]
-pub use with_aws::{deploy, destroy, plan};
+pub use with_aws::{deploy, destroy, plan, report};
 #[cfg(not(feature = "aws"))]
-pub use without_aws::{deploy, destroy, plan};
+pub use without_aws::{deploy, destroy, plan, report};
 
 /// Which foundation: the one of the stages that live at this place.
 #[derive(Debug, Clone)]
@@ -23,7 +23,9 @@ pub type Note<'a> = &'a mut (dyn FnMut(&str) + Send);
 mod with_aws {
     use std::time::Duration;
 
-    use super::{AwsArgs, Ground, Note, ResourceChange};
+    use anyhow::Context as _;
+
+    use super::{AwsArgs, FoundationReport, Ground, Note, ResourceChange};
     use crate::app::aws::cloud_by_hand;
     use crate::port::{PortError, PortResult, Progress, Site};
 
@@ -31,9 +33,20 @@ mod with_aws {
     const PATIENCE: u32 = 30;
     const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-    /// What [`deploy`] would change.
-    pub async fn plan(args: &AwsArgs, ground: &Ground) -> anyhow::Result<Vec<ResourceChange>> {
-        Ok(cloud_by_hand(args).await.plan_foundation(ground.site()).await?)
+    /// The foundation, there or not.
+    pub async fn report(args: &AwsArgs, ground: &Ground) -> anyhow::Result<FoundationReport> {
+        Ok(cloud_by_hand(args).await.report_foundation(ground.site()).await?)
+    }
+
+    /// The foundation, and what [`deploy`] would change.
+    pub async fn plan(args: &AwsArgs, ground: &Ground) -> anyhow::Result<(FoundationReport, Vec<ResourceChange>)> {
+        let cloud = cloud_by_hand(args).await;
+        let report = cloud.report_foundation(ground.site()).await?;
+        let changes = cloud.plan_foundation(ground.site()).await.with_context(|| {
+            let FoundationReport { account, region, stack, .. } = &report;
+            format!("cannot plan the foundation {stack} in account {account}, {region}")
+        })?;
+        Ok((report, changes))
     }
 
     /// Makes the foundation or brings it to these settings; answers its stack's name.
@@ -83,11 +96,15 @@ mod with_aws {
 
 #[cfg(not(feature = "aws"))]
 mod without_aws {
-    use super::{AwsArgs, Ground, Note, ResourceChange};
+    use super::{AwsArgs, FoundationReport, Ground, Note, ResourceChange};
 
     const WHY: &str = "this build of Greenroom leaves AWS out";
 
-    pub async fn plan(_: &AwsArgs, _: &Ground) -> anyhow::Result<Vec<ResourceChange>> {
+    pub async fn report(_: &AwsArgs, _: &Ground) -> anyhow::Result<FoundationReport> {
+        anyhow::bail!(WHY)
+    }
+
+    pub async fn plan(_: &AwsArgs, _: &Ground) -> anyhow::Result<(FoundationReport, Vec<ResourceChange>)> {
         anyhow::bail!(WHY)
     }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -13,22 +13,24 @@ use crate::view::redact;
 
 /// Starts logging to standard error.
 pub fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(filter).context("the log filter is not understood: try info, or greenroom=debug")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Redacted);
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed(filter)?).with_writer(Redacted);
     let started = match format {
         LogFormat::Text => builder.with_ansi(console::colors_enabled_stderr()).with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!("logging was started twice: {error}"))
+    started.map_err(|error| anyhow!("logging was started twice: {error}"))
 }
 
 /// Starts logging to a file, for commands whose own words fill the terminal.
 pub fn start_log_in(file: File, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).context("the log filter is not understood: try warn")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(RedactedFile(Arc::new(file)));
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed(filter)?).with_writer(RedactedFile(Arc::new(file)));
     let started = builder.with_ansi(false).with_target(false).try_init();
-    started.map_err(|error| anyhow::anyhow!("logging was started twice: {error}"))
+    started.map_err(|error| anyhow!("logging was started twice: {error}"))
+}
+
+/// Without the cause of what is wrong, which quotes what was given.
+fn parsed(filter: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(filter).map_err(|_| anyhow!("the log filter is not understood: try info, or greenroom=debug"))
 }
 
 /// Makes writers to a file that redact what passes.
@@ -99,5 +101,13 @@ mod tests {
         let written = String::from_utf8(out).unwrap();
         assert!(written.starts_with("renewed ") && written.ends_with(" for acme/shop\n"), "{written}");
         assert!(!written.contains(&token) && !written.contains("a1B2a1B2"), "{written}");
+    }
+
+    #[test]
+    fn a_filter_that_is_not_understood_is_not_said_again() {
+        for filter in ["shop=hunter2", "shop[{key=hunter2(}]=info", "\"hunter2\""] {
+            let error = parsed(filter).expect_err("it is none");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 }

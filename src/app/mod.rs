@@ -9,10 +9,12 @@ mod aws;
 mod calls;
 mod descriptors;
 pub mod foundation;
+mod given;
 mod key;
 mod log;
 mod planner;
 mod private;
+mod private_key;
 mod settings;
 mod target;
 
@@ -156,10 +158,12 @@ impl App {
 /// In the background: the door opens at once, and whoever needs a host waits for it.
 async fn look_back(engine: Arc<Engine>) {
     if let Err(error) = engine.carry_over().await {
-        tracing::warn!(%error, "whose the hosts of an older version's stages are is taken down before the next stage gets one: {error}");
+        tracing::warn!(
+            "whose the hosts of an older version's stages are is taken down before the next stage gets one: {error}"
+        );
     }
     if let Err(error) = engine.tell_renamed_variables().await {
-        tracing::warn!(%error, "which of the server's variables have another name by now is not known: {error}");
+        tracing::warn!("which of the server's variables have another name by now is not known: {error}");
     }
 }
 

@@ -9,8 +9,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
+use super::given::{address, app_id, registry};
 use super::variable;
 use crate::model::{RepoList, Seconds, Wall, ZoneList};
+use crate::wire;
 
 /// Where the database is.
 #[derive(Debug, Clone, Args)]
@@ -21,7 +23,8 @@ pub struct StoreSettings {
         env = "GREENROOM_DATABASE_URL",
         default_value = "sqlite://greenroom.db",
         hide_env_values = true,
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = address
     )]
     pub database_url: SecretString,
 }
@@ -159,13 +162,13 @@ pub struct ServerSettings {
     #[arg(long, env = "GREENROOM_GITHUB_API_URL", default_value = "https://api.github.com", value_name = "URL")]
     pub github_api_url: String,
     /// The number of the GitHub App.
-    #[arg(long, env = "GREENROOM_GITHUB_APP_ID", value_name = "ID")]
+    #[arg(long, env = "GREENROOM_GITHUB_APP_ID", value_name = "ID", value_parser = app_id)]
     pub github_app_id: u64,
     /// Where stages run.
     #[arg(long, env = "GREENROOM_TARGET", default_value = DEFAULT_TARGET)]
     pub target: TargetName,
     /// A registry in place of ECR's own address, without scheme; on one machine, where the build cache is kept.
-    #[arg(long, env = "GREENROOM_REGISTRY", value_name = "HOST/PATH")]
+    #[arg(long, env = "GREENROOM_REGISTRY", value_name = "HOST/PATH", value_parser = registry)]
     pub registry: Option<String>,
     #[command(flatten)]
     pub aws: AwsArgs,
@@ -208,7 +211,7 @@ pub const SECRETS: [SecretVariable; 4] = [
     SecretVariable {
         variable: "GREENROOM_GITHUB_PRIVATE_KEY",
         required: true,
-        meaning: "The App's private key as PEM, or the path of its file",
+        meaning: "The App's private key as PEM or base64 of it, or the path of its file",
     },
     SecretVariable {
         variable: "GREENROOM_WEBHOOK_SECRET",
@@ -229,16 +232,10 @@ pub const SECRETS: [SecretVariable; 4] = [
 
 /// The App's private key from the environment: as PEM, or from the file that it names.
 pub fn private_key() -> anyhow::Result<SecretString> {
-    let key = variable("GREENROOM_GITHUB_PRIVATE_KEY").context(
+    let given = variable("GREENROOM_GITHUB_PRIVATE_KEY").context(
         "GREENROOM_GITHUB_PRIVATE_KEY is not set: give the App's private key as PEM, or the path of its file",
     )?;
-    let key = if key.contains("-----BEGIN") {
-        key
-    } else {
-        std::fs::read_to_string(&key)
-            .with_context(|| format!("GREENROOM_GITHUB_PRIVATE_KEY names the file {key}, which cannot be read"))?
-    };
-    Ok(key.into())
+    super::private_key::read(&given)
 }
 
 impl ServerSecrets {
@@ -251,13 +248,23 @@ impl ServerSecrets {
             );
         };
         let private_key = private_key()?;
-        Ok(Self {
-            webhook: webhook.into(),
-            webhook_previous: variable("GREENROOM_WEBHOOK_SECRET_PREVIOUS")
-                .filter(|secret| !secret.is_empty())
-                .map(Into::into),
-            private_key,
-        })
+        let previous = variable("GREENROOM_WEBHOOK_SECRET_PREVIOUS").filter(|secret| !secret.is_empty());
+        let secrets = Self { webhook: webhook.into(), webhook_previous: previous.map(Into::into), private_key };
+        secrets.tell_edges();
+        Ok(secrets)
+    }
+
+    /// A secret that came from a file brought the file's line break along, and no signature is made with that.
+    fn tell_edges(&self) {
+        let current = ("GREENROOM_WEBHOOK_SECRET", Some(&self.webhook));
+        for (name, secret) in [current, ("GREENROOM_WEBHOOK_SECRET_PREVIOUS", self.webhook_previous.as_ref())] {
+            if secret.is_some_and(wire::has_edges) {
+                tracing::warn!(
+                    "{name} begins or ends with white space, such as the line break at the end of a file: GitHub's \
+                     page does not keep it, so the secret counts with and without it; take it away"
+                );
+            }
+        }
     }
 }
 

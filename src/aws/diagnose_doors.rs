@@ -31,6 +31,7 @@ pub(super) async fn ask(
         Dns::Cloudflare => vec![cloudflare(&domain.zone, &name_servers(resolver, &domain.zone).await)],
         Dns::None => Vec::new(),
     };
+    found.extend(records(domain.dns));
     for base in bases {
         found.extend(told(&check_of(base), async || certificate(clients, domain, base).await).await);
     }
@@ -50,6 +51,12 @@ async fn route53(clients: &Clients, zone: &str, resolver: SocketAddr) -> PortRes
     let whole = whole.map_err(|error| fault("route53:GetHostedZone", error))?;
     let wanted = whole.delegation_set().map(|set| set.name_servers().iter().map(|name| plain(name)).collect());
     Ok(vec![delegation(zone, &wanted.unwrap_or_default(), &name_servers(resolver, zone).await)])
+}
+
+/// Who makes the records that lead to stages, where nobody does here.
+fn records(dns: Dns) -> Option<Finding> {
+    let seen = "made by hand: `greenroom foundation status` shows which, once there is a load balancer";
+    (dns != Dns::Route53).then(|| Finding::ok("records of stages", seen))
 }
 
 fn check_of(base: &str) -> String {
@@ -186,6 +193,14 @@ mod tests {
         }
         assert_eq!(cloudflare("example.com", &Ok(names(&["ada.ns.cloudflare.com"]))).health, Health::Ok);
         assert_eq!(cloudflare("example.com", &Ok(names(&["ns-1.awsdns-1.com"]))).health, Health::Fail);
+    }
+
+    #[test]
+    fn where_records_are_made_by_hand_it_is_said_which() {
+        assert_eq!(records(Dns::Route53), None);
+        for dns in [Dns::None, Dns::Cloudflare] {
+            assert!(records(dns).is_some_and(|found| found.seen.contains("greenroom foundation status")), "{dns:?}");
+        }
     }
 
     #[test]

@@ -7,11 +7,13 @@
 
 mod desk;
 mod remembered;
+mod report;
 #[cfg(test)]
 mod tests;
 mod world;
 
 pub(super) use desk::{deploy, destroy, missing, plan};
+pub(super) use report::report;
 pub(super) use world::world;
 
 use remembered::{Remembered, Zone};

@@ -88,8 +88,8 @@ pub use settings::{AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 use self::clients::Sessions;
 use self::names::Names;
 use crate::model::{
-    Addressing, Conditions, LocalCommands, Observed, Output, Place, Resource, ResourceChange, Scheme, ServiceName,
-    StageId, StageSpec,
+    Addressing, Conditions, FoundationReport, LocalCommands, Observed, Output, Place, Resource, ResourceChange, Scheme,
+    ServiceName, StageId, StageSpec,
 };
 use crate::port::{Cloud, Phase, PortResult, Progress, Rollout, Site};
 
@@ -135,6 +135,12 @@ impl AwsCloud {
     pub async fn plan_foundation(&self, site: Site<'_>) -> PortResult<Vec<ResourceChange>> {
         let clients = self.shared.sessions.at(site).await?;
         foundation::plan(&stack::Driver::by_hand(&self.shared, &clients), site).await
+    }
+
+    /// What it is, there or not.
+    pub async fn report_foundation(&self, site: Site<'_>) -> PortResult<FoundationReport> {
+        let clients = self.shared.sessions.at(site).await?;
+        foundation::report(&stack::Driver::by_hand(&self.shared, &clients), site).await
     }
 
     /// Makes the foundation of the stages at a place, or brings it to this release's template and

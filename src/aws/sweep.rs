@@ -40,7 +40,7 @@ pub(super) async fn stages(shared: &Shared, known: &[(StageId, Place)]) -> PortR
             Err(error) => {
                 let at = at(site);
                 if shared.said.is_news(&at, &error.to_string()) {
-                    tracing::warn!(%error, "the stages in {at} cannot be listed, the sweep goes on without: {error}");
+                    tracing::warn!("the stages in {at} cannot be listed, the sweep goes on without: {error}");
                 }
                 faults.push(error);
             }

@@ -36,6 +36,7 @@ mod folders;
 #[cfg(test)]
 #[path = "../../tests/support/fuzz.rs"]
 mod fuzz;
+mod gaps;
 mod hosts;
 mod ignore;
 mod image;
@@ -184,6 +185,11 @@ impl Builder for DockerBuilder {
         Ok(self.arrivals.begin(stage, sha, move |demand| async move {
             text(&source::arrive(folders, limits, of, at, tarball, demand).await?)
         }))
+    }
+
+    async fn gaps(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Vec<String>> {
+        let tree = self.folders.tree(stage, sha);
+        blocking(move || gaps::gaps(&tree).map_err(|error| disk_error("the source", &error))).await
     }
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

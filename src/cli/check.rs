@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
+use super::files_here::files_here;
 use super::{ExitStatus, Printer};
 use crate::config;
 use crate::decide::resolve;
@@ -22,7 +23,8 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// Check a configuration, and say what it means.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every problem is printed as file:line:column: message, and the exit code is 2.
+Every problem is printed as file:line:column: message, and the exit code is 2. Where the
+file lies in a repository's .github, patterns of `paths` are held against its files.
 Whether a server serves the repository is its operator's to say: `greenroom doctor`
 tells it where the server's GREENROOM_ALLOW is set.
 
@@ -42,6 +44,9 @@ struct Report {
     file: String,
     ok: bool,
     problems: Vec<Problem>,
+    /// What is right and will hardly do what was meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Problem>,
     #[serde(flatten)]
     found: Option<Found>,
 }
@@ -85,8 +90,11 @@ impl Check {
         let file = self.file.display().to_string();
         let bytes = read(&self.file)?;
         let report = match config::check(&file, &bytes) {
-            Ok(project) => Report { file, ok: true, problems: Vec::new(), found: Some(found(&project)) },
-            Err(problems) => Report { file, ok: false, problems: problems.problems, found: None },
+            Ok(project) => {
+                let (warnings, found) = (warnings(&self.file, &project, &bytes)?, Some(found(&project)));
+                Report { file, ok: true, problems: Vec::new(), warnings, found }
+            }
+            Err(problems) => Report { file, ok: false, problems: problems.problems, warnings: Vec::new(), found: None },
         };
         printer.result(&report, human)?;
         Ok(if report.ok { ExitStatus::Ok } else { ExitStatus::Usage })
@@ -96,14 +104,35 @@ impl Check {
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let opened = match std::fs::File::open(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let name = file.display();
-            return Err(ExitStatus::Usage.error(format!("there is no {name}: `greenroom init` writes a first file")));
+            return Err(ExitStatus::Usage.error(missing(file)));
         }
         opened => opened.with_context(|| format!("cannot read {}", file.display()))?,
     };
     let mut bytes = Vec::new();
     opened.take(MOST_BYTES).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(bytes)
+}
+
+/// That the file is not there, and what is there in its place.
+fn missing(file: &Path) -> String {
+    let name = file.display();
+    let others = [config::MISNAMED, "greenroom.yml", "greenroom.yaml", ".greenroom.yml"].map(Path::new);
+    match others.into_iter().find(|other| file == Path::new(config::PATH) && other.is_file()) {
+        Some(other) => format!("there is no {name}, and {} is not read: give it that name", other.display()),
+        None => format!("there is no {name}: `greenroom init` writes a first file"),
+    }
+}
+
+/// What the files of the repository say against the file.
+fn warnings(file: &Path, project: &Project, bytes: &[u8]) -> anyhow::Result<Vec<Problem>> {
+    let folder = file.parent().filter(|folder| folder.file_name().is_some_and(|name| name == ".github"));
+    let Some(top) = folder.and_then(Path::parent) else { return Ok(Vec::new()) };
+    if project.services.iter().all(|service| service.paths.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let top = if top.as_os_str().is_empty() { Path::new(".") } else { top };
+    let files = files_here(top).with_context(|| format!("cannot see which files are in {}", top.display()))?;
+    Ok(files.map_or_else(Vec::new, |files| config::idle_patterns(bytes, &files)))
 }
 
 fn human(report: &Report) -> String {
@@ -119,6 +148,12 @@ fn human(report: &Report) -> String {
     if let Some(example) = found.example.as_ref().filter(|example| !example.urls.is_empty()) {
         let _ = writeln!(text, "\n{} would answer at:", example.stage);
         columns(&mut text, example.urls.iter().map(|row| (row.service.as_str(), row.url.as_str())).collect());
+    }
+    if !report.warnings.is_empty() {
+        text.push_str("\nThis will hardly do what was meant:\n");
+        for warning in &report.warnings {
+            let _ = writeln!(text, "  {}:{warning}", report.file);
+        }
     }
     text
 }

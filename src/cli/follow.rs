@@ -256,7 +256,7 @@ impl Follower {
             progress.say_line(&format!("  {file}:{}:{}: {message} (`{path}`)", at.line, at.column));
         }
         if view.phase == StagePhase::Destroyed && !matches!(self.target, Target::Gone(_)) {
-            let why = why_gone(view.gone.as_ref().and_then(|gone| gone.reason));
+            let why = why_gone(view.gone.as_ref().and_then(|gone| gone.reason.as_ref()));
             return Err(ExitStatus::Usage.error(format!("{} has no stage: {why}", self.stage)));
         }
         Ok(Ending::AtRest(view))
@@ -271,18 +271,20 @@ impl Follower {
     }
 }
 
-fn why_gone(reason: Option<GoneReason>) -> &'static str {
-    match reason {
+fn why_gone(reason: Option<&GoneReason>) -> String {
+    let words = match reason {
+        Some(GoneReason::Unlabeled { label }) => return format!("its pull request does not have the label {label}"),
+        Some(GoneReason::Draft) => "its pull request is a draft, and drafts get none",
+        Some(GoneReason::Stranger) => "its pull request is of a fork or of Dependabot, and those get none",
         Some(GoneReason::Closed | GoneReason::Merged) => "its pull request is closed",
         Some(GoneReason::BranchDeleted) => "its branch is gone",
         Some(GoneReason::Expired) => "it expired",
         Some(GoneReason::Requested) => "somebody had it removed",
         Some(GoneReason::Cancelled) => "its first deploy was cancelled",
         Some(GoneReason::RepositoryDeleted) => "its repository was deleted",
-        Some(GoneReason::Unwanted) | None => {
-            "no rule under `stages` on the default branch wants one, or its pull request is a draft or lacks the label"
-        }
-    }
+        Some(GoneReason::Unwanted) | None => "no rule under `stages` on the default branch wants one",
+    };
+    words.to_owned()
 }
 
 /// Whatever the reason is, gone is gone.

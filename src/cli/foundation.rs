@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::{ExitStatus, Printer};
+use super::{ExitStatus, Printer, foundation_text};
 use crate::app::AwsArgs;
 use crate::app::foundation::{self, Ground};
 use crate::config;
 use crate::decide::resolve;
 use crate::model::{
-    Addressing, ChangeKind, CommitSha, Dns, Domain, LocalCommands, Place, Project, RepoName, ResourceChange, Scheme,
-    StageId, StageKind, StageName, StagePattern,
+    Addressing, CommitSha, Dns, Domain, FoundationReport, LocalCommands, Place, Project, RepoName, ResourceChange,
+    Scheme, StageId, StageKind, StageName, StagePattern,
 };
 
 /// Make, change or remove what stages on AWS share.
@@ -28,6 +28,7 @@ Credentials come by the standard AWS_* chain.
 
 Examples:
   greenroom foundation plan --zone preview.example.com --dns route53
+  greenroom foundation status
   greenroom foundation deploy --config .github/greenroom.yml
   greenroom foundation deploy --config .github/greenroom.yml --stage prod --repo acme/shop
   greenroom foundation destroy"
@@ -41,6 +42,8 @@ pub(super) struct Foundation {
 enum What {
     /// Show what `deploy` would change, without doing it.
     Plan(Where),
+    /// Show where it is, what stands on it, and the records that are to be made by hand.
+    Status(Where),
     /// Make it, or bring it to this release's template and these settings.
     Deploy(Where),
     /// Take it away, once no stage uses it.
@@ -82,14 +85,21 @@ enum DnsName {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Document {
-    Plan { changes: Vec<ResourceChange> },
-    Deployed { stack: String },
-    Destroyed { destroyed: bool },
+    Plan {
+        #[serde(flatten)]
+        foundation: FoundationReport,
+        changes: Vec<ResourceChange>,
+    },
+    Status(FoundationReport),
+    Deployed(FoundationReport),
+    Destroyed {
+        destroyed: bool,
+    },
 }
 
 impl Foundation {
     pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
-        let (What::Plan(place) | What::Deploy(place) | What::Destroy(place)) = &self.what;
+        let (What::Plan(place) | What::Status(place) | What::Deploy(place) | What::Destroy(place)) = &self.what;
         let ground = place.ground()?;
         let aws = &place.aws;
         let mut unheard = None;
@@ -99,8 +109,15 @@ impl Foundation {
             }
         };
         let document = match &self.what {
-            What::Plan(_) => Document::Plan { changes: foundation::plan(aws, &ground).await? },
-            What::Deploy(_) => Document::Deployed { stack: foundation::deploy(aws, &ground, &mut note).await? },
+            What::Plan(_) => {
+                let (foundation, changes) = foundation::plan(aws, &ground).await?;
+                Document::Plan { foundation, changes }
+            }
+            What::Status(_) => Document::Status(foundation::report(aws, &ground).await?),
+            What::Deploy(_) => {
+                foundation::deploy(aws, &ground, &mut note).await?;
+                Document::Deployed(foundation::report(aws, &ground).await?)
+            }
             What::Destroy(_) => {
                 foundation::destroy(aws, &ground, &mut note).await?;
                 Document::Destroyed { destroyed: true }
@@ -172,20 +189,9 @@ impl Where {
 
 fn human(document: &Document) -> String {
     match document {
-        Document::Plan { changes } if changes.is_empty() => "nothing would change".to_owned(),
-        Document::Plan { changes } => changes.iter().map(line).collect(),
-        Document::Deployed { stack } => format!("{stack} is as it should be"),
+        Document::Plan { foundation, changes } => foundation_text::plan(foundation, changes),
+        Document::Status(foundation) => foundation_text::status(foundation),
+        Document::Deployed(foundation) => foundation_text::deployed(foundation),
         Document::Destroyed { .. } => "nothing of it is left".to_owned(),
     }
-}
-
-fn line(change: &ResourceChange) -> String {
-    let word = match change.change {
-        ChangeKind::Added => "added",
-        ChangeKind::Changed => "changed",
-        ChangeKind::Replaced => "replaced",
-        ChangeKind::Removed => "removed",
-    };
-    let details = if change.details.is_empty() { String::new() } else { format!(": {}", change.details.join(", ")) };
-    format!("{word:<9} {} ({}){details}\n", change.name, change.kind)
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{ExitStatus, Printer};
-use crate::config;
+use crate::config::{self, FirstFile};
 use crate::model::{AppName, ServiceName};
 
 /// Folder entries that are looked at.
@@ -43,6 +43,9 @@ struct Written {
     file: &'static str,
     app: AppName,
     services: Vec<ServiceName>,
+    /// What was found and is not in it, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
 }
 
 impl Init {
@@ -57,20 +60,28 @@ impl Init {
             Some(app) => app.to_string(),
             None => folder_name()?,
         };
-        let text = config::first_file(&name, &tree(Path::new("."))?);
+        let (tree, is_whole) = tree(Path::new("."))?;
+        let FirstFile { text, mut left_out } = config::first_file(&name, &tree);
+        if !is_whole {
+            left_out.push(format!(
+                "what lies behind the first {MOST_ENTRIES} entries of this folder, or {MOST_FILES} files that tell something"
+            ));
+        }
         let project = config::check(config::PATH, text.as_bytes()).context("the first file is wrong: a bug")?;
         write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         let services = project.services.into_iter().map(|service| service.name).collect();
-        printer.result(&Written { file: config::PATH, app: project.app, services }, human)?;
+        printer.result(&Written { file: config::PATH, app: project.app, services, left_out }, human)?;
         Ok(ExitStatus::Ok)
     }
 }
 
 fn human(written: &Written) -> String {
     let services: Vec<&str> = written.services.iter().map(ServiceName::as_str).collect();
+    let left_out: String = written.left_out.iter().map(|line| format!("  - {line}\n")).collect();
+    let left_out = if left_out.is_empty() { left_out } else { format!("Left out:\n{left_out}\n") };
     format!(
         "wrote {file}: the app {app} with {services}\n\n\
-         Next:\n  \
+         {left_out}Next:\n  \
          1. read it, and set what was guessed: the ports, and a health path that answers 200\n  \
          2. greenroom check\n  \
          3. commit it to the default branch, and open a pull request\n",
@@ -85,8 +96,8 @@ fn folder_name() -> anyhow::Result<String> {
     Ok(folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
-/// The telling files below `root` with their bytes, by path, those near the top first.
-fn tree(root: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+/// The telling files below `root` with their bytes, by path, those near the top first; and whether that is all.
+fn tree(root: &Path) -> anyhow::Result<(Vec<(String, Vec<u8>)>, bool)> {
     let mut found = Vec::new();
     let mut seen = 0;
     let mut folders = std::collections::VecDeque::from([String::new()]);
@@ -100,7 +111,7 @@ fn tree(root: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         for entry in entries.flatten() {
             seen += 1;
             if seen > MOST_ENTRIES || found.len() == MOST_FILES {
-                return Ok(found);
+                return Ok((found, false));
             }
             let Ok(name) = entry.file_name().into_string() else { continue };
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
@@ -117,7 +128,7 @@ fn tree(root: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
             }
         }
     }
-    Ok(found)
+    Ok((found, true))
 }
 
 fn start_of(file: &Path) -> io::Result<Vec<u8>> {
@@ -154,9 +165,20 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), top.path().join("linked")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("Dockerfile"), top.path().join("Dockerfile")).unwrap();
         fs::write(top.path().join("Procfile"), vec![b'#'; 1024 * 1024]).unwrap();
-        let mut found: Vec<(String, usize)> =
-            tree(top.path()).unwrap().into_iter().map(|(path, bytes)| (path, bytes.len())).collect();
+        let (files, is_whole) = tree(top.path()).unwrap();
+        assert!(is_whole);
+        let mut found: Vec<(String, usize)> = files.into_iter().map(|(path, bytes)| (path, bytes.len())).collect();
         found.sort();
         assert_eq!(found, [("Procfile".to_owned(), 256 * 1024), ("web/Dockerfile".to_owned(), 9)]);
+    }
+
+    #[test]
+    fn a_look_that_ends_half_way_says_so() {
+        let top = tempfile::tempdir().unwrap();
+        for number in 0..=MOST_FILES {
+            fs::write(top.path().join(format!("Dockerfile.{number}")), "").unwrap();
+        }
+        let (files, is_whole) = tree(top.path()).unwrap();
+        assert_eq!((files.len(), is_whole), (MOST_FILES, false));
     }
 }

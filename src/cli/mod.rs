@@ -12,9 +12,12 @@ mod destroy;
 #[cfg(feature = "aws")]
 mod doctor;
 mod exit;
+mod files_here;
 mod follow;
 mod foundation;
+mod foundation_text;
 mod init;
+mod line;
 mod plan;
 mod printer;
 mod progress;

@@ -168,6 +168,7 @@ fn changes_text(changes: &[ResourceChange]) -> String {
         let sign = match change {
             ChangeKind::Added => "+",
             ChangeKind::Changed => "~",
+            ChangeKind::PerhapsReplaced => "~?",
             ChangeKind::Replaced => "±",
             ChangeKind::Removed => "-",
         };

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ExitStatus;
+use crate::model::Failure;
+use crate::port::PortError;
 use crate::view::redact;
 
 /// How results are written.
@@ -66,11 +68,17 @@ impl Printer {
     /// An error with its causes, and the status that the command ends with.
     pub fn error(&mut self, error: &anyhow::Error) -> ExitStatus {
         let status = ExitStatus::of_error(error);
-        let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        let causes: Vec<String> = error.chain().map(what_happened).collect();
+        let failure = error.chain().find_map(failure);
         let text = match self.format {
-            OutputFormat::Human => redact(&human_error(&causes), &[]),
+            OutputFormat::Human => redact(&(human_error(&causes) + &what_to_do(failure)), &[]),
             OutputFormat::Json => {
                 let mut document = json!({ "error": causes[0], "causes": &causes[1..], "exit": status });
+                if let Some(Failure { exit_code, log, advice, .. }) = failure {
+                    document["advice"] = json!(advice);
+                    document["log"] = json!(log);
+                    document["exit_code"] = json!(exit_code);
+                }
                 redact_document(&mut document);
                 document.to_string()
             }
@@ -79,6 +87,30 @@ impl Printer {
         let _ = write(&mut self.err, &text);
         status
     }
+}
+
+/// The failure that a cause is, with its log and its advice.
+fn failure<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e Failure> {
+    match cause.downcast_ref::<PortError>() {
+        Some(PortError::Failed(failure)) => Some(failure.as_ref()),
+        _ => None,
+    }
+}
+
+/// A cause, without what is said in a place of its own.
+fn what_happened(cause: &(dyn std::error::Error + 'static)) -> String {
+    failure(cause).map_or_else(|| cause.to_string(), |failure| failure.summary.clone())
+}
+
+/// The last lines of what failed, and what to do: each error has three parts, and every reader gets them.
+fn what_to_do(failure: Option<&Failure>) -> String {
+    let Some(Failure { exit_code, log, advice, .. }) = failure else { return String::new() };
+    let mut text = exit_code.map_or_else(String::new, |code| format!("\n  exit code {code}"));
+    log.iter().for_each(|line| text.extend(["\n  | ", line.as_str()]));
+    if !advice.is_empty() {
+        text.extend(["\n  → ", advice.as_str()]);
+    }
+    text
 }
 
 /// `error: reading the key: no such file`, each cause on a line of its own, none twice.
@@ -128,6 +160,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::model::FailureKind;
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -187,6 +220,31 @@ mod tests {
         let error: Value = serde_json::from_str(&err.text()).expect("JSON");
         assert_eq!(result, json!({ "stages": 2 }));
         assert_eq!(error, json!({ "error": "write a name", "causes": [], "exit": "usage" }));
+    }
+
+    #[test]
+    fn an_error_says_what_to_do() {
+        let failure = Failure {
+            exit_code: Some(3),
+            log: vec!["connecting".into(), "password=hunter2".into()],
+            ..Failure::new(FailureKind::Environment, "There is no zone", "Run `aws route53 create-hosted-zone`.")
+        };
+        let error = || anyhow::Error::from(PortError::Failed(Box::new(failure.clone()))).context("cannot plan it");
+        let (mut human, _, err) = printer(OutputFormat::Human);
+        assert_eq!(human.error(&error()), ExitStatus::Environment);
+        assert_eq!(
+            err.text(),
+            "error: cannot plan it\n  because: There is no zone\n  exit code 3\n  | connecting\n  | \
+             password=[redacted]\n  → Run `aws route53 create-hosted-zone`.\n"
+        );
+        let (mut json, _, err) = printer(OutputFormat::Json);
+        json.error(&error());
+        let document: Value = serde_json::from_str(&err.text()).expect("JSON");
+        let expected = json!({
+            "error": "cannot plan it", "causes": ["There is no zone"], "exit": "environment", "exit_code": 3,
+            "advice": "Run `aws route53 create-hosted-zone`.", "log": ["connecting", "password=[redacted]"],
+        });
+        assert_eq!(document, expected);
     }
 
     #[test]

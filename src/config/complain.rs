@@ -4,11 +4,18 @@ use std::collections::BTreeSet;
 
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::report::Report;
 use super::schema::{schema_ref, validator};
-use super::tree::{Document, below, shown, steps};
+use super::tree::{Document, SHOWN, below, shown, steps};
+
+/// Characters of a path that are looked at one by one: more than it may have.
+const MOST_LOOKED_AT: usize = 1100;
+
+/// The title of what is a path of an address.
+const PATH: &str = "a path that begins with `/`";
 
 /// What is planned but not there yet, with what to write meanwhile.
 const NOT_YET: [(&str, &[&str]); 1] = [("kind", &["lambda", "static"])];
@@ -38,7 +45,11 @@ pub(super) fn check_shape(document: &Document, report: &mut Report) -> BTreeSet<
             // A value is wrong once, however many rules it breaks.
             _ if bad.contains(&pointer) => {}
             _ => {
-                report.add(document.value_at(&pointer), &pointer, wrong_value(&pointer, error.instance(), rule));
+                report.add(
+                    document.value_at(&pointer),
+                    &pointer,
+                    wrong_value(document, &pointer, error.instance(), rule),
+                );
                 bad.insert(pointer);
             }
         }
@@ -91,10 +102,11 @@ fn first_sentence(text: &str) -> String {
     if chars.clone().next().is_some_and(char::is_uppercase) { sentence.to_owned() } else { first + chars.as_str() }
 }
 
-fn wrong_value(pointer: &str, value: &Value, rule: &Value) -> String {
+fn wrong_value(document: &Document, pointer: &str, value: &Value, rule: &Value) -> String {
+    let written = document.written(pointer);
     let key = steps(pointer).filter(|step| step.parse::<usize>().is_err()).last();
     let Some(mut name) = key.as_deref().map(code) else {
-        return format!("the file must be a mapping with `version`, `app` and `services`, not {}", got(value));
+        return format!("the file must be a mapping with `version`, `app` and `services`, not {}", got(value, written));
     };
     if pointer.rsplit('/').next().is_some_and(|last| last.parse::<usize>().is_ok()) {
         name = format!("each item of {name}");
@@ -104,12 +116,18 @@ fn wrong_value(pointer: &str, value: &Value, rule: &Value) -> String {
     {
         return format!("{name}: `{word}` is not available yet; for now it must be {}", expected(rule));
     }
-    let mut message = format!("{name} must be {}, not {}", expected(rule), got(value));
+    if let Some(flaw) = value.as_str().and_then(|text| flaw_of_path(text, rule)) {
+        return format!("{name} {flaw}");
+    }
+    // What stands there may be the secret itself.
+    let is_secret = steps(pointer).any(|step| step == "secrets") && !value.is_null();
+    let given = if is_secret { kind(value).to_owned() } else { got(value, written) };
+    let mut message = format!("{name} must be {}, not {given}", expected(rule));
     let (words, choices) = (value.as_str(), choices(rule));
     let choices: Vec<&str> = choices.iter().filter_map(|choice| choice.as_str()).collect();
     if let Some(near) = words.filter(|_| choices.len() > 1).and_then(|word| nearest(word, &choices)) {
         message = format!("{message}: did you mean `{near}`?");
-    } else if (value.is_number() || value.is_boolean()) && jsonschema::is_valid(rule, &Value::from(value.to_string())) {
+    } else if written.is_some_and(|written| jsonschema::is_valid(rule, &Value::from(written))) {
         message = format!("{message}: put it in quotes");
     } else if value.is_null() && rule.get("type") == Some(&Value::from("object")) {
         message = format!("{message}: write `{{}}` for the defaults, or take the key out");
@@ -165,10 +183,41 @@ fn choices(rule: &Value) -> Vec<&Value> {
     rule.get("oneOf").and_then(Value::as_array).map(|list| list.iter().flat_map(choices).collect()).unwrap_or_default()
 }
 
-fn got(value: &Value) -> String {
+/// What is wrong with a path that does begin with `/`.
+fn flaw_of_path(text: &str, rule: &Value) -> Option<String> {
+    let is_path = rule.get("title").and_then(Value::as_str) == Some(PATH);
+    let inside = text.strip_prefix('/').filter(|_| is_path)?;
+    let validator = jsonschema::validator_for(rule).ok()?;
+    let odd = inside.chars().take(MOST_LOOKED_AT).find(|c| !validator.is_valid(&Value::from(format!("/{c}"))));
+    Some(match odd {
+        Some('#') => "holds `#`, and what follows that is never sent: leave it out".to_owned(),
+        Some(c) => {
+            let sent = utf8_percent_encode(c.encode_utf8(&mut [0; 4]), NON_ALPHANUMERIC).to_string();
+            let what = if c == ' ' { "a space".to_owned() } else { shown(&c.to_string()) };
+            format!("holds {what}, which no path can: write `{sent}` in its place")
+        }
+        None => format!("has {} characters: that is too long", text.chars().count()),
+    })
+}
+
+/// A value by its kind alone.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "`true` or `false`",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+fn got(value: &Value, written: Option<&str>) -> String {
     match value {
         Value::Null => "empty".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Bool(_) | Value::Number(_) => {
+            written.map_or_else(|| value.to_string(), |written| written.chars().take(SHOWN).collect())
+        }
         Value::String(text) => shown(text),
         Value::Array(list) if list.is_empty() => "an empty list".to_owned(),
         Value::Array(list) => format!("a list of {}", counted(list.len(), "item")),

@@ -1,24 +1,40 @@
 //! The first file for a repository, from what is found in it.
 //!
-//! Guarantees: what `first_file` writes passes `check`. Where it
-//! guesses, a comment says so.
+//! Guarantees: what `first_file` writes passes `check`. Where it guesses, a comment says so; what it finds
+//! and does not write down is named with its reason, in the file and beside it.
 
-use std::collections::BTreeSet;
+mod beside;
+mod compose;
+mod compose_file;
+mod dockerfile;
+mod expand;
+mod procfile;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::report::Report;
-use super::{check, text, tree};
+use super::{check, text};
+use dockerfile::Exposed;
 
 /// The most services that a first file gets.
 const MOST_SERVICES: usize = 12;
-const COMPOSE: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const FOREIGN: [&str; 7] = ["node_modules", "vendor", "target", "dist", "testdata", "fixtures", ".git"];
 const LOCKS: [(&str, &str); 4] =
     [("bun.lock", "bun"), ("bun.lockb", "bun"), ("pnpm-lock.yaml", "pnpm"), ("yarn.lock", "yarn")];
 /// Names that a service at the stage's own address tends to have.
 const FRONT: [&str; 6] = ["web", "frontend", "app", "site", "www", "ui"];
+/// Characters of a reason that are kept.
+const MOST_REASON: usize = 200;
+
+/// A first file, and what it leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstFile {
+    pub text: String,
+    /// `db of compose.yaml: it is an image (postgres:16), ...`
+    pub left_out: Vec<String>,
+}
 
 /// Whether a file tells something about the app, so that its bytes are worth handing over.
 pub fn is_telling(path: &str) -> bool {
@@ -27,8 +43,14 @@ pub fn is_telling(path: &str) -> bool {
     if parts.len() > 3 || parts.iter().any(|part| FOREIGN.contains(part)) {
         return false;
     }
-    let at_top = ["package.json", "Procfile"].contains(&name) || COMPOSE.contains(&name) || is_lock(name);
-    name == "Dockerfile" || (parts.is_empty() && at_top)
+    let is_compose = compose_file::NAMES.contains(&name) || compose_file::OVERRIDES.contains(&name);
+    let at_top = ["package.json", procfile::FILE].contains(&name) || is_compose || is_lock(name);
+    is_dockerfile(name) || (parts.is_empty() && at_top)
+}
+
+/// As compose files and builds name them; only one called `Dockerfile` is a service by itself.
+fn is_dockerfile(name: &str) -> bool {
+    name == "Dockerfile" || name.starts_with("Dockerfile.") || name.ends_with(".Dockerfile")
 }
 
 fn is_lock(name: &str) -> bool {
@@ -37,22 +59,37 @@ fn is_lock(name: &str) -> bool {
 
 /// Writes the file for a repository of that name. `tree` holds paths from its top with their
 /// bytes; those that `is_telling` refuses need not be in it.
-pub fn first_file(name: &str, tree: &[(String, Vec<u8>)]) -> String {
+pub fn first_file(name: &str, tree: &[(String, Vec<u8>)]) -> FirstFile {
     let files = Files(tree);
-    let mut found = compose(&files);
+    let mut left_out = LeftOut::default();
+    let mut found = compose::services(&files, &mut left_out);
     if found.is_empty() {
         found = dockerfiles(&files);
     }
     if found.is_empty() {
-        found = procfile(&files);
+        found = files.text(procfile::FILE).map_or_else(Vec::new, |text| procfile::services(text, &mut left_out));
     }
     if found.is_empty() {
         found = package(&files);
     }
-    found.truncate(MOST_SERVICES);
+    beside::pass_over(&files, &found, &mut left_out);
+    for service in found.drain(found.len().min(MOST_SERVICES)..) {
+        left_out.add("this repository", &service.name, "a first file has 12 services at most");
+    }
     let app = label(name, 32).unwrap_or_else(|| "app".to_owned());
-    let written = write(&app, &distinct(found));
-    if check(super::PATH, written.as_bytes()).is_ok() { written } else { write(&app, &[]) }
+    let found = distinct(found);
+    let left_out = left_out.into_lines();
+    let text = write(&app, &found, &left_out);
+    match check(super::PATH, text.as_bytes()) {
+        Ok(_) => FirstFile { text, left_out },
+        Err(problems) => {
+            let why = problems.problems.first().map_or_else(String::new, ToString::to_string);
+            let mut without = LeftOut(left_out);
+            without.add("this repository", "all", &format!("what was found does not make a file that is right: {why}"));
+            let left_out = without.into_lines();
+            FirstFile { text: write(&app, &[], &left_out), left_out }
+        }
+    }
 }
 
 struct Files<'a>(&'a [(String, Vec<u8>)]);
@@ -67,95 +104,76 @@ impl<'a> Files<'a> {
     }
 }
 
+/// What was found and is no service, a line each.
+#[derive(Debug, Default)]
+struct LeftOut(Vec<String>);
+
+impl LeftOut {
+    fn add(&mut self, file: &str, what: &str, why: &str) {
+        self.0.push(line(&format!("{what} of {file}: {why}")));
+    }
+
+    fn into_lines(self) -> Vec<String> {
+        self.0
+    }
+}
+
+/// Fit for a comment: on one line, without what would end it.
+fn line(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_REASON + 1).collect();
+    match plain.char_indices().nth(MOST_REASON) {
+        Some((end, _)) => format!("{}…", &plain[..end]),
+        None => plain,
+    }
+}
+
+/// How an image is made.
+#[derive(Debug, Default)]
+struct Build {
+    context: String,
+    dockerfile: String,
+    target: Option<String>,
+    args: BTreeMap<String, String>,
+}
+
+impl Build {
+    /// The path of its Dockerfile.
+    fn file(&self) -> String {
+        compose::file_of(&self.context, &self.dockerfile)
+    }
+}
+
 /// A service as it was found.
 #[derive(Debug, Default)]
 struct Found {
     name: String,
-    /// Context and Dockerfile.
-    build: Option<(String, String)>,
+    build: Option<Build>,
     command: Option<Vec<String>>,
     port: Option<u16>,
     /// What was guessed or is missing.
-    note: Option<&'static str>,
-}
-
-fn compose(files: &Files<'_>) -> Vec<Found> {
-    let Some(bytes) = COMPOSE.iter().find_map(|path| files.bytes(path)) else { return Vec::new() };
-    let mut ignored = Report::default();
-    let Some(document) = tree::read(bytes, &mut ignored) else { return Vec::new() };
-    let service = |name: &String| {
-        let service = document.value.pointer(&tree::below("/services", name))?;
-        let build = service.get("build")?;
-        let context = build.as_str().or_else(|| build.get("context")?.as_str()).unwrap_or(".");
-        let dockerfile = build.get("dockerfile").and_then(Value::as_str).unwrap_or("Dockerfile");
-        let (context, dockerfile) = (text::inside(context).ok()?, text::inside(dockerfile).ok()?);
-        let first = |key: &str| service.get(key).and_then(|list| list.get(0)).and_then(container_port);
-        let port = first("ports").or_else(|| first("expose")).or_else(|| exposed(files, &context, &dockerfile));
-        Some(Found { name: name.clone(), build: Some((context, dockerfile)), port, ..Found::default() })
-    };
-    document.keys("/services").iter().filter_map(service).collect()
-}
-
-/// The container's side of `80`, `"8080:80"`, `"127.0.0.1:8080:80/tcp"` or `{ target: 80 }`.
-fn container_port(entry: &Value) -> Option<u16> {
-    match entry {
-        Value::Number(number) => number.as_u64().and_then(|port| u16::try_from(port).ok()),
-        Value::String(text) => port_of(text.rsplit(':').next()?),
-        Value::Object(map) => container_port(map.get("target")?),
-        _ => None,
-    }
-    .filter(|port| *port > 0)
-}
-
-fn port_of(text: &str) -> Option<u16> {
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    if protocol == "tcp" { number.parse().ok().filter(|port| *port > 0) } else { None }
+    notes: Vec<String>,
 }
 
 fn dockerfiles(files: &Files<'_>) -> Vec<Found> {
     let mut paths: Vec<&str> = files.0.iter().map(|(path, _)| path.as_str()).filter(|path| is_telling(path)).collect();
     paths.sort_unstable();
     let service = |path: &str| {
-        let context = match path.strip_suffix("Dockerfile")?.trim_end_matches('/') {
-            "" => ".".to_owned(),
-            folder => text::inside(folder).ok()?,
-        };
+        let context =
+            match path.strip_suffix("Dockerfile").filter(|folder| folder.is_empty() || folder.ends_with('/'))? {
+                "" => ".".to_owned(),
+                folder => text::inside(folder.trim_end_matches('/')).ok()?,
+            };
         let name = context.rsplit('/').next().filter(|name| *name != ".").unwrap_or("web").to_owned();
-        let port = exposed(files, &context, "Dockerfile");
-        Some(Found { name, build: Some((context, "Dockerfile".to_owned())), port, ..Found::default() })
+        let dockerfile = "Dockerfile".to_owned();
+        let (port, notes) = match compose::exposed_by(files, path, None, &BTreeMap::new()) {
+            Exposed::Port(port) => (Some(port), Vec::new()),
+            Exposed::Nothing => (None, Vec::new()),
+            Exposed::Unclear(why) => (None, vec![why]),
+        };
+        let build = Some(Build { context, dockerfile, ..Build::default() });
+        Some(Found { name, build, port, notes, ..Found::default() })
     };
     paths.into_iter().filter_map(service).collect()
-}
-
-/// The first port of the Dockerfile's last `EXPOSE`.
-fn exposed(files: &Files<'_>, context: &str, dockerfile: &str) -> Option<u16> {
-    let path = if context == "." { dockerfile.to_owned() } else { format!("{context}/{dockerfile}") };
-    files
-        .text(&path)?
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let is_expose = words.next().is_some_and(|word| word.eq_ignore_ascii_case("EXPOSE"));
-            if is_expose { words.find_map(port_of) } else { None }
-        })
-        .next_back()
-}
-
-const NO_DOCKERFILE: &str = "no Dockerfile found: this runs as a process on one machine; with one, add `build: {}`";
-
-fn procfile(files: &Files<'_>) -> Vec<Found> {
-    let service = |line: &str| {
-        let (name, command) = line.split_once(':')?;
-        let needs_shell = command.contains(|c: char| "$&|;<>`\"'\\*?(){}".contains(c));
-        if needs_shell || name.trim() == "release" || name.starts_with('#') {
-            return None;
-        }
-        let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        let port = (name.trim() == "web").then_some(3000);
-        let (name, command) = (name.trim().to_owned(), Some(command).filter(|words| !words.is_empty())?);
-        Some(Found { name, command: Some(command), port, note: Some(NO_DOCKERFILE), ..Found::default() })
-    };
-    files.text("Procfile").into_iter().flat_map(str::lines).filter_map(service).collect()
 }
 
 fn package(files: &Files<'_>) -> Vec<Found> {
@@ -165,9 +183,8 @@ fn package(files: &Files<'_>) -> Vec<Found> {
     }
     let runner = LOCKS.iter().find(|(lock, _)| files.bytes(lock).is_some()).map_or("npm", |(_, runner)| runner);
     let command = [runner, "run", "start"].map(str::to_owned).to_vec();
-    let found =
-        Found { name: "web".into(), command: Some(command), port: Some(3000), note: Some(NO_DOCKERFILE), build: None };
-    vec![found]
+    let notes = vec![procfile::NO_DOCKERFILE.to_owned()];
+    vec![Found { name: "web".into(), command: Some(command), port: Some(3000), notes, build: None }]
 }
 
 /// A name from any text: lower case, everything else becomes `-`.
@@ -190,7 +207,7 @@ fn distinct(mut found: Vec<Found>) -> Vec<Found> {
     found
 }
 
-fn write(app: &str, found: &[Found]) -> String {
+fn write(app: &str, found: &[Found], left_out: &[String]) -> String {
     let mut file = format!(
         "# Greenroom gives every pull request its own stage.\n\
          # `greenroom check` reads this file as Greenroom does; `greenroom schema` says all that may stand in it.\n\
@@ -211,33 +228,46 @@ fn write(app: &str, found: &[Found]) -> String {
              web:\n    kind: ecs\n    build: { context: . }\n    host: \"@\"\n    port: 8080\n    health: { path: / }\n",
         );
     }
+    if !left_out.is_empty() {
+        file.push_str("\n# Left out:\n");
+        left_out.iter().for_each(|line| file.extend(["# - ", line.as_str(), "\n"]));
+    }
     file
 }
 
 fn write_service(file: &mut String, service: &Found, is_front: bool) {
-    let mut line = |text: String| {
+    let mut put = |text: String| {
         let _ = writeln!(file, "{text}");
     };
-    if let Some(note) = service.note {
-        line(format!("  # {note}"));
+    for note in &service.notes {
+        put(format!("  # {}", line(note)));
     }
-    line(format!("  {}:", quoted(&service.name)));
-    line("    kind: ecs".to_owned());
-    if let Some((context, dockerfile)) = &service.build {
-        line(format!("    build: {{ context: {}, dockerfile: {} }}", quoted(context), quoted(dockerfile)));
+    put(format!("  {}:", quoted(&service.name)));
+    put("    kind: ecs".to_owned());
+    if let Some(Build { context, dockerfile, target, args }) = &service.build {
+        let target = target.as_ref().map_or(String::new(), |target| format!(", target: {}", quoted(target)));
+        let args: Vec<String> =
+            args.iter().map(|(name, value)| format!("{}: {}", quoted(name), quoted(&literal(value)))).collect();
+        let args = if args.is_empty() { String::new() } else { format!(", args: {{ {} }}", args.join(", ")) };
+        put(format!("    build: {{ context: {}, dockerfile: {}{target}{args} }}", quoted(context), quoted(dockerfile)));
     }
     match service.port {
         Some(port) => {
-            line(format!("    host: {}", quoted(if is_front { "@" } else { &service.name })));
-            line(format!("    port: {port}"));
-            line("    health: { path: / } # a path that answers 200 when the service is well".to_owned());
+            put(format!("    host: {}", quoted(if is_front { "@" } else { &service.name })));
+            put(format!("    port: {port}"));
+            put("    health: { path: / } # a path that answers 200 when the service is well".to_owned());
         }
-        None => line("    # no port was found, so it has no address; with `host` and `port` it gets one".to_owned()),
+        None => put("    # no port was found, so it has no address; with `host` and `port` it gets one".to_owned()),
     }
     if let Some(command) = &service.command {
         let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
-        line(format!("    local: {{ command: [{}] }}", words.join(", ")));
+        put(format!("    local: {{ command: [{}] }}", words.join(", ")));
     }
+}
+
+/// The text as it is, where braces mean something.
+fn literal(text: &str) -> String {
+    text.replace('{', "{{").replace('}', "}}")
 }
 
 /// JSON's way of quoting is one of YAML's.
@@ -255,7 +285,7 @@ mod tests {
 
     /// The services of the first file: name, host, port.
     fn services(files: &[(&str, &str)]) -> Vec<String> {
-        let written = first_file("My Shop", &tree(files));
+        let written = first_file("My Shop", &tree(files)).text;
         let project = check("f.yml", written.as_bytes()).unwrap_or_else(|problems| panic!("{written}\n{problems}"));
         assert_eq!(project.app.as_str(), "my-shop");
         let one = |service: &crate::model::Service| {
@@ -295,7 +325,8 @@ mod tests {
         let found = services(&[("package.json", package), ("pnpm-lock.yaml", "")]);
         assert_eq!(found, ["web Some(Root) Some(3000) no image"]);
         let found = services(&[("Procfile", "web: gunicorn app\nrelease: ./migrate\nx: a && b\nclock: python c.py\n")]);
-        assert_eq!(found, ["web Some(Root) Some(3000) no image", "clock None None no image"]);
+        let names = ["web Some(Root) Some(3000) no image", "x None None no image", "clock None None no image"];
+        assert_eq!(found, names);
     }
 
     #[test]
@@ -310,13 +341,42 @@ mod tests {
         let long = format!("{}/Dockerfile", "Very Long Ünusual \"name\"".repeat(4));
         let found = services(&[(&long, "EXPOSE 80\n"), ("a/web/Dockerfile", ""), ("b/web/Dockerfile", "")]);
         assert_eq!(found.len(), 3, "{found:?}");
-        let written = first_file("///", &tree(&[("Dockerfile", "EXPOSE 80")]));
+        let written = first_file("///", &tree(&[("Dockerfile", "EXPOSE 80")])).text;
         assert!(check("f.yml", written.as_bytes()).is_ok(), "{written}");
     }
 
     #[test]
+    fn what_is_left_out_stands_in_the_file_and_beside_it() {
+        let compose = "services:\n  web: { build: ., ports: ['80:3000'] }\n  db: { image: 'postgres:16' }\n  \
+                       \"evil\\n\\nversion: 2\": { image: x }\n";
+        let FirstFile { text, left_out } = first_file("shop", &tree(&[("compose.yaml", compose)]));
+        assert_eq!(left_out.len(), 2, "{left_out:?}");
+        let db = "db of compose.yaml: it is an image (postgres:16), and a service here is built from the repository";
+        assert_eq!(left_out[0], db);
+        assert!(text.ends_with(&format!("# Left out:\n# - {db}\n# - {}\n", left_out[1])), "{text}");
+        assert!(check("f.yml", text.as_bytes()).is_ok(), "a name of theirs ends no comment: {text}");
+
+        let many: String = (0..15).map(|number| format!("  s{number}: {{ build: . }}\n")).collect();
+        let FirstFile { left_out, .. } = first_file("shop", &tree(&[("compose.yaml", &format!("services:\n{many}"))]));
+        assert_eq!(left_out.len(), 3, "{left_out:?}");
+
+        let unclear = first_file("shop", &tree(&[("Dockerfile", "FROM a\nEXPOSE ${PORT}\n")]));
+        assert!(unclear.text.contains("  # `EXPOSE ${PORT}` has no value here\n  \"web\":"), "{}", unclear.text);
+    }
+
+    #[test]
+    fn a_target_and_a_command_for_a_shell_stand_in_the_file() {
+        let compose = "services:\n  web: { build: { context: ., target: prod }, ports: [3000] }\n";
+        let text = first_file("shop", &tree(&[("compose.yaml", compose)])).text;
+        assert!(text.contains(r#"build: { context: ".", dockerfile: "Dockerfile", target: "prod" }"#), "{text}");
+        let text = first_file("shop", &tree(&[("Procfile", "web: node s.js --port ${PORT:-1}\n")])).text;
+        assert!(text.contains(r#"command: ["sh", "-c", "exec node s.js --port ${{PORT:-1}}"]"#), "{text}");
+        assert!(check("f.yml", text.as_bytes()).is_ok(), "{text}");
+    }
+
+    #[test]
     fn only_files_that_tell_something_are_asked_for() {
-        for path in ["Dockerfile", "a/b/c/Dockerfile", "package.json", "compose.yml", "bun.lock"] {
+        for path in ["Dockerfile", "a/b/c/Dockerfile", "web.Dockerfile", "package.json", "compose.yml", "bun.lock"] {
             assert!(is_telling(path), "{path}");
         }
         for path in [".env", "a/b/c/d/Dockerfile", "vendor/Dockerfile", "web/package.json", "src/main.rs"] {

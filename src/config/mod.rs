@@ -9,6 +9,7 @@ mod init;
 mod limits;
 mod narrow;
 mod overlap;
+mod paths;
 mod policy;
 mod raw;
 mod reference;
@@ -23,11 +24,12 @@ mod yaml;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Problems, Project};
+use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Position, Problem, Problems, Project};
 
-pub use init::{first_file, is_telling};
+pub use init::{FirstFile, first_file, is_telling};
 pub use limits::over_limits;
 pub use narrow::narrow;
+pub use paths::idle_patterns;
 pub use reference::reference_table;
 pub use schema::schema;
 
@@ -36,6 +38,16 @@ use sheet::Sheet;
 
 /// Where the file lies in a repository.
 pub const PATH: &str = ".github/greenroom.yml";
+
+/// What it is called by mistake, with the other ending that YAML has.
+pub const MISNAMED: &str = ".github/greenroom.yaml";
+
+/// All that is wrong with a repository that has the file under the other name alone.
+pub fn misnamed() -> Problems {
+    let message = format!("this file is not read: its name is {PATH}, with `yml` at its end");
+    let at = Position { line: 1, column: 1 };
+    Problems { file: MISNAMED.to_owned(), problems: vec![Problem { at, path: String::new(), message }] }
+}
 
 /// Checks a file; `file` is its name in messages.
 pub fn check(file: &str, bytes: &[u8]) -> Result<Project, Problems> {

@@ -125,7 +125,7 @@ pub(super) struct Stage {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct On {
-    /// A push to this branch; `*` stands for any run of characters.
+    /// A push to this branch; `*` stands for any run of characters, and for none of a merge queue's branches.
     #[schemars(length(min = 1, max = 200))]
     pub(super) push: Option<String>,
     /// An open pull request.
@@ -206,7 +206,8 @@ pub(super) struct Service {
     pub(super) secrets: BTreeMap<String, String>,
     /// A command that runs once before the service changes.
     pub(super) migrate: Option<Migrate>,
-    /// Globs; the service is deployed anew only when a file that they match changed. Empty: always.
+    /// Globs from the top of the repository; the service is deployed anew only when a file that they match changed. `!`
+    /// before one takes files away again. Empty: always.
     #[serde(default)]
     #[schemars(length(max = 300))]
     pub(super) paths: Vec<String>,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Branch, BranchPattern, Cors, Seconds, StageName, StagePattern, StageRule, Trigger};
+use crate::model::{Branch, BranchPattern, Cors, Seconds, StageName, StagePattern, StageRule, Trigger, is_same_label};
 
 use super::limits::Ceilings;
 use super::overlap::{Token, can_be_equal};
@@ -222,7 +222,11 @@ fn takes_all(first: &Trigger, second: &Trigger) -> bool {
             // A rule that skips drafts or forks still claims them: to skip is its answer.
             Trigger::PullRequest { label: first, .. },
             Trigger::PullRequest { label: second, .. },
-        ) => first.is_none() || first == second,
+        ) => match (first, second) {
+            (None, _) => true,
+            (Some(first), Some(second)) => is_same_label(first, second),
+            (Some(_), None) => false,
+        },
         _ => false,
     }
 }

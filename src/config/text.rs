@@ -2,7 +2,7 @@
 //!
 //! Every function says what is wrong with a text, or nothing.
 
-use crate::model::SecretRef;
+use crate::model::{PathFilter, SecretRef};
 
 use super::complain::{code, listed};
 use super::tree::shown;
@@ -106,21 +106,27 @@ pub(super) fn inside(path: &str) -> Result<String, String> {
     }
 }
 
-/// Checks a glob of `paths`.
+/// Checks a pattern of `paths`.
 pub(super) fn glob(text: &str) -> Option<String> {
-    if text.is_empty() {
+    let own = text.strip_prefix('!').unwrap_or(text);
+    if own.is_empty() {
         return Some("an empty glob matches nothing: take it out".to_owned());
     }
-    if text.starts_with('/') || text.split('/').any(|part| part == "..") {
+    if own.starts_with('/') || own.split('/').any(|part| part == "..") {
         return Some(format!("{} matches nothing: write it from the top of the repository, without `..`", shown(text)));
     }
-    if text.len() > MOST_GLOB || braces(text) > MOST_BRACES {
+    if own.len() > MOST_GLOB || braces(own) > MOST_BRACES {
         return Some(format!(
             "{} is no glob that is followed: at most {MOST_GLOB} bytes, and {MOST_BRACES} braces in each other",
             shown(text)
         ));
     }
-    globset::Glob::new(text).err().map(|error| format!("{} is not a glob: {}", shown(text), error.kind()))
+    // Before a letter it escapes nothing, and what was meant matches nothing.
+    let ends_folder = own.split('\\').skip(1).any(|rest| rest.is_empty() || rest.starts_with(char::is_alphanumeric));
+    if ends_folder {
+        return Some(format!("{} separates folders with `\\`, as no path here does: write `/`", shown(text)));
+    }
+    PathFilter::new(&[text]).err().map(|error| format!("{} is not a glob: {}", shown(text), error.kind()))
 }
 
 /// How many braces stand in each other at most; those that stand for themselves count as well.
@@ -214,5 +220,15 @@ mod tests {
             assert!(glob(&glob_text).is_some_and(|said| said.contains("5 braces") && said.len() < 1000));
         }
         assert!(glob(&"?".repeat(501)).is_some());
+    }
+
+    #[test]
+    fn what_can_match_nothing_is_told_so() {
+        for pattern in ["", "!", "/web/**", "!/web/**", "../web/**", "!../web", "web\\src\\**", "a\\"] {
+            assert!(glob(pattern).is_some(), "{pattern}");
+        }
+        for pattern in ["./web/**", "web/", "app/[slug]/**", "app/[user-id]", "!docs/**", "app/\\[slug\\]", "a\\*"] {
+            assert_eq!(glob(pattern), None, "{pattern}");
+        }
     }
 }

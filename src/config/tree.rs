@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use crate::model::Position;
 
 use super::report::Report;
-use super::yaml::{self, Kind, Node};
+use super::yaml::{self, Kind, Merges, Node};
 
 /// A text of the file that is repeated in a message is cut to this many characters.
-const SHOWN: usize = 60;
+pub(super) const SHOWN: usize = 60;
 
 /// Where a node stands.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,8 @@ pub(super) struct Document {
     pub(super) value: Value,
     marks: BTreeMap<String, Mark>,
     keys: BTreeMap<String, Vec<String>>,
+    /// Numbers, and `true` and `false`, as they stand in the file.
+    written: BTreeMap<String, String>,
 }
 
 impl Document {
@@ -58,6 +60,11 @@ impl Document {
     /// The keys of the mapping at the pointer, in the order of the file.
     pub(super) fn keys(&self, pointer: &str) -> &[String] {
         self.keys.get(pointer).map_or(&[], Vec::as_slice)
+    }
+
+    /// What stands at the pointer, where that is a number, `true` or `false`.
+    pub(super) fn written(&self, pointer: &str) -> Option<&str> {
+        self.written.get(pointer).map(String::as_str)
     }
 
     /// Whether the file itself has a part at the pointer.
@@ -90,10 +97,19 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Reads the bytes; what is wrong goes to the report. `None` when there is nothing to go on with.
 pub(super) fn read(bytes: &[u8], report: &mut Report) -> Option<Document> {
-    let root = yaml::read(bytes, report)?;
-    let mut document = Document { value: Value::Null, marks: BTreeMap::new(), keys: BTreeMap::new() };
+    yaml::read(bytes, Merges::Refused, report).map(take_in)
+}
+
+/// The same for a file of somebody else, in which merge keys are applied.
+pub(super) fn read_merged(bytes: &[u8], report: &mut Report) -> Option<Document> {
+    yaml::read(bytes, Merges::Applied, report).map(take_in)
+}
+
+fn take_in(root: Node) -> Document {
+    let (marks, keys, written) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut document = Document { value: Value::Null, marks, keys, written };
     document.value = document.take(root, "", START);
-    Some(document)
+    document
 }
 
 impl Document {
@@ -101,7 +117,12 @@ impl Document {
     fn take(&mut self, node: Node, pointer: &str, key: Position) -> Value {
         self.marks.insert(pointer.to_owned(), Mark { key, value: node.at });
         match node.kind {
-            Kind::Scalar(value) => value,
+            Kind::Scalar(value, written) => {
+                if matches!(value, Value::Bool(_) | Value::Number(_)) {
+                    self.written.insert(pointer.to_owned(), written);
+                }
+                value
+            }
             Kind::List(items) => {
                 let item = |(index, item): (usize, Node)| {
                     let at = item.at;

@@ -26,11 +26,21 @@ const BYTES_PER_NODE: usize = 64;
 /// The longest key, in characters.
 const MAX_KEY: usize = 128;
 
+/// What becomes of merge keys, `<<`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Merges {
+    /// In files of our own.
+    Refused,
+    /// In files of others, as others read them. Source: YAML's "Merge Key Language-Independent Type".
+    Applied,
+}
+
 /// Reads the bytes; what is wrong goes to the report. `None` when there is nothing to go on with.
-pub(super) fn read(bytes: &[u8], report: &mut Report) -> Option<Node> {
+pub(super) fn read(bytes: &[u8], merges: Merges, report: &mut Report) -> Option<Node> {
     let text = text_of(bytes, report)?;
     let last = end_of(text);
-    Reader { text, last, report, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, root: None }.read()
+    let (open, anchors) = (Vec::new(), BTreeMap::new());
+    Reader { text, last, merges, report, open, anchors, nodes: 0, root: None }.read()
 }
 
 fn text_of<'a>(bytes: &'a [u8], report: &mut Report) -> Option<&'a str> {
@@ -81,7 +91,8 @@ pub(super) struct Node {
 
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    Scalar(Value),
+    /// With what stands in the file, where that is no text: `1.10` is the number 1.1.
+    Scalar(Value, String),
     List(Vec<Node>),
     Map(Vec<(String, Position, Node)>),
 }
@@ -95,12 +106,14 @@ struct Open {
 
 enum Body {
     List(Vec<Node>),
-    Map { entries: Vec<(String, Position, Node)>, seen: BTreeSet<String>, key: Option<Key> },
+    Map { entries: Vec<(String, Position, Node)>, seen: BTreeSet<String>, key: Option<Key>, merged: Vec<Node> },
 }
 
 /// A key whose value was not read yet.
 enum Key {
     Good(String, Position),
+    /// What is merged into the mapping.
+    Merge,
     /// Was reported; its value is read and dropped.
     Refused,
 }
@@ -109,6 +122,7 @@ struct Reader<'a, 'r> {
     text: &'a str,
     /// The end of the text, beyond which the parser sees one line more.
     last: Position,
+    merges: Merges,
     report: &'r mut Report,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
@@ -175,7 +189,7 @@ impl Reader<'_, '_> {
             Event::Alias(anchor) => self.alias(anchor, at),
             Event::SequenceStart(anchor, tag) => self.begin(at, anchor, tag.as_deref(), Body::List(Vec::new())),
             Event::MappingStart(anchor, tag) => {
-                let body = Body::Map { entries: Vec::new(), seen: BTreeSet::new(), key: None };
+                let body = Body::Map { entries: Vec::new(), seen: BTreeSet::new(), key: None, merged: Vec::new() };
                 self.begin(at, anchor, tag.as_deref(), body)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
@@ -205,9 +219,12 @@ impl Reader<'_, '_> {
         if self.key(&text, at) {
             return Ok(());
         }
-        let value =
-            if style == ScalarStyle::Plain && !is_text { plain(&text) } else { Value::String(text.into_owned()) };
-        self.put(Node { at, size, depth: 0, kind: Kind::Scalar(value) }, anchor);
+        let kind = if style == ScalarStyle::Plain && !is_text {
+            Kind::Scalar(plain(&text), text.into_owned())
+        } else {
+            Kind::Scalar(Value::String(text.into_owned()), String::new())
+        };
+        self.put(Node { at, size, depth: 0, kind }, anchor);
         Ok(())
     }
 
@@ -216,6 +233,10 @@ impl Reader<'_, '_> {
         let Some(Open { body: Body::Map { key: key @ None, seen, .. }, .. }) = self.open.last_mut() else {
             return false;
         };
+        if text == "<<" && self.merges == Merges::Applied {
+            *key = Some(Key::Merge);
+            return true;
+        }
         let refusal = if text.chars().count() > MAX_KEY {
             Some(format!("this key has more than {MAX_KEY} characters"))
         } else if text == "<<" {
@@ -267,7 +288,8 @@ impl Reader<'_, '_> {
         let Open { at, anchor, body } = self.open.pop().ok_or(Stop)?;
         let (children, kind): (Vec<(usize, usize)>, Kind) = match body {
             Body::List(items) => (items.iter().map(measure).collect(), Kind::List(items)),
-            Body::Map { entries, .. } => {
+            Body::Map { entries, seen, merged, .. } => {
+                let entries = with_merged(entries, seen, merged);
                 (entries.iter().map(|(_, _, node)| measure(node)).collect(), Kind::Map(entries))
             }
         };
@@ -284,11 +306,11 @@ impl Reader<'_, '_> {
         match self.open.last_mut().map(|open| &mut open.body) {
             None => self.root = Some(node),
             Some(Body::List(items)) => items.push(node),
-            Some(Body::Map { entries, key, .. }) => {
-                if let Some(Key::Good(key, at)) = key.take() {
-                    entries.push((key, at, node));
-                }
-            }
+            Some(Body::Map { entries, key, merged, .. }) => match key.take() {
+                Some(Key::Good(key, at)) => entries.push((key, at, node)),
+                Some(Key::Merge) => merged.push(node),
+                Some(Key::Refused) | None => {}
+            },
         }
     }
 
@@ -316,6 +338,23 @@ impl Reader<'_, '_> {
         self.report.add(at, "", too_deep());
         Err(Stop)
     }
+}
+
+/// The entries with those that are merged in, where they are not there already: the first one counts.
+fn with_merged(
+    mut entries: Vec<(String, Position, Node)>,
+    mut seen: BTreeSet<String>,
+    merged: Vec<Node>,
+) -> Vec<(String, Position, Node)> {
+    let maps = merged.into_iter().flat_map(|node| match node.kind {
+        Kind::List(items) => items,
+        kind => vec![Node { kind, ..node }],
+    });
+    for map in maps {
+        let Kind::Map(more) = map.kind else { continue };
+        entries.extend(more.into_iter().filter(|(key, ..)| seen.insert(key.clone())));
+    }
+    entries
 }
 
 fn too_deep() -> String {

@@ -1,8 +1,8 @@
 //! Who gets a stage: the state of the pull request against its rule, and the rule's places.
 
 use crate::model::{
-    CommitSha, DraftPolicy, ForkPolicy, GoneReason, PullRequest, PullRequestState, StageName, StageRecord, StageRule,
-    StageStatus, Trigger,
+    CommitSha, DraftPolicy, ForkPolicy, GoneReason, Prefix, PullRequest, PullRequestState, StageName, StageRecord,
+    StageRule, StageStatus, Trigger, Verb, is_same_label,
 };
 
 /// What a pull request gets now.
@@ -26,23 +26,59 @@ pub fn admit(rule: &StageRule, pull: &PullRequest, approval: Option<&CommitSha>)
         PullRequestState::Merged => return Admission::Gone(GoneReason::Merged),
         PullRequestState::Open | PullRequestState::Draft => {}
     }
-    let Trigger::PullRequest { drafts, forks, label } = &rule.trigger else {
-        return Admission::Gone(GoneReason::Unwanted);
-    };
-    if pull.state == PullRequestState::Draft && *drafts == DraftPolicy::Skip {
+    if !matches!(rule.trigger, Trigger::PullRequest { .. }) {
         return Admission::Gone(GoneReason::Unwanted);
     }
-    if label.as_ref().is_some_and(|label| !pull.labels.contains(label)) {
-        return Admission::Gone(GoneReason::Unwanted);
+    if let Some(why) = unasked(rule, pull) {
+        return Admission::Gone(why.into());
     }
     let sha = pull.head.sha.clone();
-    if !pull.is_from_fork() {
-        return Admission::Deploy(sha);
+    if !pull.is_from_fork() || approval == Some(&sha) { Admission::Deploy(sha) } else { Admission::AwaitApproval(sha) }
+}
+
+/// Why an open pull request gets no stage by itself, although there is a rule for pull requests. Somebody may
+/// ask for one all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unasked {
+    Draft,
+    /// It does not have this label.
+    Label(String),
+    /// It is a fork's or Dependabot's.
+    Stranger,
+}
+
+/// What of the pull request is against its rule; `None` where nothing is.
+pub fn unasked(rule: &StageRule, pull: &PullRequest) -> Option<Unasked> {
+    let Trigger::PullRequest { drafts, forks, label } = &rule.trigger else { return None };
+    if pull.state == PullRequestState::Draft && *drafts == DraftPolicy::Skip {
+        return Some(Unasked::Draft);
     }
-    match forks {
-        ForkPolicy::Never => Admission::Gone(GoneReason::Unwanted),
-        ForkPolicy::Approve if approval == Some(&sha) => Admission::Deploy(sha),
-        ForkPolicy::Approve => Admission::AwaitApproval(sha),
+    let has = |wanted: &str| pull.labels.iter().any(|label| is_same_label(label, wanted));
+    if let Some(label) = label.as_ref().filter(|label| !has(label)) {
+        return Some(Unasked::Label(label.clone()));
+    }
+    (*forks == ForkPolicy::Never && pull.is_from_fork()).then_some(Unasked::Stranger)
+}
+
+impl From<Unasked> for GoneReason {
+    fn from(why: Unasked) -> Self {
+        match why {
+            Unasked::Draft => Self::Draft,
+            Unasked::Label(label) => Self::Unlabeled { label },
+            Unasked::Stranger => Self::Stranger,
+        }
+    }
+}
+
+impl Unasked {
+    /// What stands in the way, and what leads around it: what follows "because".
+    pub fn words(&self, prefix: &Prefix) -> String {
+        let or_ask = format!("or ask for a stage with `{prefix}{}`", Verb::Deploy);
+        match self {
+            Self::Draft => format!("it is a draft: mark it as ready for review, {or_ask}"),
+            Self::Label(label) => format!("it does not have the label {label}: add that, {or_ask}"),
+            Self::Stranger => "it is of a fork or of Dependabot, and `forks: never` gives those none".to_owned(),
+        }
     }
 }
 

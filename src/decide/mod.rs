@@ -56,7 +56,7 @@ mod tests;
 
 use resolve::stage_kind;
 
-pub use admit::{Admission, admit, admit_place, has_place};
+pub use admit::{Admission, Unasked, admit, admit_place, has_place, unasked};
 pub use backoff::backoff_millis;
 pub use bind::bind;
 pub use follow::{follow, is_watched};

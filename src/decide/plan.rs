@@ -5,12 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use globset::{Glob, GlobSetBuilder};
-
 use super::version_key;
 use crate::model::{
-    Action, Changed, Generation, Interruption, Observed, Place, Plan, Release, Runs, Runtime, Seconds, ServiceName,
-    ServiceSpec, SkipReason, Skipped, StageId, StageSpec, Step, StepKey, VersionKey, Wanted,
+    Action, Changed, Generation, Interruption, Observed, PathFilter, Place, Plan, Release, Runs, Runtime, Seconds,
+    ServiceName, ServiceSpec, SkipReason, Skipped, StageId, StageSpec, Step, StepKey, VersionKey, Wanted,
 };
 
 /// A first load balancer and its certificate take minutes, and what a hand left behind may have to go first.
@@ -144,17 +142,10 @@ fn is_untouched(service: &ServiceSpec, spec: &StageSpec, present: &Present<'_>) 
     same && !service.paths.is_empty() && !concern(&service.paths, files)
 }
 
-/// Whether the globs match one of the files. They are compiled once, however many files there are.
-fn concern(globs: &[String], files: &[String]) -> bool {
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        match Glob::new(glob) {
-            Ok(glob) => set.add(glob),
-            // Refused by the configuration's check; should one come through, deploy rather than miss a change.
-            Err(_) => return !files.is_empty(),
-        };
-    }
-    set.build().map_or(!files.is_empty(), |set| files.iter().any(|file| set.is_match(file)))
+/// Whether one of the files is meant. The patterns are compiled once, however many files there are.
+fn concern(patterns: &[String], files: &[String]) -> bool {
+    // Refused by the configuration's check; should one come through, deploy rather than miss a change.
+    PathFilter::new(patterns).map_or(!files.is_empty(), |filter| files.iter().any(|file| filter.concerns(file)))
 }
 
 fn steps_of(

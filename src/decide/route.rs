@@ -90,7 +90,7 @@ fn pushed(branch: &Branch, project: &Project, stages: &[StageRecord]) -> Vec<Int
     project
         .stages
         .iter()
-        .filter(|rule| matches!(&rule.trigger, Trigger::Push { branches } if branches.matches(branch)))
+        .filter(|rule| matches!(&rule.trigger, Trigger::Push { branches } if branches.asks_for(branch)))
         .filter_map(|rule| branch_stage(rule, branch, project, stages))
         .take(1)
         .map(|stage| Intent::Follow {

@@ -68,6 +68,7 @@ fn what_dependabot_pushes_gets_no_stage_by_its_branch() {
     let stages = |branch: &str| route(&pushed(branch, Some(sha('a'))), &project, &[], &Sighting::default()).len();
     assert_eq!(["topic", "dependabot", "dependabots-work"].map(stages), [1, 1, 1]);
     assert_eq!(["dependabot/npm/left-pad-2", "dependabot-npm-left-pad", "dependabot_npm"].map(stages), [0, 0, 0]);
+    assert_eq!(["gh-readonly-queue/main/pr-7-0123456789", "gh-readonly"].map(stages), [0, 1], "a merge queue's");
 }
 
 #[test]

@@ -304,11 +304,11 @@ fn a_pull_request_is_admitted_as_its_rule_says() {
         trigger: Trigger::PullRequest { drafts, forks, label: label.map(Into::into) },
         ..pull_rule()
     };
-    let unwanted = Admission::Gone(GoneReason::Unwanted);
+    let unlabeled = Admission::Gone(GoneReason::Unlabeled { label: "preview".into() });
     let deploy = Admission::Deploy(sha('a'));
     let cases: Vec<(&str, &StageRule, PullRequest, Option<CommitSha>, Admission)> = vec![
         ("own and open", &rule, pull(7), None, deploy.clone()),
-        ("draft", &rule, draft(), None, unwanted.clone()),
+        ("draft", &rule, draft(), None, Admission::Gone(GoneReason::Draft)),
         ("fork, nobody approved", &rule, fork(), None, Admission::AwaitApproval(sha('a'))),
         ("fork, this commit approved", &rule, fork(), Some(sha('a')), deploy.clone()),
         ("fork, an older commit approved", &rule, fork(), Some(sha('b')), Admission::AwaitApproval(sha('a'))),
@@ -331,12 +331,14 @@ fn a_pull_request_is_admitted_as_its_rule_says() {
         assert_eq!(admit(rule, pull, approval.as_ref()), *expected, "{story}");
     }
     let drafts_too = trigger(DraftPolicy::Deploy, ForkPolicy::Never, Some("preview"));
-    assert_eq!(admit(&drafts_too, &draft(), None), unwanted, "the label is missing");
-    let labelled = with(|pull| {
-        pull.labels = vec!["preview".into()];
-        pull.state = PullRequestState::Draft;
-    });
-    assert_eq!(admit(&drafts_too, &labelled, None), deploy);
+    assert_eq!(admit(&drafts_too, &draft(), None), unlabeled, "the label is missing");
+    for label in ["preview", "Preview", "PREVIEW"] {
+        let labelled = with(|pull| {
+            pull.labels = vec!["other".into(), label.into()];
+            pull.state = PullRequestState::Draft;
+        });
+        assert_eq!(admit(&drafts_too, &labelled, None), deploy, "{label}: GitHub does not look at case");
+    }
     assert_eq!(
         admit(
             &drafts_too,
@@ -346,7 +348,7 @@ fn a_pull_request_is_admitted_as_its_rule_says() {
             }),
             Some(&sha('a'))
         ),
-        unwanted,
+        Admission::Gone(GoneReason::Stranger),
         "a deleted fork is a fork"
     );
 }

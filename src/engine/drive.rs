@@ -100,7 +100,7 @@ impl Engine {
         let kind = self.effect(run, step, attempt).await?;
         let ended = matches!(kind, StepEventKind::Done(_) | StepEventKind::Failed(_));
         if let StepEventKind::Failed(failure) = &kind {
-            tracing::info!(deploy = run.deploy.id.0, step = %step.key, "step {} of {} failed: {}", step.key, run.deploy.plan.stage, failure.summary);
+            tracing::info!(deploy = run.deploy.id.0, step = %step.key, "step {} of {} failed: {}", step.key, run.deploy.plan.stage, failure);
             self.ports.builder.cancel(&run.deploy.plan.stage).await?;
         }
         if ended {

@@ -74,14 +74,23 @@ impl Engine {
                 self.ports.builder.unpack(&spec.stage, &spec.sha, tarball).await?
             }
         };
-        Ok(progress.map(|path| Output::Source { path }))
+        let path = match progress {
+            Progress::Done(path) => path,
+            Progress::Pending { again_millis, note } => return Ok(Progress::Pending { again_millis, note }),
+        };
+        // A hint for whoever reads the comment: that it cannot be given stops nothing.
+        let gaps = self.ports.builder.gaps(&spec.stage, &spec.sha).await.unwrap_or_else(|error| {
+            tracing::debug!(stage = %spec.stage, %error, "what the source lacks is not known");
+            Vec::new()
+        });
+        Ok(Progress::Done(Output::Source { path, gaps }))
     }
 
     async fn build(&self, run: &Run, service: &ServiceName) -> PortResult<Progress<Output>> {
         let spec = spec_of(run)?;
         let service = service_of(spec, service)?;
         let fetched = run.log.output(&StepKey("fetch".into()));
-        let Some(Output::Source { path }) = fetched else { return Err(missing("the source", &spec.stage)) };
+        let Some(Output::Source { path, .. }) = fetched else { return Err(missing("the source", &spec.stage)) };
         let job = |source| BuildJob {
             stage: &spec.stage,
             place: &spec.place,
@@ -185,7 +194,7 @@ fn failure_of(error: PortError, step: &Step) -> Failure {
         ),
         error @ (PortError::Stale | PortError::Bug { .. }) => {
             let cause = chain(&error);
-            tracing::error!(step = %step.key, error = %cause, "step {} hit a bug: {cause}", step.key);
+            tracing::error!(step = %step.key, "step {} hit a bug: {cause}", step.key);
             Failure::new(
                 FailureKind::Bug,
                 format!("Greenroom itself failed: {error}"),

@@ -43,10 +43,14 @@ impl ProjectCache {
 }
 
 impl Engine {
-    /// The configuration at a commit; `None` when the commit has none.
+    /// The configuration at a commit; `None` when the commit has none. One whose name has the other ending of
+    /// YAML is wrong, and not missing: whoever wrote it waits for something.
     pub(super) async fn project_at(&self, repo: &RepoName, sha: &CommitSha) -> PortResult<Option<Checked>> {
-        let file = self.ports.forge.file_at(repo, sha, CONFIG_PATH).await?;
-        Ok(file.map(|bytes| self.projects.check(&bytes)))
+        if let Some(bytes) = self.ports.forge.file_at(repo, sha, CONFIG_PATH).await? {
+            return Ok(Some(self.projects.check(&bytes)));
+        }
+        let misnamed = self.ports.forge.file_at(repo, sha, config::MISNAMED).await?;
+        Ok(misnamed.map(|_| Arc::new(Err(config::misnamed()))))
     }
 
     /// The policy: the configuration at the head of the default branch, with that head.

@@ -193,16 +193,16 @@ impl Engine {
         let wait = crate::decide::backoff_millis(&lane.to_string(), attempts, asked);
         let cause = chain(error);
         if matches!(error, PortError::Bug { .. }) {
-            tracing::error!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} stopped: {cause}");
+            tracing::error!(%lane, attempts, wait_ms = wait, "lane {lane} stopped: {cause}");
         } else {
-            tracing::warn!(%lane, attempts, wait_ms = wait, error = %cause, "lane {lane} is tried again: {cause}");
+            tracing::warn!(%lane, attempts, wait_ms = wait, "lane {lane} is tried again: {cause}");
         }
         let now = self.ports.clock.now();
         if let Lane::Repo(repo) = &lane {
             match self.set_aside(held, repo, attempts, error).await {
                 Ok(true) => return (Wake::At(now), 0),
                 Ok(false) => {}
-                Err(error) => tracing::error!(%lane, %error, "the first delivery of {lane} stays: {error}"),
+                Err(error) => tracing::error!(%lane, "the first delivery of {lane} stays: {error}"),
             }
         }
         (Wake::At(now.after_millis(wait)), attempts)
@@ -215,14 +215,31 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
 
-/// An error with its causes, as one line.
+/// An error with its causes, as one line. A cause that the error's own words end with is not said again.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_stands_twice_in_a_line() {
+        let cause = || std::io::Error::other("the disk is full");
+        let error = PortError::bug("cannot write the log", cause());
+        assert_eq!(chain(&error), "cannot write the log: the disk is full");
+        let error = PortError::bug("cannot write the log: the disk is full", cause());
+        assert_eq!(chain(&error), "cannot write the log: the disk is full");
+    }
 }

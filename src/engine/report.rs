@@ -81,7 +81,7 @@ impl Engine {
                         PortError::Retry { after_millis: Some(after), .. } => *after,
                         _ => 5_000,
                     };
-                    tracing::warn!(stage = %id, %error, "showing the {} of {id} is put off: {error}", item.key.kind.as_str());
+                    tracing::warn!(stage = %id, "showing the {} of {id} is put off: {error}", item.key.kind.as_str());
                     wake = wake.or(Wake::At(now.after_millis(after)));
                 }
             }

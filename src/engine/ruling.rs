@@ -39,8 +39,8 @@ pub(super) enum Ruling {
 impl Engine {
     /// Rules on a stage. A call that fails is an error and changes nothing: when in doubt, keep.
     pub(super) async fn rule_on(&self, record: &StageRecord) -> PortResult<Ruling> {
-        if let Target::Gone(reason) = record.target {
-            return Ok(Ruling::Want(Wanted::Gone(reason)));
+        if let Target::Gone(reason) = &record.target {
+            return Ok(Ruling::Want(Wanted::Gone(reason.clone())));
         }
         let repo = &record.id.repo;
         if !self.is_served(repo).await? {
@@ -134,7 +134,7 @@ impl Engine {
                     _ => Ok(Head::Ruled(Ruling::Keep)),
                 }
             }
-            Target::Gone(reason) => Ok(Head::Ruled(Ruling::Want(Wanted::Gone(*reason)))),
+            Target::Gone(reason) => Ok(Head::Ruled(Ruling::Want(Wanted::Gone(reason.clone())))),
         }
     }
 

@@ -62,7 +62,7 @@ impl Engine {
                     tokio::spawn(async move {
                         let _place = place;
                         if let Err(error) = engine.work(claimed).await {
-                            tracing::error!(%error, "a lane could not be given back: {error}");
+                            tracing::error!("a lane could not be given back: {error}");
                         }
                         engine.bell.notify_one();
                     });
@@ -77,7 +77,7 @@ impl Engine {
                 }
                 Err(error) => {
                     drop(place);
-                    tracing::error!(%error, "the database does not answer: {error}");
+                    tracing::error!("the database does not answer: {error}");
                     tokio::time::sleep(POLL).await;
                 }
             }

@@ -165,7 +165,7 @@ impl Engine {
             return Ok((Fate::Kept, format!("its name tells of no pull request: {remove} removes it")));
         };
         Ok(match self.rule_on(record).await? {
-            Ruling::Want(Wanted::Gone(reason)) => (Fate::Removed, because(reason).to_owned()),
+            Ruling::Want(Wanted::Gone(reason)) => (Fate::Removed, because(&reason)),
             Ruling::Want(Wanted::Live(_)) => (Fate::Followed, "its pull request is open".to_owned()),
             Ruling::Misconfigured { .. } => (Fate::Kept, "the configuration of its repository is wrong".to_owned()),
             Ruling::AwaitApproval(_) => (Fate::Kept, "its pull request is open and waits for approval".to_owned()),
@@ -213,8 +213,11 @@ fn is_live(record: &StageRecord) -> bool {
     matches!(record.status, StageStatus::Live { .. })
 }
 
-fn because(reason: GoneReason) -> &'static str {
-    match reason {
+fn because(reason: &GoneReason) -> String {
+    let words = match reason {
+        GoneReason::Unlabeled { label } => return format!("its pull request does not have the label {label}"),
+        GoneReason::Draft => "its pull request is a draft",
+        GoneReason::Stranger => "its pull request is of a fork, and those get none",
         GoneReason::Closed => "its pull request is closed",
         GoneReason::Merged => "its pull request is merged",
         GoneReason::BranchDeleted => "its branch is gone",
@@ -223,7 +226,8 @@ fn because(reason: GoneReason) -> &'static str {
         GoneReason::Requested => "somebody asked for it",
         GoneReason::Cancelled => "its first deploy was cancelled",
         GoneReason::RepositoryDeleted => "its repository was deleted",
-    }
+    };
+    words.to_owned()
 }
 
 /// One line, with those by name that wait for a person.

@@ -40,7 +40,7 @@ impl Engine {
                 _ = looks.tick() => self.call_watch().await,
             };
             if let Err(error) = result {
-                tracing::warn!(%error, "nobody is told to look after what is live: {error}");
+                tracing::warn!("nobody is told to look after what is live: {error}");
             }
         }
     }
@@ -88,7 +88,9 @@ impl Engine {
         // What somebody asks for is done, and so is what never was there.
         let asked = record.asked.as_ref().is_some_and(|asked| asked.generation == record.generation);
         let was_live = record.status == (StageStatus::Live { sha: spec.sha.clone() });
-        if asked || !was_live || release.is_none_or(|release| !is_release_of(release, spec)) {
+        // Where nothing of a commit had to be deployed, what went live with an older one runs on.
+        let serves = |release: &Release| is_release_of(&Release { sha: spec.sha.clone(), ..release.clone() }, spec);
+        if asked || !was_live || !release.is_some_and(serves) {
             return false;
         }
         let Some(seen) = self.seen(record).await else { return false };

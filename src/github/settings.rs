@@ -52,10 +52,7 @@ impl GitHubSettings {
 
 impl fmt::Debug for GitHubSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GitHubSettings")
-            .field("api_url", &self.api_url)
-            .field("app_id", &self.app_id)
-            .finish_non_exhaustive()
+        f.debug_struct("GitHubSettings").field("app_id", &self.app_id).finish_non_exhaustive()
     }
 }
 
@@ -73,8 +70,12 @@ pub struct ProxySettings {
 /// Why the adapter cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("{url:?} is not an http or https address of GitHub's API")]
-    ApiUrl { url: String },
+    /// Without the address, which may hold a password.
+    #[error(
+        "the address of GitHub's API is none: write https://api.github.com, or https://<host>/api/v3, without a user or \
+         a password"
+    )]
+    ApiUrl,
     /// The cause is left out on purpose: it could quote the key.
     #[error("the App's private key is not an RSA key in PEM form")]
     PrivateKey,

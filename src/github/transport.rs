@@ -185,12 +185,11 @@ async fn beginning(mut body: Incoming) -> PortResult<Bytes> {
 }
 
 fn parse_base(api_url: &str) -> Result<Uri, SetupError> {
-    let refuse = || SetupError::ApiUrl { url: api_url.to_owned() };
-    let base: Uri = api_url.trim_end_matches('/').parse().map_err(|_| refuse())?;
+    let base: Uri = api_url.trim().trim_end_matches('/').parse().map_err(|_| SetupError::ApiUrl)?;
     let is_web = matches!(base.scheme_str(), Some("http" | "https"));
     // A password in the address would end in logs and errors.
     let is_plain = base.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    if is_web && is_plain && base.query().is_none() { Ok(base) } else { Err(refuse()) }
+    if is_web && is_plain && base.query().is_none() { Ok(base) } else { Err(SetupError::ApiUrl) }
 }
 
 fn connector(base: &Uri, route: Route) -> Result<HttpsConnector<Route>, SetupError> {

@@ -67,6 +67,17 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    /// What happened and what to do, for readers of one line. The log is for those who have room for it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.summary.trim_end_matches('.'))?;
+        if let Some(code) = self.exit_code.filter(|_| !self.summary.contains("exit code")) {
+            write!(f, " (exit code {code})")?;
+        }
+        if self.advice.is_empty() { Ok(()) } else { write!(f, ". {}", self.advice) }
+    }
+}
+
 /// The kinds of failure that Greenroom can tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,4 +102,20 @@ pub enum FailureKind {
     GaveUp,
     /// Our own fault.
     Bug,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_in_one_line_says_what_to_do() {
+        let plain = Failure::new(FailureKind::Environment, "There is no zone.", "Make it with `make zone`.");
+        assert_eq!(plain.to_string(), "There is no zone. Make it with `make zone`.");
+        let exited = Failure { exit_code: Some(3), ..Failure::new(FailureKind::Exited, "`web` ended", "") };
+        assert_eq!(exited.to_string(), "`web` ended (exit code 3)");
+        let told =
+            Failure { exit_code: Some(3), ..Failure::new(FailureKind::Exited, "`web` ended with exit code 3", "") };
+        assert_eq!(told.to_string(), "`web` ended with exit code 3");
+    }
 }

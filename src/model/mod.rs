@@ -12,10 +12,14 @@ mod deploy;
 mod error;
 mod event;
 mod evidence;
+mod foundation;
 mod goal;
 mod id;
+mod label;
 mod lock;
 mod log;
+mod merge_queue;
+mod paths;
 mod pattern;
 mod plan;
 mod policy;
@@ -44,6 +48,7 @@ pub use event::{
     PullRequestState, PushEvent,
 };
 pub use evidence::{CheckApp, CheckOutcome, CheckResult, Checks, Review, ReviewState};
+pub use foundation::{DnsRecord, FoundationReport, FoundationZone, LiveFoundation, TemplateAge};
 pub use goal::{
     Addressing, Artifact, ImageSpec, LocalCommands, Pinned, Place, Runtime, Scheme, ServiceSpec, StageKind, StageSpec,
     VersionKey, Wanted,
@@ -52,8 +57,10 @@ pub use id::{
     AppName, BadId, CommitSha, DeliveryId, DeployId, ExternalId, Fence, Generation, PullNumber, RepoId, RepoName,
     ServiceName, StageName, UserId,
 };
+pub use label::is_same_label;
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
+pub use paths::PathFilter;
 pub use pattern::StagePattern;
 pub use plan::{
     Action, ChangeKind, Changed, Interruption, Observed, ObservedService, Output, Plan, Resource, ResourceChange, Runs,

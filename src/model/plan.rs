@@ -187,9 +187,24 @@ pub struct ResourceChange {
 pub enum ChangeKind {
     Added,
     Changed,
+    /// Only when it is done does CloudFormation know whether it is changed or replaced.
+    PerhapsReplaced,
     /// A new one takes its place.
     Replaced,
     Removed,
+}
+
+impl ChangeKind {
+    /// As people read it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::PerhapsReplaced => "perhaps replaced",
+            Self::Replaced => "replaced",
+            Self::Removed => "removed",
+        }
+    }
 }
 
 /// What runs of one service.
@@ -216,8 +231,12 @@ pub enum Changed {
 pub enum Output {
     /// Nothing to hand on.
     Nothing,
-    /// The folder of the unpacked source.
-    Source { path: String },
+    /// The folder of the unpacked source, and in a sentence each what it lacks that its authors have.
+    Source {
+        path: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gaps: Vec<String>,
+    },
     /// Newly made.
     Built(Artifact),
     /// Already there with the same content.

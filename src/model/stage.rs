@@ -40,21 +40,48 @@ pub enum Target {
 }
 
 /// Why a stage goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GoneReason {
     Closed,
     Merged,
     BranchDeleted,
     Expired,
-    /// A draft again, its label taken away, or its rule removed from the configuration.
+    /// Its rule was removed from the configuration.
     Unwanted,
+    /// Its pull request is a draft, and drafts get none.
+    Draft,
+    /// Its pull request does not have the label that its rule asks for.
+    Unlabeled {
+        label: String,
+    },
+    /// Its pull request is a fork's or Dependabot's, and those get none.
+    Stranger,
     /// Somebody asked.
     Requested,
     /// Its first deploy was cancelled, so that nothing served.
     Cancelled,
     /// Its repository was deleted.
     RepositoryDeleted,
+}
+
+impl GoneReason {
+    /// In one word, as programs read it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Merged => "merged",
+            Self::BranchDeleted => "branch_deleted",
+            Self::Expired => "expired",
+            Self::Unwanted => "unwanted",
+            Self::Draft => "draft",
+            Self::Unlabeled { .. } => "unlabeled",
+            Self::Stranger => "stranger",
+            Self::Requested => "requested",
+            Self::Cancelled => "cancelled",
+            Self::RepositoryDeleted => "repository_deleted",
+        }
+    }
 }
 
 /// Whom a stage belongs to, even while its target is `Gone`.

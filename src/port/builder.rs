@@ -43,6 +43,11 @@ pub trait Builder: Send + Sync + 'static {
     /// as absent.
     async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>>;
 
+    /// What a complete source lacks that its authors have, such as submodules: a sentence for each kind.
+    async fn gaps(&self, _stage: &StageId, _sha: &CommitSha) -> PortResult<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Makes the service's artifact, in the background: `Pending` until it is there, then
     /// `Output::Built` or, where the same content was there already, `Output::Reused`.
     /// For a process the artifact is the source itself with the hash of its content.

@@ -31,8 +31,8 @@ pub enum PortError {
     /// The lane is held by somebody else by now: stop at once, write nothing.
     #[error("this process no longer holds the lane")]
     Stale,
-    /// It cannot succeed, for a reason that the user can act on.
-    #[error("{}", .0.summary)]
+    /// It cannot succeed, for a reason that the user can act on; whoever prints it prints how.
+    #[error("{0}")]
     Failed(Box<Failure>),
     /// Our own fault.
     #[error("{context}")]

@@ -22,6 +22,7 @@ struct State {
     mishaps: BTreeMap<(ServiceName, Option<CommitSha>), Mishap>,
     journal: Vec<String>,
     trusts: BTreeMap<(StageName, ServiceName), Trust>,
+    gaps: Vec<String>,
 }
 
 /// The builder. Clone the `Arc` that holds it.
@@ -38,6 +39,11 @@ impl SandboxBuilder {
         if let Ok(service) = ServiceName::new(service) {
             self.lock().mishaps.insert((service, sha.cloned()), mishap);
         }
+    }
+
+    /// Says of every source from now on that it lacks this.
+    pub fn gap(&self, sentence: &str) {
+        self.lock().gaps.push(sentence.to_owned());
     }
 
     /// What was done, in order: `unpack pr-1 abc1234`, `build pr-1/web abc1234`.
@@ -96,6 +102,10 @@ impl Builder for SandboxBuilder {
         state.sources.insert((stage.clone(), sha.clone()));
         state.journal.push(format!("unpack {} {}", stage.name, sha.short()));
         Ok(Progress::Done(format!("{stage}@{sha}")))
+    }
+
+    async fn gaps(&self, _stage: &StageId, _sha: &CommitSha) -> PortResult<Vec<String>> {
+        Ok(self.lock().gaps.clone())
     }
 
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 
 use super::bodies::{Full, Share};
+use super::form::not_json;
 use super::metrics::Fate;
 use super::{Door, DoorState};
 use crate::crowd::Peer;
@@ -155,9 +156,7 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8])
             let content = InboxContent::Poison { reason, excerpt };
             store(state, NewDelivery { id, body_hash, lane, content, at: state.clock.now() }, Fate::Poison).await
         }
-        Err(WireError::NotJson) => {
-            (Fate::Rejected, (StatusCode::BAD_REQUEST, "the body is not JSON: use the content type application/json\n"))
-        }
+        Err(WireError::NotJson) => (Fate::Rejected, not_json(event, body)),
         Err(WireError::Header(_)) => (Fate::Rejected, UNNAMED),
     }
 }

@@ -12,6 +12,7 @@
 
 mod bodies;
 mod door;
+mod form;
 mod limits;
 mod metrics;
 mod probe;

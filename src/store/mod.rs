@@ -166,10 +166,17 @@ fn address(url: &str) -> Result<(&'static Dialect, AnyConnectOptions), OpenError
     match scheme {
         "sqlite" => Ok((&sqlite::DIALECT, sqlite::options(url)?)),
         "postgres" | "postgresql" => Ok((&postgres::DIALECT, postgres::options(url)?)),
-        // Never the address itself: it may hold a password.
-        _ => Err(OpenError::Address(format!("{scheme:?} is not a kind of database that Greenroom knows"))),
+        // Never the address itself, nor what stands where its kind should: either may be a password.
+        scheme => Err(OpenError::Address(match OTHERS.iter().find(|other| other.eq_ignore_ascii_case(scheme)) {
+            Some(other) => format!("{other} is not a kind of database that Greenroom knows"),
+            None => "this is not the address of a database that Greenroom knows".to_owned(),
+        })),
     }
 }
+
+/// Kinds of databases that people have and Greenroom has not.
+const OTHERS: [&str; 9] =
+    ["mysql", "mariadb", "mssql", "sqlserver", "mongodb", "mongodb+srv", "oracle", "redis", "cockroachdb"];
 
 #[cfg(test)]
 mod tests {
@@ -177,10 +184,19 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_cannot_work_is_refused_with_the_way_out() {
-        for bad in ["", "greenroom.db", "mysql://root:hunter2@h/x", "sqlite::memory:", "sqlite://x.db?mode=memory"] {
-            let error = open(bad).await.err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(error.contains("sqlite://greenroom.db"), "{bad}: {error}");
-            assert!(!error.contains("hunter2"), "{error}");
+        for bad in [
+            "",
+            "greenroom.db",
+            "mysql://root:hunter2@h/x",
+            "hunter2:",
+            "hunter2://h/x",
+            "postgres://me:hunter2@h:port/x",
+            "sqlite::memory:",
+            "sqlite://x.db?mode=memory",
+        ] {
+            let error = open(bad).await.err().expect("it cannot be opened");
+            assert!(error.to_string().contains("sqlite://greenroom.db"), "{bad}: {error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
     }
 

@@ -168,7 +168,7 @@ impl World {
 
     /// Begins the removal of four resources.
     pub(crate) fn remove(&mut self, reason: GoneReason, second: i64) {
-        self.record.target = Target::Gone(reason);
+        self.record.target = Target::Gone(reason.clone());
         let resource = |id: &str| Resource { kind: "container".into(), id: id.into(), service: None };
         let mut actions: Vec<Action> =
             ["web-1", "api-1", "worker-1", "web-2"].map(|id| Action::Remove { resource: resource(id) }).into();

@@ -57,6 +57,7 @@ pub(super) fn shorten(mut view: StageView, limits: Limits) -> (StageView, More) 
     for trouble in &mut view.troubles {
         trouble.summary.iter_mut().for_each(text);
     }
+    view.gaps.iter_mut().for_each(text);
     if let Some(waiting) = &mut view.waiting {
         text(&mut waiting.reason);
         waiting.step.resource.iter_mut().for_each(text);

@@ -12,6 +12,7 @@
 
 mod clean;
 mod failure;
+mod gone;
 mod known;
 mod limit;
 mod markdown;

@@ -2,17 +2,18 @@
 
 use super::clean::{clean_line, cut};
 use super::failure::failure;
+use super::gone::{Serves, gone, still_offered};
 use super::redact::redact;
-use super::service::services;
+use super::service::{leave_unchanged, services, tell_since};
 use super::stage::{
-    Expiry, Full, GoneView, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow, StepRowState,
-    StepView, Waiting, WithheldView,
+    Expiry, Full, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow, StepRowState, StepView,
+    Waiting, WithheldView,
 };
 use super::times::{PartName, Times, part};
 use super::trouble::{is_troubled, troubles};
 use crate::model::{
-    Action, CommitSha, Deploy, Generation, GoneReason, Outcome, Output, Problems, Release, Seconds, StageRecord,
-    StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
+    Action, CommitSha, Deploy, Generation, Outcome, Output, Problems, Release, Seconds, StageRecord, StageSpec,
+    StageStatus, Step, StepEventKind, StepKey, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
 };
 
 /// How many goals the history names.
@@ -43,8 +44,15 @@ impl StageView {
         let goes = matches!(phase, StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck);
         let known = || run.and_then(|(deploy, _)| spec_of(deploy)).or_else(|| serving_spec(serving, current, history));
         let spec = if goes { None } else { known() };
-        let services =
+        let mut services =
             spec.map_or_else(Vec::new, |spec| services(spec, run, phase, serving, links, &record.conditions));
+        let sha = sha(record, run);
+        let is_live = matches!(phase, StagePhase::Live | StagePhase::Unhealthy);
+        let left = serving.filter(|release| is_live && is_left(release, run, sha.as_ref()));
+        if let (Some(_), Some(spec)) = (left, spec) {
+            leave_unchanged(&mut services, spec);
+        }
+        tell_since(&mut services, history);
         let first = spec.and_then(StageSpec::url);
         let answering = || services.iter().filter_map(|service| service.url.as_deref());
         let url = answering().find(|url| Some(*url) == first).or_else(|| answering().next()).map(str::to_owned);
@@ -55,7 +63,7 @@ impl StageView {
             generation: run.map_or(record.generation, |(deploy, _)| deploy.plan.generation),
             pull: record.pull(),
             phase,
-            sha: sha(record, run),
+            sha,
             url,
             services,
             steps: run.map_or_else(Vec::new, step_rows),
@@ -64,7 +72,11 @@ impl StageView {
             waiting: run.filter(|(deploy, _)| deploy.ended.is_none()).and_then(waiting),
             failure: failure(record, phase, run),
             troubles: if goes || !phase.is_final() { Vec::new() } else { troubles(record) },
-            serving: serving.filter(|_| shows_serving(record, phase)).map(|release| still_serving(release, run)),
+            serving: serving
+                .filter(|_| shows_serving(record, phase))
+                .or(left)
+                .map(|release| still_serving(release, run)),
+            gaps: run.map_or_else(Vec::new, gaps),
             superseded_by: superseded_by(run),
             problems: problems(&record.status),
             full: full(&record.status),
@@ -72,7 +84,11 @@ impl StageView {
             gone: gone(record, phase, run, history),
             expires: record.expires_at.map(|at| expiry(at, end.unwrap_or(now))),
             history: history.iter().take(HISTORY).map(history_row).collect(),
-            commands: links.commands.iter().map(|command| (*command).to_owned()).collect(),
+            commands: still_offered(
+                links.commands,
+                phase,
+                if serving.is_some() { Serves::Something } else { Serves::Nothing },
+            ),
             approve: links.approve.map(str::to_owned),
         }
     }
@@ -239,6 +255,11 @@ fn waiting((deploy, log): Run<'_>) -> Option<Waiting> {
     })
 }
 
+/// Whether the goal is met by what was live before, at another commit: nothing of it had to be deployed.
+fn is_left(release: &Release, run: Option<Run<'_>>, goal: Option<&CommitSha>) -> bool {
+    run.is_none() && goal.is_some_and(|goal| *goal != release.sha)
+}
+
 fn shows_serving(record: &StageRecord, phase: StagePhase) -> bool {
     // Of what could not so much as be looked at nothing is removed.
     let is_untouched = matches!(record.status, StageStatus::Blocked { .. });
@@ -260,6 +281,13 @@ fn still_serving(release: &Release, run: Option<Run<'_>>) -> Serving {
             .collect()
     });
     Serving { sha: release.sha.clone(), moved }
+}
+
+fn gaps((_, log): Run<'_>) -> Vec<String> {
+    match log.output(&StepKey("fetch".into())) {
+        Some(Output::Source { gaps, .. }) => gaps.iter().map(|gap| text(gap)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn superseded_by(run: Option<Run<'_>>) -> Option<Generation> {
@@ -297,56 +325,6 @@ fn withheld(status: &StageStatus) -> Option<WithheldView> {
             WithheldView::Refused { evidence: text(evidence), way_out: text(way_out) }
         }
     })
-}
-
-fn gone(record: &StageRecord, phase: StagePhase, run: Option<Run<'_>>, history: &[Deploy]) -> Option<GoneView> {
-    let reason = gone_reason(record, run);
-    match phase {
-        StagePhase::Destroyed => {
-            let removed = if let StageStatus::Gone { removed } = record.status { removed } else { 0 };
-            let deploys = run.map(|(deploy, _)| deploy).into_iter().chain(history);
-            let at = deploys.into_iter().find(|deploy| spec_of(deploy).is_none()).and_then(|deploy| deploy.ended);
-            Some(GoneView { reason, removed, total: removed, left: Vec::new(), at: at.map(|(at, _)| at) })
-        }
-        StagePhase::Destroying | StagePhase::Stuck => {
-            let Some((deploy, log)) = run else {
-                return Some(GoneView { reason, removed: 0, total: 0, left: Vec::new(), at: None });
-            };
-            let (removed, left) = removal(deploy, log);
-            let total = removed + u32::try_from(left.len()).unwrap_or(u32::MAX);
-            Some(GoneView { reason, removed, total, left, at: deploy.ended.map(|(at, _)| at) })
-        }
-        _ => None,
-    }
-}
-
-fn gone_reason(record: &StageRecord, run: Option<Run<'_>>) -> Option<GoneReason> {
-    let planned = run.and_then(|(deploy, _)| match &deploy.plan.wanted {
-        Wanted::Gone(reason) => Some(*reason),
-        Wanted::Live(_) => None,
-    });
-    planned.or(match record.target {
-        Target::Gone(reason) => Some(reason),
-        Target::PullRequest(_) | Target::Branch(_) | Target::Commit(_) | Target::Release { .. } => None,
-    })
-}
-
-/// How much of a stage is removed, and what is not: as proved where it was looked at, else as the
-/// steps say.
-fn removal(deploy: &Deploy, log: &StepLog) -> (u32, Vec<String>) {
-    let mut removed = 0;
-    let mut left = Vec::new();
-    for step in &deploy.plan.steps {
-        match (&step.action, log.state(&step.key)) {
-            (Action::Prove { .. }, StepState::Done { output: Output::Left { removed, left }, .. }) => {
-                return (*removed, left.iter().map(|resource| text(&resource.to_string())).collect());
-            }
-            (Action::Remove { .. }, StepState::Done { .. }) => removed += 1,
-            (Action::Remove { resource }, _) => left.push(text(&resource.to_string())),
-            _ => {}
-        }
-    }
-    (removed, left)
 }
 
 fn expiry(at: Timestamp, from: Timestamp) -> Expiry {

@@ -44,8 +44,11 @@ pub enum Told {
     /// It is refused, or waits.
     Judged(Verdict),
     Misread(Misread),
-    /// Every gate with its evidence.
-    Why(Verdict),
+    /// Every gate with its evidence, and why the pull request gets no stage by itself, where it gets none.
+    Why {
+        verdict: Verdict,
+        unasked: Option<String>,
+    },
     Help {
         prefix: Prefix,
         offers: Vec<Offer>,
@@ -121,7 +124,9 @@ fn plainly(part: &Receipt) -> Receipt {
         Told::Failed(text) => Told::Failed(plain(text)),
         Told::Refused(text) => Told::Refused(plain(text)),
         Told::Judged(verdict) => Told::Judged(plain_verdict(verdict)),
-        Told::Why(verdict) => Told::Why(plain_verdict(verdict)),
+        Told::Why { verdict, unasked } => {
+            Told::Why { verdict: plain_verdict(verdict), unasked: unasked.as_deref().map(plain) }
+        }
         Told::Long { summary, lines: shown, keep } => {
             Told::Long { summary: plain(summary), lines: lines(shown), keep: *keep }
         }
@@ -215,10 +220,11 @@ fn row(part: &Receipt, limits: &Limits) -> Row {
             let shut = gates(verdict, limits).filter(|gate| gate.state != "open").collect();
             Row { kind, position, gates: shut, next: verdict.next_action().map(text), ..base }
         }
-        Told::Why(verdict) => {
+        Told::Why { verdict, unasked } => {
             let gates: Vec<GateRow> = gates(verdict, limits).collect();
             let next = verdict.next_action().map(text);
-            Row { kind: "why", shut: verdict.shut().count(), gates, next, ..base }
+            let unasked = unasked.as_deref().map(text).unwrap_or_default();
+            Row { kind: "why", shut: verdict.shut().count(), gates, next, text: unasked, ..base }
         }
         Told::Help { prefix, offers } => {
             Row { kind: "help", offers: offers.iter().map(|offer| offer_row(prefix, offer, limits)).collect(), ..base }

@@ -63,10 +63,24 @@ fn what_waits_says_its_place() {
     assert_snapshot!(one("/deploy staging", Told::Judged(verdict(Answer::Queued { position: 2 }, vec![busy]))));
 }
 
+fn why(verdict: Verdict) -> Told {
+    Told::Why { verdict, unasked: None }
+}
+
+#[test]
+fn why_says_that_nothing_is_asked_for() {
+    let open = verdict(Answer::Allowed, vec![gate(Gate::Person, GateState::Open, "ann is a person", "")]);
+    let unasked = Some("it does not have the label <b>pre`view @all: add that, or ask with `/deploy`".to_owned());
+    let text = one("/why", Told::Why { verdict: open, unasked });
+    let said = text.lines().find(|line| line.starts_with("**By itself**")).expect("it is said");
+    assert!(said.contains("gets no stage: it does not have the label"), "{said}");
+    assert!(!said.contains("<b>") && !said.contains(" @all"), "it is a label of others: {said}");
+}
+
 #[test]
 fn why_shows_every_gate() {
     let open = verdict(Answer::Allowed, vec![gate(Gate::Person, GateState::Open, "ann is a person", "")]);
-    let text = format!("{}\n\n----\n\n{}", one("/why prod", Told::Why(moved())), one("/why", Told::Why(open)));
+    let text = format!("{}\n\n----\n\n{}", one("/why prod", why(moved())), one("/why", why(open)));
     assert_snapshot!(text);
 }
 
@@ -110,7 +124,7 @@ fn answers(evil: &str) -> Vec<Receipt> {
         Told::Judged(verdict(Answer::Refused, gates())),
         Told::Judged(verdict(Answer::Queued { position: 1 }, gates())),
         Told::Misread(misread),
-        Told::Why(verdict(Answer::Refused, gates())),
+        Told::Why { verdict: verdict(Answer::Refused, gates()), unasked: Some(evil.into()) },
         Told::Help { prefix: Prefix::default(), offers },
         Told::Long { summary: evil.into(), lines: lines(), keep: Keep::Last },
         Told::Short { summary: evil.into(), lines: lines() },
@@ -185,7 +199,7 @@ fn no_answer_shows_a_secret_whatever_lies_inside_of_it() {
         Told::Failed(format!("it said {token}")),
         Told::Refused(token.into()),
         Told::Judged(refused.clone()),
-        Told::Why(refused),
+        Told::Why { verdict: refused, unasked: Some(token.into()) },
         long(&["a", token]),
         long(&["-----BEGIN EC PRIVATE KEY-----", "MHcCAQEE\u{1b}[0m", "ijklmnop", "-----END EC PRIVATE KEY-----"]),
         Told::Short { summary: "s".into(), lines: vec![token.into()] },

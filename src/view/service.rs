@@ -1,12 +1,12 @@
 //! What each service of a stage is at.
 
-use super::read::{Run, text};
+use super::read::{Run, spec_of, text};
 use super::stage::{HealthView, Links, ServiceState, ServiceView, StagePhase, Unchanged};
 use super::times::{PartName, part};
 use super::trouble;
 use crate::model::{
-    Action, Conditions, Deploy, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec, Step, StepLog,
-    StepState,
+    Action, CommitSha, Conditions, Deploy, Outcome, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec,
+    Step, StepLog, StepState,
 };
 
 /// One row for each service of the goal, in its order.
@@ -55,6 +55,7 @@ fn row(
         unchanged: run
             .filter(|_| state == ServiceState::Unchanged)
             .map(|(deploy, _)| why_unchanged(deploy, &service.name)),
+        since: None,
         url: service.url.as_deref().filter(|_| answers).map(text),
         health: run.and_then(|(deploy, log)| health(deploy, log, &service.name)),
         build_millis: millis(PartName::Build),
@@ -69,6 +70,33 @@ fn row(
 /// Whether something of the service serves, as far as its deploys say.
 fn is_up(state: ServiceState) -> bool {
     matches!(state, ServiceState::Live | ServiceState::Unchanged | ServiceState::Serving)
+}
+
+/// The rows of a goal of which nothing had to be deployed: each service runs on as it did. `spec` is what
+/// runs, which differs from the goal in nothing but the commit.
+pub(super) fn leave_unchanged(rows: &mut [ServiceView], spec: &StageSpec) {
+    for row in rows.iter_mut().filter(|row| row.state == ServiceState::Live) {
+        let has_paths = spec.service(&row.name).is_some_and(|service| !service.paths.is_empty());
+        row.state = ServiceState::Unchanged;
+        row.unchanged = Some(if has_paths { Unchanged::NoPathChanged } else { Unchanged::SameVersion });
+    }
+}
+
+/// Says of the rows that were left out of a goal at which commit they run on.
+pub(super) fn tell_since(rows: &mut [ServiceView], history: &[Deploy]) {
+    for row in rows {
+        if matches!(row.unchanged, Some(Unchanged::NoPathChanged | Unchanged::NotAsked)) {
+            row.since = brought_at(history, &row.name);
+        }
+    }
+}
+
+/// The commit that the newest deploy of the service has brought. Of one that did not go to its end nothing is
+/// known: it may have switched the service already.
+fn brought_at(history: &[Deploy], service: &ServiceName) -> Option<CommitSha> {
+    let deploy = history.iter().find(|deploy| steps(deploy, service).next().is_some())?;
+    let is_live = matches!(deploy.ended, Some((_, Outcome::Live)));
+    spec_of(deploy).filter(|_| is_live).map(|spec| spec.sha.clone())
 }
 
 /// The steps that take the service to its goal; cleaning up after it is not among them.
@@ -150,4 +178,23 @@ fn own_millis(deploy: &Deploy, log: &StepLog, service: &ServiceName, name: PartN
             StepState::Untouched | StepState::Running { .. } | StepState::Cancelled => None,
         })
         .reduce(|sum, millis| sum + millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::fixture::{World, service, sha};
+
+    #[test]
+    fn what_a_deploy_that_did_not_end_well_may_have_switched_is_told_no_commit() {
+        let mut world = World::new();
+        assert_eq!(brought_at(&world.deploys, &service("worker")), None);
+        world.deploy(sha('a'), 0);
+        world.succeed(0);
+        world.deploy(sha('b'), 300);
+        assert_eq!(brought_at(&world.deploys, &service("worker")), Some(sha('a')), "the newer one left it out");
+        world.release = None;
+        world.deploy(sha('c'), 600);
+        assert_eq!(brought_at(&world.deploys, &service("worker")), None);
+    }
 }

@@ -188,7 +188,7 @@ fn rolling_forward() {
     |---|---|---|---|
     | web | starting | <https://pr-42.example.com> |  |
     | api | waiting | <https://api-pr-42.example.com> |  |
-    | worker | unchanged (no file of its paths changed) |  |  |
+    | worker | unchanged since `aaaaaaa` (no file of its paths changed) |  |  |
 
     <details><summary>The last 2 goals</summary>
 
@@ -236,7 +236,7 @@ fn failed_over_an_older_release() {
     |---|---|---|---|
     | web | failed | <https://pr-42.example.com> |  |
     | api | still `aaaaaaa` | <https://api-pr-42.example.com> |  |
-    | worker | unchanged (no file of its paths changed) |  |  |
+    | worker | unchanged since `aaaaaaa` (no file of its paths changed) |  |  |
 
     Expires in 6d 23h (2026-11-27 05:04 UTC)
 

@@ -212,6 +212,38 @@ fn stuck() {
 }
 
 #[test]
+fn unchanged() {
+    use crate::model::Wanted;
+    let mut world = World::new();
+    world.deploy(sha('a'), 0);
+    world.succeed(0);
+    if let Wanted::Live(spec) = &mut world.deploys[0].plan.wanted {
+        spec.services[0].paths = vec!["web/**".into()];
+    }
+    // Nothing of the next commit had to be deployed, so that there is no deploy of it.
+    world.record.status = StageStatus::Live { sha: sha('b') };
+    let text = body(&world);
+    for said in [
+        "### pr-42 is unchanged · `aaaaaaa` runs · nothing of `bbbbbbb` had to be deployed\n\n| Service |",
+        "| web | unchanged since `aaaaaaa` (no file of its paths changed) | <https://pr-42.example.com> |",
+        "| worker | unchanged (the same version runs) |",
+    ] {
+        assert!(text.contains(said), "{said:?} is missing from {text}");
+    }
+    assert!(!text.contains("still serves") && !text.contains("is live"), "{text}");
+    assert_snapshot!(small(&world.view()), @r#"
+    check Success: pr-42 is unchanged · aaaaaaa runs · nothing of bbbbbbb had to be deployed
+    deployment Success: pr-42 is unchanged · aaaaaaa runs · nothing of bbbbbbb had to be deployed -> https://pr-42.example.com
+    line: pr-42 is unchanged · aaaaaaa runs · nothing of bbbbbbb had to be deployed · https://pr-42.example.com
+    comment: Write
+    "#);
+    assert_snapshot!(status_table(&status_rows(&[world.view()]), at(600)), @r#"
+    STAGE            STATE  COMMIT                    SERVICES  TOOK  EXPIRES  URL
+    acme/shop/pr-42  live   bbbbbbb (aaaaaaa serves)  3/3       -     6d 23h   https://pr-42.example.com
+    "#);
+}
+
+#[test]
 fn a_table_of_stages() {
     let mut world = World::new();
     world.deploy(sha('a'), 0);

@@ -133,6 +133,8 @@ pub struct ServiceView {
     pub name: ServiceName,
     pub state: ServiceState,
     pub unchanged: Option<Unchanged>,
+    /// The commit whose version of it runs on, where it was left as it runs and the history goes so far back.
+    pub since: Option<CommitSha>,
     pub url: Option<String>,
     pub health: Option<HealthView>,
     /// Milliseconds that its own steps took, where they ended.
@@ -250,7 +252,13 @@ pub enum WithheldView {
 /// A stage that goes or went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GoneView {
+    #[serde(skip)]
     pub reason: Option<GoneReason>,
+    #[serde(rename = "reason")]
+    pub word: Option<&'static str>,
+    /// The label that its pull request does not have, where that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Removed until now.
     pub removed: u32,
     /// Removed and to be removed together.
@@ -303,6 +311,8 @@ pub struct StageView {
     /// What is not well since it went live, and what was not.
     pub troubles: Vec<TroubleView>,
     pub serving: Option<Serving>,
+    /// What the source lacks that its authors have.
+    pub gaps: Vec<String>,
     pub superseded_by: Option<Generation>,
     pub problems: Vec<ProblemView>,
     pub full: Option<Full>,

@@ -13,8 +13,10 @@ mod comment;
 mod head;
 mod parse;
 mod payload;
+mod private_key;
 mod signature;
 
 pub use head::{HeadError, check_head};
 pub use parse::{Message, Parsed, Poison, WireError, event_label, parse};
-pub use signature::{Secrets, SignatureError, WeakSecret, sign, verify};
+pub use private_key::{KeyFault, KeyText, key_file, key_text};
+pub use signature::{Secrets, SignatureError, WeakSecret, has_edges, sign, verify};

@@ -116,7 +116,8 @@ pub fn parse(event_header: Option<&str>, delivery_header: Option<&str>, body: &[
         "installation" | "installation_repositories" => serde_json::from_slice::<IgnoredAny>(body)
             .map(|_| Parsed::Event(Event::InstallationChanged, None))
             .map_err(Into::into),
-        "ping" => Ok(Parsed::Ping),
+        // A webhook that is set to send forms is told so at its first ping.
+        "ping" => serde_json::from_slice::<IgnoredAny>(body).map(|_| Parsed::Ping).map_err(Into::into),
         _ => Ok(Parsed::Ignored { why: "an event that is not used" }),
     };
     match parsed {

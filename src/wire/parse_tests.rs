@@ -214,6 +214,7 @@ fn a_body_cut_off_anywhere_is_no_json() {
     // Wrong before the cut as well: still no JSON.
     assert_eq!(parse(Some("push"), GUID, br#"{"ref": 1, "after"#), Err(WireError::NotJson));
     assert_eq!(parse(Some("push"), GUID, b"payload=%7B%7D"), Err(WireError::NotJson));
+    assert_eq!(parse(Some("ping"), GUID, b"payload=%7B%7D"), Err(WireError::NotJson));
     let deep = "[".repeat(100_000);
     assert_eq!(parse(Some("push"), GUID, deep.as_bytes()), Err(WireError::NotJson));
 }

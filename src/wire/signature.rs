@@ -43,9 +43,10 @@ pub enum SignatureError {
 }
 
 impl Secrets {
-    /// Refuses a secret, current or previous, that is empty or shorter than 16 characters.
+    /// Refuses a secret, current or previous, that is empty or shorter than 16 characters. One with white
+    /// space at an end holds with it and without: nobody can tell which of both GitHub was given.
     pub fn new(current: SecretString, previous: Option<SecretString>) -> Result<Self, WeakSecret> {
-        let live: Vec<_> = std::iter::once(current).chain(previous).collect();
+        let mut live: Vec<_> = std::iter::once(current).chain(previous).collect();
         for secret in &live {
             match secret.expose_secret().trim().chars().count() {
                 0 => return Err(WeakSecret::Empty),
@@ -53,8 +54,20 @@ impl Secrets {
                 _ => {}
             }
         }
+        let bare: Vec<SecretString> = live.iter().filter(|secret| has_edges(secret)).map(without_edges).collect();
+        live.extend(bare);
         Ok(Self { live })
     }
+}
+
+/// Whether white space stands at an end of the secret.
+pub fn has_edges(secret: &SecretString) -> bool {
+    let text = secret.expose_secret();
+    text.trim().len() < text.len()
+}
+
+fn without_edges(secret: &SecretString) -> SecretString {
+    secret.expose_secret().trim().into()
 }
 
 /// Holds when the header is the signature of exactly these bytes under one of the live secrets, and
@@ -176,6 +189,19 @@ mod tests {
         }
         assert!(Secrets::new("sixteen letters!".into(), Some("sechzehn Zeichen".into())).is_ok());
         assert!(WeakSecret::Short(3).to_string().contains("openssl rand"), "it says what to do");
+    }
+
+    #[test]
+    fn a_line_break_that_came_along_from_a_file_costs_no_delivery() {
+        for given in ["the current secret\n", "the current secret\r\n", "  the current secret"] {
+            let live = secrets(given, Some("the secret before it\n"));
+            for key in [CURRENT, given, "the secret before it"] {
+                assert!(verify(b"{}", Some(&sign(b"{}", &key.into())), &live).is_ok(), "{given:?} {key:?}");
+            }
+            assert!(verify(b"{}", Some(&sign(b"{}", &"the current".into())), &live).is_err());
+            assert!(has_edges(&given.into()));
+        }
+        assert!(!has_edges(&CURRENT.into()));
     }
 
     #[test]

@@ -242,6 +242,14 @@ async fn a_foundation_goes_only_when_no_stage_uses_it() {
     made(&desk, &spec).await;
     let error = settle(|| desk.cloud.destroy_foundation(site(&spec))).await.expect_err("it is used");
     assert!(error.to_string().contains("acme/shop/pr-1"), "{error}");
+    assert!(error.to_string().contains("Destroy these stages first"), "an error says what to do: {error}");
+    let report = desk.cloud.report_foundation(site(&spec)).await.expect("a report");
+    assert_eq!((report.account.as_str(), report.stack.as_str()), ("000000000000", FOUNDATION));
+    let live = report.live.expect("it was made");
+    assert_eq!((live.stages, live.doors.len()), (vec!["acme/shop/pr-1".to_owned()], 1));
+    let records: Vec<_> = live.zones.iter().flat_map(|zone| &zone.records).collect();
+    assert_eq!((records.len(), records[0].name.as_str(), records[0].kind), (1, "*.shop.test", "CNAME"));
+    assert_eq!(Some(&records[0].value), live.doors.first(), "with `dns: none` somebody has to lead there");
 
     for _ in 0..2 {
         for resource in desk.cloud.inventory(site(&spec)).await.expect("an inventory") {

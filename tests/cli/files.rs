@@ -123,6 +123,27 @@ async fn check_points_at_every_problem() {
 }
 
 #[tokio::test]
+async fn check_warns_of_paths_that_match_nothing() {
+    let bench = Bench::new();
+    let paths = r#"["./web/**", "web/", "app/[slug]/**", "!docs/**", "src/**"]"#;
+    let text = format!(
+        "version: 1\napp: shop\nservices:\n  web: {{ kind: ecs, build: {{ context: web }}, paths: {paths} }}\n"
+    );
+    bench.write(".github/greenroom.yml", &text);
+    for file in ["web/src/main.ts", "app/[slug]/page.tsx", "docs/index.md"] {
+        bench.write(file, "");
+    }
+    let said = bench.run(&["check"]).await;
+    assert_eq!(said.code, 0, "it is right all the same");
+    let (_, warnings) = said.out.split_once("hardly do what was meant:\n").expect("warnings");
+    let expected = r#".github/greenroom.yml:4:103: "src/**" matches no file here: it begins at the top of the repository, so write `web/src/**` (`services.web.paths[4]`)"#;
+    assert_eq!(warnings.trim(), expected);
+    let warnings = bench.run(&["--json", "check"]).await.json()["warnings"].clone();
+    assert_eq!(warnings[0]["path"], "services.web.paths[4]");
+    assert_eq!(warnings.as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn check_says_how_to_get_a_file() {
     let bench = Bench::new();
     assert_snapshot!(bench.run(&["check"]).await.all(), @"
@@ -132,6 +153,10 @@ async fn check_says_how_to_get_a_file() {
     ");
     let error = bench.run(&["check", "--json"]).await.json_error();
     assert_eq!(error["exit"], "usage");
+    bench.write(".github/greenroom.yaml", "version: 1");
+    let said = bench.run(&["check"]).await;
+    let expected = "there is no .github/greenroom.yml, and .github/greenroom.yaml is not read: give it that name";
+    assert!(said.err.contains(expected), "{}", said.err);
     bench.write("folder/x", "");
     assert_snapshot!(bench.run(&["check", "folder"]).await.all(), @"
     --- stderr
@@ -187,6 +212,28 @@ async fn init_writes_a_file_that_check_likes() {
         port: 3000
         health: { path: / } # a path that answers 200 when the service is well
     "#);
+    assert_eq!(bench.run(&["check"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn init_says_what_it_leaves_out() {
+    let bench = Bench::new();
+    bench.write("compose.yaml", "services:\n  web: { build: ., ports: ['80:3000'] }\n  db: { image: 'postgres:16' }\n");
+    assert_snapshot!(bench.run(&["init"]).await.all(), @"
+    --- stdout
+    wrote .github/greenroom.yml: the app shop with web
+
+    Left out:
+      - db of compose.yaml: it is an image (postgres:16), and a service here is built from the repository
+
+    Next:
+      1. read it, and set what was guessed: the ports, and a health path that answers 200
+      2. greenroom check
+      3. commit it to the default branch, and open a pull request
+    --- exit 0
+    ");
+    let left_out = bench.run(&["--json", "init", "--force"]).await.json()["left_out"].clone();
+    assert_eq!(left_out.as_array().map(Vec::len), Some(1));
     assert_eq!(bench.run(&["check"]).await.code, 0);
 }
 

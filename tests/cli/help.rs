@@ -128,7 +128,8 @@ async fn help_of_check() {
           --json  Print results as JSON
       -h, --help  Print help
 
-    Every problem is printed as file:line:column: message, and the exit code is 2.
+    Every problem is printed as file:line:column: message, and the exit code is 2. Where the
+    file lies in a repository's .github, patterns of `paths` are held against its files.
     Whether a server serves the repository is its operator's to say: `greenroom doctor`
     tells it where the server's GREENROOM_ALLOW is set.
 
@@ -248,13 +249,13 @@ async fn help_of_doctor() {
           --aws-name <NAME>
               Begins every name on AWS; another one for each Greenroom in an account
               
-              [env: GREENROOM_AWS_NAME=]
+              [env: GREENROOM_AWS_NAME]
               [default: greenroom]
 
           --aws-permissions-boundary <ARN>
               The ARN of a policy that bounds every role that is made
               
-              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY=]
+              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -332,19 +333,19 @@ async fn help_of_plan() {
           --data <FOLDER>
               A folder of the server's own, for sources and stages on this machine
               
-              [env: GREENROOM_DATA=]
+              [env: GREENROOM_DATA]
               [default: greenroom-data]
 
           --github-api-url <URL>
               GitHub's API, another one for an Enterprise Server
               
-              [env: GREENROOM_GITHUB_API_URL=]
+              [env: GREENROOM_GITHUB_API_URL]
               [default: https://api.github.com]
 
           --github-app-id <ID>
               The number of the GitHub App
               
-              [env: GREENROOM_GITHUB_APP_ID=]
+              [env: GREENROOM_GITHUB_APP_ID]
 
           --target <TARGET>
               Where stages run
@@ -353,13 +354,13 @@ async fn help_of_plan() {
               - aws:   On AWS: ECS behind a load balancer
               - local: On this machine
               
-              [env: GREENROOM_TARGET=]
+              [env: GREENROOM_TARGET]
               [default: aws]
 
           --aws-name <NAME>
               Begins every name on AWS; another one for each Greenroom in an account
               
-              [env: GREENROOM_AWS_NAME=]
+              [env: GREENROOM_AWS_NAME]
               [default: greenroom]
 
           --aws-nat-gateways <0|1|2>
@@ -371,7 +372,7 @@ async fn help_of_plan() {
               - 1
               - 2: One in each zone
               
-              [env: GREENROOM_AWS_NAT_GATEWAYS=]
+              [env: GREENROOM_AWS_NAT_GATEWAYS]
               [default: 0]
 
           --aws-preview-capacity <CAPACITY>
@@ -381,29 +382,29 @@ async fn help_of_plan() {
               - fargate
               - fargate-spot: Much cheaper; AWS may take a task away with two minutes' notice
               
-              [env: GREENROOM_AWS_PREVIEW_CAPACITY=]
+              [env: GREENROOM_AWS_PREVIEW_CAPACITY]
               [default: fargate]
 
           --aws-permissions-boundary <ARN>
               The ARN of a policy that bounds every role that is made
               
-              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY=]
+              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY]
 
           --proxy-listen <ADDRESS>
               Where stages on this machine answer
               
-              [env: GREENROOM_PROXY_LISTEN=]
+              [env: GREENROOM_PROXY_LISTEN]
               [default: 127.0.0.1:8088]
 
           --allow <REPOSITORIES>
               Repositories that are served: owner/name or owner/*; without it, none
               
-              [env: GREENROOM_ALLOW=]
+              [env: GREENROOM_ALLOW]
 
           --zones <ZONES>
               Zones that only these repositories may use: zone=owner/name,...
               
-              [env: GREENROOM_ZONES=]
+              [env: GREENROOM_ZONES]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -452,13 +453,13 @@ async fn help_of_serve() {
           --listen <ADDRESS>
               Where webhooks are received; `/healthz` is beside them
               
-              [env: GREENROOM_LISTEN=]
+              [env: GREENROOM_LISTEN]
               [default: 127.0.0.1:3000]
 
           --ops-listen <ADDRESS>
               Where operators ask for `/metrics` and `/readyz`; nobody else should reach it
               
-              [env: GREENROOM_OPS_LISTEN=]
+              [env: GREENROOM_OPS_LISTEN]
               [default: 127.0.0.1:3001]
 
           --database-url <URL>
@@ -470,19 +471,19 @@ async fn help_of_serve() {
           --data <FOLDER>
               A folder of the server's own, for sources and stages on this machine
               
-              [env: GREENROOM_DATA=]
+              [env: GREENROOM_DATA]
               [default: greenroom-data]
 
           --github-api-url <URL>
               GitHub's API, another one for an Enterprise Server
               
-              [env: GREENROOM_GITHUB_API_URL=]
+              [env: GREENROOM_GITHUB_API_URL]
               [default: https://api.github.com]
 
           --github-app-id <ID>
               The number of the GitHub App
               
-              [env: GREENROOM_GITHUB_APP_ID=]
+              [env: GREENROOM_GITHUB_APP_ID]
 
           --target <TARGET>
               Where stages run
@@ -491,19 +492,19 @@ async fn help_of_serve() {
               - aws:   On AWS: ECS behind a load balancer
               - local: On this machine
               
-              [env: GREENROOM_TARGET=]
+              [env: GREENROOM_TARGET]
               [default: aws]
 
           --registry <HOST/PATH>
               A registry in place of ECR's own address, without scheme; on one machine, where the build
               cache is kept
               
-              [env: GREENROOM_REGISTRY=]
+              [env: GREENROOM_REGISTRY]
 
           --aws-name <NAME>
               Begins every name on AWS; another one for each Greenroom in an account
               
-              [env: GREENROOM_AWS_NAME=]
+              [env: GREENROOM_AWS_NAME]
               [default: greenroom]
 
           --aws-nat-gateways <0|1|2>
@@ -515,7 +516,7 @@ async fn help_of_serve() {
               - 1
               - 2: One in each zone
               
-              [env: GREENROOM_AWS_NAT_GATEWAYS=]
+              [env: GREENROOM_AWS_NAT_GATEWAYS]
               [default: 0]
 
           --aws-preview-capacity <CAPACITY>
@@ -525,40 +526,40 @@ async fn help_of_serve() {
               - fargate
               - fargate-spot: Much cheaper; AWS may take a task away with two minutes' notice
               
-              [env: GREENROOM_AWS_PREVIEW_CAPACITY=]
+              [env: GREENROOM_AWS_PREVIEW_CAPACITY]
               [default: fargate]
 
           --aws-permissions-boundary <ARN>
               The ARN of a policy that bounds every role that is made
               
-              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY=]
+              [env: GREENROOM_AWS_PERMISSIONS_BOUNDARY]
 
           --proxy-listen <ADDRESS>
               Where stages on this machine answer
               
-              [env: GREENROOM_PROXY_LISTEN=]
+              [env: GREENROOM_PROXY_LISTEN]
               [default: 127.0.0.1:8088]
 
           --allow <REPOSITORIES>
               Repositories that are served: owner/name or owner/*; without it, none
               
-              [env: GREENROOM_ALLOW=]
+              [env: GREENROOM_ALLOW]
 
           --zones <ZONES>
               Zones that only these repositories may use: zone=owner/name,...
               
-              [env: GREENROOM_ZONES=]
+              [env: GREENROOM_ZONES]
 
           --build-deadline <TIME>
               How long one build may take before it is given up
               
-              [env: GREENROOM_BUILD_DEADLINE=]
+              [env: GREENROOM_BUILD_DEADLINE]
               [default: 1h]
 
           --log <FILTER>
               What is logged: error, warn, info, debug, or filters such as greenroom=debug
               
-              [env: GREENROOM_LOG=]
+              [env: GREENROOM_LOG]
               [default: info]
 
           --log-format <LOG_FORMAT>
@@ -568,7 +569,7 @@ async fn help_of_serve() {
               - text: For people
               - json: One JSON object a line
               
-              [env: GREENROOM_LOG_FORMAT=]
+              [env: GREENROOM_LOG_FORMAT]
               [default: text]
 
       -h, --help

@@ -113,6 +113,7 @@ async fn what_is_planned_is_what_is_done() {
       "expires": null,
       "failure": null,
       "full": null,
+      "gaps": [],
       "generation": 2,
       "gone": null,
       "history": "[history]",
@@ -134,6 +135,7 @@ async fn what_is_planned_is_what_is_done() {
           "health_millis": 0,
           "name": "web",
           "note": null,
+          "since": null,
           "state": "live",
           "unchanged": null,
           "url": "http://staging.localhost[port]"

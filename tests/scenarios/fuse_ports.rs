@@ -233,6 +233,9 @@ impl Builder for Fused<dyn Builder> {
     async fn unpack(&self, stage: &StageId, sha: &CommitSha, tarball: Tarball) -> PortResult<Progress<String>> {
         write!(self, self.port.unpack(stage, sha, tarball))
     }
+    async fn gaps(&self, stage: &StageId, sha: &CommitSha) -> PortResult<Vec<String>> {
+        read!(self, self.port.gaps(stage, sha))
+    }
     async fn ensure(&self, job: &BuildJob<'_>) -> PortResult<Progress<Output>> {
         effect!(self, self.port.ensure(job))
     }

@@ -29,6 +29,7 @@ mod race;
 mod record;
 mod seen;
 mod sweeping;
+mod texts;
 mod trust;
 mod turns;
 mod two_nodes;

@@ -94,9 +94,10 @@ async fn a_service_none_of_whose_files_changed_is_left_alone_and_the_comment_say
     w.settle().await;
     let second = w.write("topic", "README.md", "words");
     w.settle().await;
-    assert_eq!(w.serving("pr-1", "web"), Some(first), "none of its files changed");
+    assert_eq!(w.serving("pr-1", "web"), Some(first.clone()), "none of its files changed");
     assert_eq!(w.serving("pr-1", "worker"), Some(second.clone()));
-    assert!(w.comment(pull).contains("unchanged"), "{}", w.comment(pull));
+    let row = format!("unchanged since `{}`", first.short());
+    assert!(w.comment(pull).contains(&row), "{row}: {}", w.comment(pull));
     assert!(w.headline(pull).contains(second.short()), "{}", w.headline(pull));
 }
 

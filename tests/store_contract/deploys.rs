@@ -36,7 +36,9 @@ pub(crate) async fn the_log_keeps_its_order_and_refuses_a_taken_number(place: Pl
     let store = place.open().await;
     let held = held(&*store, &stage_lane("pr-42")).await;
     let opened = store.open_deploy(&held, deploy("pr-42", 1)).await?;
-    let done = |seq| line(&held, seq, "fetch", StepEventKind::Done(Output::Source { path: "src/ü\0".to_owned() }));
+    let done = |seq| {
+        line(&held, seq, "fetch", StepEventKind::Done(Output::Source { path: "src/ü\0".to_owned(), gaps: Vec::new() }))
+    };
     let started = line(&held, 1, "fetch", StepEventKind::Started);
     store.append(&held, opened.id, vec![started.clone()]).await?;
     let next = line(&held, 3, "build:web", StepEventKind::Started);
@@ -47,7 +49,10 @@ pub(crate) async fn the_log_keeps_its_order_and_refuses_a_taken_number(place: Pl
     let log = store.log(opened.id).await?;
     assert_eq!(log.events(), [started, done(2), next], "nothing of the refused call was written");
     assert_eq!(log.next_seq(), 4);
-    assert_eq!(log.output(&StepKey("fetch".to_owned())), Some(&Output::Source { path: "src/ü\0".to_owned() }));
+    assert_eq!(
+        log.output(&StepKey("fetch".to_owned())),
+        Some(&Output::Source { path: "src/ü\0".to_owned(), gaps: Vec::new() })
+    );
     let nowhere = vec![line(&held, 1, "fetch", StepEventKind::Started)];
     assert!(matches!(store.append(&held, DeployId(999_999), nowhere).await, Err(PortError::Bug { .. })));
     Ok(())

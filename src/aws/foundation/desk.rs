@@ -72,7 +72,7 @@ pub(in crate::aws) async fn destroy(driver: &Driver<'_>, site: Site<'_>) -> Port
 }
 
 /// The foundation of that name, as long as it is known to be that.
-async fn described(driver: &Driver<'_>, site: Site<'_>, name: &str) -> PortResult<Option<Snapshot>> {
+pub(super) async fn described(driver: &Driver<'_>, site: Site<'_>, name: &str) -> PortResult<Option<Snapshot>> {
     let found = stack::describe(driver.clients, name).await?;
     found.as_ref().map_or(Ok(()), |stack| Marks::of_foundation(&driver.shared.names, site).require(stack))?;
     Ok(found)
@@ -80,7 +80,7 @@ async fn described(driver: &Driver<'_>, site: Site<'_>, name: &str) -> PortResul
 
 /// The stages that live on a foundation, by the tags of their stacks; and whatever stack says itself that
 /// it stands on it, also one whose tags are gone.
-async fn users(driver: &Driver<'_>, site: Site<'_>, foundation: &Snapshot) -> PortResult<Vec<String>> {
+pub(super) async fn users(driver: &Driver<'_>, site: Site<'_>, foundation: &Snapshot) -> PortResult<Vec<String>> {
     let names = &driver.shared.names;
     let is_shared = site.place.kind == StageKind::Ephemeral;
     let own = names.stage_stack(site.stage);

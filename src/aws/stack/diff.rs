@@ -109,7 +109,8 @@ fn change(change: Change) -> Option<ResourceChange> {
     let kind = match (&change.action?, &change.replacement) {
         (ChangeAction::Add, _) => ChangeKind::Added,
         (ChangeAction::Remove, _) => ChangeKind::Removed,
-        (_, Some(Replacement::True | Replacement::Conditional)) => ChangeKind::Replaced,
+        (_, Some(Replacement::True)) => ChangeKind::Replaced,
+        (_, Some(Replacement::Conditional)) => ChangeKind::PerhapsReplaced,
         _ => ChangeKind::Changed,
     };
     let targets = change.details.unwrap_or_default().into_iter().filter_map(|detail| detail.target);
@@ -128,7 +129,24 @@ fn change(change: Change) -> Option<ResourceChange> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_cloudformation::types::ResourceChange as Told;
+
     use super::*;
+
+    #[test]
+    fn what_may_be_replaced_is_not_called_replaced() {
+        let word = |replacement: Option<Replacement>| {
+            let told = Told::builder()
+                .action(ChangeAction::Modify)
+                .set_replacement(replacement)
+                .logical_resource_id("Vpc")
+                .resource_type("AWS::EC2::VPC");
+            let found = change(Change::builder().resource_change(told.build()).build()).expect("a change");
+            found.change.words()
+        };
+        let words = [Some(Replacement::False), None, Some(Replacement::Conditional), Some(Replacement::True)].map(word);
+        assert_eq!(words, ["changed", "changed", "perhaps replaced", "replaced"]);
+    }
 
     #[test]
     fn a_change_set_without_changes_is_no_fault() {

@@ -6,11 +6,11 @@ use super::Talk;
 use super::goals::subject;
 use super::learn::{Moment, Question};
 use super::said::Said;
-use crate::decide::gate::{Ask, Caller, offers, stage_of};
-use crate::decide::version_key;
+use crate::decide::gate::{Ask, Caller, offers, rule_named, stage_of};
+use crate::decide::{unasked, version_key};
 use crate::model::{
-    CameBy, Command, Commit, Force, Line, LineCount, LockScope, Output, ServiceName, StageId, StageRecord, Target,
-    Verb, Wanted,
+    CameBy, Command, Commit, Force, Line, LineCount, LockScope, Output, ServiceName, StageId, StageName, StageRecord,
+    Target, Verb, Wanted,
 };
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout, Site};
 use crate::view::{self, Keep, Told};
@@ -68,10 +68,13 @@ impl Engine {
         let record = board.stage(&stage.name);
         let told = match (command, record) {
             (Command::Plan { .. }, _) => self.told_plan(board, talk, &stage, record).await,
-            (_, None) => Ok(Told::Refused(format!("there is no stage {}", stage.name))),
+            (_, None) => Ok(Told::Refused(match unasked_by_itself(talk, &stage.name) {
+                Some(why) => format!("there is no stage {}, because of this pull request: {why}", stage.name),
+                None => format!("there is no stage {}", stage.name),
+            })),
             (Command::Logs { service, lines, .. }, Some(record)) => self.told_logs(record, service, *lines).await,
             (Command::Health { .. }, Some(record)) => self.told_health(record).await,
-            (_, Some(record)) => self.told_status(board, record).await,
+            (_, Some(record)) => self.told_status(board, talk, record).await,
         };
         let told = match told {
             Ok(told) => told,
@@ -85,7 +88,7 @@ impl Engine {
         }))
     }
 
-    async fn told_status(&self, board: &Board<'_>, record: &StageRecord) -> PortResult<Told> {
+    async fn told_status(&self, board: &Board<'_>, talk: &Talk<'_>, record: &StageRecord) -> PortResult<Told> {
         let now = self.ports.clock.now();
         // The board's record: a stage that events before this comment have made is not written yet.
         let view = report::view_around(self.ports.store.as_ref(), record.clone(), now).await?;
@@ -98,6 +101,9 @@ impl Engine {
             let seen = trouble.summary.as_ref().map_or_else(String::new, |summary| format!(": {summary}"));
             let since = if trouble.recovered { "well again since" } else { "not well since" };
             lines.push(format!("{}  {since} {}, {}{seen}", trouble.service, trouble.since, trouble.told));
+        }
+        if let Some(why) = unasked_by_itself(talk, &record.id.name) {
+            lines.push(format!("by itself this pull request gets no stage: {why}"));
         }
         let locks = board.lock().map(|lock| ("every stage", lock)).into_iter();
         for (what, lock) in locks.chain(record.lock.as_ref().map(|lock| ("it", lock))) {
@@ -203,7 +209,7 @@ impl Engine {
             lines.push(format!("{} stays as it runs: {}", skipped.service, skipped.why));
         }
         for change in self.changes(&plan).await? {
-            lines.push(format!("{:?} {} {}", change.change, change.kind, change.name).to_lowercase());
+            lines.push(format!("{} {} {}", change.change.words(), change.kind, change.name).to_lowercase());
         }
         let goal = if matches!(plan.wanted, Wanted::Live(_)) { format!("to {short}") } else { "to be removed".into() };
         if plan.steps.is_empty() {
@@ -212,4 +218,12 @@ impl Engine {
         let summary = format!("{name} {goal}, {} steps", plan.steps.len());
         Ok(Told::Long { summary, lines, keep: Keep::First })
     }
+}
+
+/// Why the pull request gets this stage, which is its own, only when somebody asks for it.
+pub(super) fn unasked_by_itself(talk: &Talk<'_>, stage: &StageName) -> Option<String> {
+    let rule = rule_named(talk.project, stage)?;
+    let is_own = rule.pattern.for_pull(talk.number()).as_ref() == Some(stage);
+    let why = unasked(rule, &talk.pull).filter(|_| is_own && talk.pull.is_open())?;
+    Some(why.words(&talk.project.commands.prefix))
 }

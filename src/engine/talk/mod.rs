@@ -211,7 +211,8 @@ impl Engine {
         let verdict = judge(&judged, talk.project, &facts);
         board.note(audited(board, talk, line, &ask, stage.as_ref(), &verdict));
         if let Command::Why { .. } = command {
-            return Ok(Said::done(line, Told::Why(verdict)));
+            let unasked = stage.as_ref().and_then(|stage| answers::unasked_by_itself(talk, stage));
+            return Ok(Said::done(line, Told::Why { verdict, unasked }));
         }
         match verdict.answer {
             Answer::Ignored => Ok(Said::not_run(line)),

@@ -197,7 +197,7 @@ impl Engine {
                         PortError::Retry { after_millis: Some(after), .. } => *after,
                         _ => 5_000,
                     };
-                    tracing::warn!(repo = %receipt.key.repo, %error, "an answer is put off: {error}");
+                    tracing::warn!(repo = %receipt.key.repo, "an answer is put off: {error}");
                     return Ok((receipt, Some(now.after_millis(after))));
                 }
             }

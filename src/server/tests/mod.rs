@@ -2,6 +2,7 @@
 
 mod exhaustion;
 mod fake_store;
+mod form;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
