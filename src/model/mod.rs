@@ -26,6 +26,7 @@ mod stage;
 mod surface;
 mod time;
 mod trust;
+mod unrest;
 mod verdict;
 mod wall;
 mod witness;
@@ -69,6 +70,7 @@ pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subj
 pub use surface::{CheckState, DeploymentState, Permission, Reaction, SurfaceKey, SurfaceKind};
 pub use time::{Seconds, Timestamp, Wake};
 pub use trust::Trust;
+pub use unrest::Unrest;
 pub use verdict::{Answer, Binding, Gate, GateResult, GateState, Offer, Verdict, Withheld};
 pub use wall::{RepoList, RepoPattern, Wall, ZoneList};
 pub use witness::Witness;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{PortResult, Progress};
 use crate::model::{
     Addressing, Artifact, Generation, Observed, Output, Place, Resource, ResourceChange, ServiceName, ServiceSpec,
-    StageId, StageSpec, VersionKey,
+    StageId, StageSpec, Unrest, VersionKey,
 };
 
 /// A stage and where it lives: enough to find everything of it without its configuration.
@@ -99,6 +99,18 @@ pub trait Cloud: Send + Sync + 'static {
     /// are the digests that its releases name.
     async fn surplus(&self, _site: Site<'_>, _used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
         Ok(Vec::new())
+    }
+
+    /// Services whose live version does not run as it should, or did not for a while since it went live;
+    /// what is not known is not told.
+    async fn unrest(&self, _site: Site<'_>) -> PortResult<Vec<Unrest>> {
+        Ok(Vec::new())
+    }
+
+    /// Waits until something has become of a stage by itself that [`Self::unrest`] tells. A target that
+    /// sees nothing by itself waits for ever.
+    async fn news(&self) -> StageId {
+        std::future::pending().await
     }
 
     /// The last lines that the service's serving version printed, oldest first.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
+use greenroom::local::{DockerSettings, LocalCloud, LocalSettings, WardenProgram};
 use greenroom::model::{
     Artifact, Generation, Health, Observed, Output, Place, Runtime, Scale, Seconds, SecretRef, ServiceName,
     ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
@@ -97,6 +97,7 @@ fn settings(data: &Path, listen: SocketAddr) -> LocalSettings {
         clock: Arc::new(StillClock),
         path: "/usr/bin:/bin".into(),
         server_env: Arc::new(|name| (name != "ABSENT").then(|| "hunter2".into())),
+        warden: WardenProgram { program: env!("CARGO_BIN_EXE_greenroom").into(), arguments: vec!["warden".into()] },
         // No engine: processes need none.
         docker: DockerSettings { program: "docker-is-not-installed".into(), env: BTreeMap::new() },
     }

@@ -214,6 +214,9 @@ impl Cloud for Fused<dyn Cloud> {
     async fn surplus(&self, site: Site<'_>, used: &BTreeSet<String>) -> PortResult<Vec<Resource>> {
         read!(self, self.port.surplus(site, used))
     }
+    async fn unrest(&self, site: Site<'_>) -> PortResult<Vec<Unrest>> {
+        read!(self, self.port.unrest(site))
+    }
     async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
         read!(self, self.port.logs(site, service, lines))
     }

@@ -34,7 +34,7 @@ pub use program::watch_over;
 
 pub(super) use cgroup::{kill, members, remove};
 pub(super) use roll::older;
-pub(super) use server::{NoStart, Ward, begin};
+pub(super) use server::{NoStart, begin};
 
 /// In a warden's environment: which copy it keeps.
 pub(super) const WARDEN: &str = "GREENROOM_WARDEN";
