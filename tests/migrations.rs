@@ -67,6 +67,7 @@ async fn read_it_all(url: &str) {
     assert_eq!(dev.status, StageStatus::Live { sha: CommitSha::new("a".repeat(40)).expect("a commit") });
     assert_eq!((dev.queue.len(), dev.keep_until), (1, Some(Timestamp(1_766_000_000_000))));
     assert_eq!((dev.asked.is_some(), dev.settled), (true, dev.generation));
+    assert_eq!(dev.unrest.iter().map(|unrest| unrest.restarts).collect::<Vec<_>>(), [4]);
     let lock = dev.lock.expect("locked");
     assert_eq!(
         (lock.reason.as_str(), lock.login.as_str(), lock.since),

@@ -51,6 +51,7 @@ impl ExitStatus {
             | StagePhase::Building
             | StagePhase::Deploying
             | StagePhase::Checking
+            | StagePhase::Unhealthy
             | StagePhase::Superseded
             | StagePhase::AwaitingApproval
             | StagePhase::Withheld

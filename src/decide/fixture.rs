@@ -153,6 +153,7 @@ pub(super) fn record(text: &str, subject: Subject, target: Target) -> StageRecor
         lock: None,
         queue: Vec::new(),
         keep_until: None,
+        unrest: Vec::new(),
         asked: None,
         settled: Generation(0),
         touched_at: Timestamp(0),

@@ -27,6 +27,7 @@ mod stage;
 mod surfaces;
 mod sweep;
 mod talk;
+mod unrest;
 mod wall;
 mod withhold;
 

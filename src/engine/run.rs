@@ -32,6 +32,7 @@ impl Engine {
 
     /// Works until `stop`, then lets the running activations come to an end.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        tokio::spawn(self.clone().hear(stop.clone()));
         let places = Arc::new(Semaphore::new(self.settings.workers));
         let mut claimers = JoinSet::new();
         for _ in 0..CLAIMERS {

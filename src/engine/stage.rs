@@ -15,6 +15,7 @@ use super::Engine;
 use super::drive::{Drive, Run, artifact_of};
 use super::ruling::{Ruling, expiry, problems};
 use super::talk::is_open;
+use super::unrest::is_kept_up;
 use crate::decide::{Next, Standing, finish_uninterruptible};
 use crate::model::{
     Artifact, Deploy, Lane, NewDeploy, Outcome, Output, Release, Seconds, ServiceName, StageId, StageRecord, StageSpec,
@@ -39,6 +40,7 @@ impl Engine {
             let wake = match self.running(newest.as_ref()).await? {
                 Some(mut run) => self.go_on(held, &mut record, &mut run).await?,
                 None => {
+                    self.look_after(held, &mut record).await?;
                     let ruling = self.rule_on(&record).await?;
                     self.begin(held, &mut record, newest, ruling).await?
                 }
@@ -46,7 +48,7 @@ impl Engine {
             if let Some(wake) = wake {
                 let Some((record, later)) = self.report(held, id).await? else { return Ok(wake) };
                 self.tell_repo(&record).await?;
-                return Ok(wake.or(later));
+                return Ok(wake.or(later).or(self.next_look(&record)));
             }
         }
     }
@@ -138,6 +140,13 @@ impl Engine {
             record.place = Some(spec.place.clone());
         }
         let release = self.newest_release(&record.id).await?;
+        if let Wanted::Live(spec) = &wanted
+            && is_kept_up(record, spec, release.as_ref())
+        {
+            record.expires_at = expiry(record, spec.expires);
+            self.set_status(held, record, StageStatus::Live { sha: spec.sha.clone() }).await?;
+            return Ok(Some(self.after_live(record)));
+        }
         let Some(plan) = self.draft(record, &wanted, release.as_ref()).await? else {
             self.settle(held, record).await?;
             return Ok(Some(Wake::OnBell));
@@ -234,6 +243,7 @@ impl Engine {
                 let before = self.newest_release(&record.id).await?;
                 let release = release_of(run, spec, before.as_ref(), now);
                 record.status = StageStatus::Live { sha: spec.sha.clone() };
+                record.unrest.clear();
                 record.expires_at = expiry(record, spec.expires);
                 self.keep_addresses(&record.id, Some(spec)).await?;
                 self.finish(held, record, run, Outcome::Live, Some(release)).await?;
@@ -251,6 +261,7 @@ impl Engine {
                     _ => 0,
                 };
                 record.status = StageStatus::Gone { removed };
+                record.unrest.clear();
                 record.expires_at = None;
                 self.keep_addresses(&record.id, None).await?;
                 self.finish(held, record, run, Outcome::Gone { removed }, None).await?;

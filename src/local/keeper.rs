@@ -17,7 +17,7 @@ use super::shared::Shared;
 use super::unit::{CopyState, Unit};
 use super::warden::{self, Ended};
 use super::{log, process, sockets, trouble, unrest};
-use crate::model::{Failure, Health, Runtime};
+use crate::model::{Failure, FailureKind, Health, Runtime};
 use crate::port::PortError;
 
 /// A program without an address is healthy when it has run this long.
@@ -84,6 +84,11 @@ async fn keep_copy(shared: &Arc<Shared>, unit: &Arc<Unit>, copy: usize) {
             }
             Err(reason) => {
                 tracing::warn!(stage = %unit.id.stage, service = %unit.id.service, reason, "a program cannot be started");
+                if unit.record().fate == Fate::Proven {
+                    let summary = format!("`{}` cannot be started: {reason}", unit.id.service);
+                    let advice = "It lies with this server, and is tried again by itself.";
+                    unrest::fell(shared, unit, &Failure::new(FailureKind::Environment, summary, advice));
+                }
                 unit.set(copy, CopyState::Stuck { reason });
             }
         }

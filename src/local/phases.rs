@@ -188,6 +188,7 @@ async fn check(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progre
         service: rollout.service.clone(),
         version: rollout.version.0.clone(),
     };
+    unit.drop_old_check().await;
     match poll(&unit.check, WAIT, || tokio::spawn(question.ask())).await? {
         Some(answered) => Ok(Progress::Done(answered)),
         None => Ok(waiting("the public address")),

@@ -59,6 +59,9 @@ struct Trial {
     fell: Option<Failure>,
 }
 
+/// Whoever waits for a check's answer asks more often than this.
+const CHECK_KEPT: Duration = Duration::from_secs(5);
+
 /// Background work whose result is asked for again and again.
 type Job<T> = tokio::sync::Mutex<Option<JoinHandle<PortResult<T>>>>;
 
@@ -73,6 +76,8 @@ pub(super) struct Unit {
     pub(super) kept: AtomicBool,
     pub(super) migration: Job<()>,
     pub(super) check: Job<Output>,
+    /// When somebody last asked how the check goes.
+    check_asked: Mutex<Option<Instant>>,
     retirement: Job<()>,
     /// Until when the first look at it waits.
     first_look: OnceLock<tokio::time::Instant>,
@@ -94,6 +99,7 @@ impl Unit {
             kept: AtomicBool::new(false),
             migration: Job::default(),
             check: Job::default(),
+            check_asked: Mutex::default(),
             retirement: Job::default(),
             first_look: OnceLock::new(),
             trial: Mutex::default(),
@@ -175,6 +181,16 @@ impl Unit {
 
     pub(super) fn is_healthy(&self) -> bool {
         self.healthy_copies() == self.copies()
+    }
+
+    /// Drops a check whose answer nobody came for: what was asked then says nothing of now.
+    pub(super) async fn drop_old_check(&self) {
+        let last = self.check_asked.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+        if last.is_some_and(|last| last.elapsed() >= CHECK_KEPT)
+            && let Some(old) = self.check.lock().await.take()
+        {
+            old.abort();
+        }
     }
 
     /// Waits until something is known of every copy, at the latest until then, or until the first time

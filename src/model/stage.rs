@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Asked, Branch, Commit, CommitSha, Generation, Lock, Place, Problems, PullNumber, RepoName, Seconds, StageName,
-    Timestamp, Waiting,
+    Timestamp, Unrest, Waiting,
 };
 
 /// A stage of a repository.
@@ -125,6 +125,9 @@ pub struct StageRecord {
     /// Somebody asked to keep it until then, whatever its rule says about expiry.
     #[serde(default)]
     pub keep_until: Option<Timestamp>,
+    /// What of it does not stay up, or did not for a while, since it went live.
+    #[serde(default)]
+    pub unrest: Vec<Unrest>,
     /// Where it lives, from its first deploy on.
     pub place: Option<Place>,
     /// When the newest goal was set; expiry counts from here.
@@ -147,6 +150,7 @@ impl StageRecord {
             lock: None,
             queue: Vec::new(),
             keep_until: None,
+            unrest: Vec::new(),
             place: None,
             touched_at: at,
             expires_at: None,
@@ -159,6 +163,11 @@ impl StageRecord {
             Subject::PullRequest(number) => Some(number),
             Subject::Branch(_) => None,
         }
+    }
+
+    /// Whether something of what serves does not stay up at the moment.
+    pub fn is_restless(&self) -> bool {
+        self.unrest.iter().any(Unrest::is_going_on)
     }
 
     /// Whether its newest goal is still being brought on.

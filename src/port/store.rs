@@ -113,7 +113,7 @@ pub struct InboxRow {
 pub struct IntakeWrite {
     /// Stages whose goal was set. A new row is inserted whole; of an existing row only the goal is
     /// written (`subject`, `target`, `generation`, `approval`, `lock`, `queue`, `keep_until`,
-    /// `touched_at`), because `status`, `place` and `expires_at` are its own lane's.
+    /// `touched_at`), because `status`, `place`, `unrest` and `expires_at` are its own lane's.
     pub stages: Vec<StageRecord>,
     /// What is done to the lock on all stages of the repository.
     pub repo_lock: Option<RepoLockChange>,
@@ -238,7 +238,7 @@ pub trait Store: super::Slots + super::Ledger + super::Walls {
 
     /// Writes the stage of the held lane. Its goal is the repository lane's to set: `target`,
     /// `generation`, `approval`, `lock`, `queue`, `keep_until` and `touched_at` of an existing row are
-    /// left as they are; only `status`, `place` and `expires_at` are written.
+    /// left as they are; only `status`, `place`, `unrest` and `expires_at` are written.
     async fn save_status(&self, held: &Held, stage: &StageRecord) -> PortResult<()>;
 
     /// Saves a plan as a running deploy. A deploy of the same stage and generation that still runs

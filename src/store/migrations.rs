@@ -19,6 +19,7 @@ macro_rules! steps {
             (6, "rumours", include_str!(concat!("../../migrations/", $database, "/0006_rumours.sql"))),
             (7, "turns", include_str!(concat!("../../migrations/", $database, "/0007_turns.sql"))),
             (8, "carried", include_str!(concat!("../../migrations/", $database, "/0008_carried.sql"))),
+            (9, "unrest", include_str!(concat!("../../migrations/", $database, "/0009_unrest.sql"))),
         ]
     };
 }

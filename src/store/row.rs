@@ -134,6 +134,7 @@ pub(super) fn stage_row(stage: &StageRecord) -> PortResult<StageRow> {
         keep_until: stage.keep_until.map(|at| at.0),
         asked: stage.asked.as_ref().map(to_json).transpose()?,
         settled: stage.settled.0,
+        unrest: if stage.unrest.is_empty() { None } else { Some(to_json(&stage.unrest)?) },
         place: stage.place.as_ref().map(to_json).transpose()?,
         touched_at: stage.touched_at.0,
         expires_at: stage.expires_at.map(|at| at.0),
@@ -142,13 +143,14 @@ pub(super) fn stage_row(stage: &StageRecord) -> PortResult<StageRow> {
 
 /// The columns that [`stage_record`] reads.
 pub(super) const STAGE_COLUMNS: &str = "repo, name, subject, target, generation, status, approval, lock, touched_at, expires_at, place, queue, \
-     keep_until, asked, settled";
+     keep_until, asked, settled, unrest";
 
 pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
     let lock: Option<String> = column(row, 7)?;
     let place: Option<String> = column(row, 10)?;
     let queue: Option<String> = column(row, 11)?;
     let asked: Option<String> = column(row, 13)?;
+    let unrest: Option<String> = column(row, 15)?;
     let approval = if column::<Option<String>>(row, 6)?.is_some() { Some(parsed(row, 6)?) } else { None };
     Ok(StageRecord {
         id: StageId { repo: parsed(row, 0)?, name: parsed(row, 1)? },
@@ -162,6 +164,7 @@ pub(super) fn stage_record(row: &AnyRow) -> PortResult<StageRecord> {
         keep_until: column::<Option<i64>>(row, 12)?.map(Timestamp),
         asked: asked.as_deref().map(from_json).transpose()?,
         settled: Generation(column(row, 14)?),
+        unrest: unrest.as_deref().map_or(Ok(Vec::new()), from_json)?,
         place: place.as_deref().map(from_json).transpose()?,
         touched_at: Timestamp(column(row, 8)?),
         expires_at: column::<Option<i64>>(row, 9)?.map(Timestamp),

@@ -23,7 +23,8 @@ pub(super) async fn save_statuses(connection: &mut AnyConnection, stages: &[&Sta
     upsert(
         connection,
         stages,
-        "status = excluded.status, expires_at = excluded.expires_at, place = excluded.place, settled = excluded.settled",
+        "status = excluded.status, expires_at = excluded.expires_at, place = excluded.place, \
+         settled = excluded.settled, unrest = excluded.unrest",
     )
     .await
 }
@@ -33,8 +34,8 @@ async fn upsert(connection: &mut AnyConnection, stages: &[&StageRow], columns: &
         for run in runs(&round) {
             let mut upsert = query(values(
                 "INSERT INTO stage (repo, name, subject, target, generation, status, approval, lock, touched_at, \
-                 expires_at, place, queue, keep_until, asked, settled) VALUES",
-                15,
+                 expires_at, place, queue, keep_until, asked, settled, unrest) VALUES",
+                16,
                 run.len(),
                 &format!("ON CONFLICT (repo, name) DO UPDATE SET {columns}"),
             ));
@@ -44,6 +45,7 @@ async fn upsert(connection: &mut AnyConnection, stages: &[&StageRow], columns: &
                 upsert = upsert.bind(stage.lock.as_deref()).bind(stage.touched_at).bind(stage.expires_at);
                 upsert = upsert.bind(stage.place.as_deref()).bind(stage.queue.as_deref()).bind(stage.keep_until);
                 upsert = upsert.bind(stage.asked.as_deref()).bind(stage.settled);
+                upsert = upsert.bind(stage.unrest.as_deref());
             }
             upsert.execute(&mut *connection).await?;
         }

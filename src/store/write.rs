@@ -108,6 +108,7 @@ pub(super) struct StageRow {
     pub(super) keep_until: Option<i64>,
     pub(super) asked: Option<String>,
     pub(super) settled: i64,
+    pub(super) unrest: Option<String>,
     pub(super) place: Option<String>,
     pub(super) touched_at: i64,
     pub(super) expires_at: Option<i64>,

@@ -51,6 +51,7 @@ impl World {
             lock: None,
             queue: Vec::new(),
             keep_until: None,
+            unrest: Vec::new(),
             asked: None,
             settled: Generation(0),
             place: None,

@@ -54,6 +54,14 @@ pub(super) fn shorten(mut view: StageView, limits: Limits) -> (StageView, More) 
         text(&mut failure.advice);
         failure.step.iter_mut().filter_map(|step| step.resource.as_mut()).for_each(text);
     }
+    for unrest in &mut view.unrest {
+        unrest.log.drain(..unrest.log.len().saturating_sub(lines));
+        unrest.log.iter_mut().for_each(|line| *line = cut_middle(line, width));
+        text(&mut unrest.summary);
+        text(&mut unrest.advice);
+    }
+    // Without a word on the rest of them: the table of services names each.
+    view.unrest.truncate(rows);
     if let Some(waiting) = &mut view.waiting {
         text(&mut waiting.reason);
         waiting.step.resource.iter_mut().for_each(text);

@@ -33,7 +33,7 @@ pub use render::{
 };
 pub use stage::{
     Expiry, FailureView, Full, GoneView, HealthView, HistoryRow, Links, ProblemView, ServiceState, ServiceView,
-    Serving, StagePhase, StageView, StepRow, StepRowState, StepView, Unchanged, Waiting,
+    Serving, StagePhase, StageView, StepRow, StepRowState, StepView, Unchanged, UnrestView, Waiting,
 };
 pub use status::{StatusRow, status_rows, status_table};
 pub use times::{Part, PartName, Times};
@@ -48,3 +48,5 @@ mod receipt_tests;
 mod snapshots_deploys;
 #[cfg(test)]
 mod snapshots_states;
+#[cfg(test)]
+mod unrest_tests;

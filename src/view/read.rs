@@ -5,12 +5,12 @@ use super::redact::{redact, redact_lines};
 use super::service::services;
 use super::stage::{
     Expiry, FailureView, Full, GoneView, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow,
-    StepRowState, StepView, Waiting, WithheldView,
+    StepRowState, StepView, UnrestView, Waiting, WithheldView,
 };
 use super::times::{PartName, Times, part};
 use crate::model::{
     Action, CommitSha, Deploy, Failure, Generation, GoneReason, Outcome, Output, Problems, Release, Seconds,
-    StageRecord, StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Wanted,
+    StageRecord, StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Unrest, Wanted,
     Withholding,
 };
 
@@ -46,7 +46,8 @@ impl StageView {
         let goes = matches!(phase, StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck);
         let known = || run.and_then(|(deploy, _)| spec_of(deploy)).or_else(|| serving_spec(serving, current, history));
         let spec = if goes { None } else { known() };
-        let services = spec.map_or_else(Vec::new, |spec| services(spec, run, phase, serving, links));
+        let unrest: &[Unrest] = if goes { &[] } else { &record.unrest };
+        let services = spec.map_or_else(Vec::new, |spec| services(spec, run, phase, serving, unrest, links));
         let first = spec.and_then(StageSpec::url);
         let answering = || services.iter().filter_map(|service| service.url.as_deref());
         let url = answering().find(|url| Some(*url) == first).or_else(|| answering().next()).map(str::to_owned);
@@ -65,6 +66,7 @@ impl StageView {
             times: run.and_then(|(deploy, log)| Times::of(deploy, log)),
             waiting: run.filter(|(deploy, _)| deploy.ended.is_none()).and_then(waiting),
             failure: run.and_then(failure),
+            unrest: unrest.iter().map(unrest_view).collect(),
             serving: serving.filter(|_| shows_serving(phase)).map(|release| still_serving(release, run)),
             superseded_by: superseded_by(run),
             problems: problems(&record.status),
@@ -108,6 +110,7 @@ fn phase(record: &StageRecord, current: Option<Run<'_>>) -> StagePhase {
             None if spec_of(deploy).is_none() => StagePhase::Destroying,
             None => running_phase(deploy, log),
         },
+        (StageStatus::Live { .. }, _) if record.is_restless() => StagePhase::Unhealthy,
         (StageStatus::Live { .. }, _) => StagePhase::Live,
         (StageStatus::RemovalBlocked, _) => StagePhase::Stuck,
         (StageStatus::Failed { .. }, _) => StagePhase::Failed,
@@ -140,7 +143,7 @@ fn speaks_of(run: &Run<'_>, phase: StagePhase, status: &StageStatus) -> bool {
         | StagePhase::AwaitingApproval
         | StagePhase::Withheld
         | StagePhase::Full => false,
-        StagePhase::Live | StagePhase::Failed => match status {
+        StagePhase::Live | StagePhase::Unhealthy | StagePhase::Failed => match status {
             StageStatus::Live { sha } | StageStatus::Failed { sha } => of(sha),
             _ => true,
         },
@@ -248,6 +251,23 @@ fn failure((deploy, log): Run<'_>) -> Option<FailureView> {
     })
 }
 
+fn unrest_view(unrest: &Unrest) -> UnrestView {
+    let Failure { kind, summary, exit_code, log, advice } = &unrest.failure;
+    UnrestView {
+        service: unrest.service.clone(),
+        well: unrest.well,
+        wanted: unrest.wanted,
+        restarts: unrest.restarts,
+        since: unrest.since,
+        over: unrest.over,
+        kind: *kind,
+        summary: text(summary),
+        exit_code: *exit_code,
+        log: last_lines(log),
+        advice: text(advice),
+    }
+}
+
 fn last_lines(log: &[String]) -> Vec<String> {
     let last = &log[log.len().saturating_sub(MOST_LINES)..];
     let lines: Vec<String> = last.iter().map(|line| cut(line, MOST_WIDTH)).collect();
@@ -255,7 +275,8 @@ fn last_lines(log: &[String]) -> Vec<String> {
 }
 
 fn shows_serving(phase: StagePhase) -> bool {
-    !matches!(phase, StagePhase::Live | StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck)
+    let serves_itself = matches!(phase, StagePhase::Live | StagePhase::Unhealthy);
+    !serves_itself && !matches!(phase, StagePhase::Destroying | StagePhase::Destroyed | StagePhase::Stuck)
 }
 
 fn still_serving(release: &Release, run: Option<Run<'_>>) -> Serving {

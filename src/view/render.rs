@@ -72,7 +72,7 @@ enum Format {
 static MARKDOWN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(Format::Markdown));
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(Format::Plain));
 
-const TEMPLATES: [(&str, &str); 19] = [
+const TEMPLATES: [(&str, &str); 20] = [
     ("body", include_str!("../../templates/comment/body.md.j2")),
     ("failure", include_str!("../../templates/comment/failure.md.j2")),
     ("footer", include_str!("../../templates/comment/footer.md.j2")),
@@ -91,6 +91,7 @@ const TEMPLATES: [(&str, &str); 19] = [
     ("step_line", include_str!("../../templates/check/step_line.txt.j2")),
     ("summary", include_str!("../../templates/check/summary.md.j2")),
     ("title", include_str!("../../templates/check/title.txt.j2")),
+    ("unrest", include_str!("../../templates/comment/unrest.md.j2")),
     ("waiting", include_str!("../../templates/comment/waiting.md.j2")),
 ];
 
@@ -114,6 +115,7 @@ pub fn comment_wish(view: &StageView) -> CommentWish {
         | StagePhase::Deploying
         | StagePhase::Checking
         | StagePhase::Live
+        | StagePhase::Unhealthy
         | StagePhase::Failed
         | StagePhase::Misconfigured
         | StagePhase::AwaitingApproval
@@ -130,7 +132,9 @@ pub fn check(view: &StageView) -> CheckText {
         StagePhase::Queued => CheckState::Queued,
         StagePhase::Building | StagePhase::Deploying | StagePhase::Checking => CheckState::InProgress,
         StagePhase::Live => CheckState::Success,
-        StagePhase::Failed | StagePhase::Misconfigured | StagePhase::Stuck => CheckState::Failure,
+        StagePhase::Unhealthy | StagePhase::Failed | StagePhase::Misconfigured | StagePhase::Stuck => {
+            CheckState::Failure
+        }
         StagePhase::Superseded => CheckState::Cancelled,
         StagePhase::AwaitingApproval
         | StagePhase::Withheld
@@ -151,7 +155,7 @@ pub fn deployment(view: &StageView) -> DeploymentText {
         StagePhase::Building | StagePhase::Deploying | StagePhase::Checking => DeploymentState::InProgress,
         StagePhase::Live => DeploymentState::Success,
         StagePhase::Failed if view.failure.as_ref().is_some_and(|failure| ours(failure.kind)) => DeploymentState::Error,
-        StagePhase::Failed | StagePhase::Misconfigured => DeploymentState::Failure,
+        StagePhase::Unhealthy | StagePhase::Failed | StagePhase::Misconfigured => DeploymentState::Failure,
         StagePhase::Stuck => DeploymentState::Error,
         StagePhase::Superseded | StagePhase::Destroying | StagePhase::Destroyed => DeploymentState::Inactive,
     };

@@ -4,7 +4,7 @@ use super::read::{Run, text};
 use super::stage::{HealthView, Links, ServiceState, ServiceView, StagePhase, Unchanged};
 use super::times::{PartName, part};
 use crate::model::{
-    Action, Deploy, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec, Step, StepLog, StepState,
+    Action, Deploy, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec, Step, StepLog, StepState, Unrest,
 };
 
 /// One row for each service of the goal, in its order.
@@ -13,9 +13,28 @@ pub(super) fn services(
     run: Option<Run<'_>>,
     phase: StagePhase,
     serving: Option<&Release>,
+    unrest: &[Unrest],
     links: &Links<'_>,
 ) -> Vec<ServiceView> {
-    spec.services.iter().map(|service| row(spec, service, run, phase, serving, links)).collect()
+    let row = |service: &ServiceSpec| {
+        let row = row(spec, service, run, phase, serving, links);
+        let restless = unrest.iter().find(|unrest| unrest.service == service.name && unrest.is_going_on());
+        match restless {
+            Some(unrest) => unwell(row, unrest),
+            None => row,
+        }
+    };
+    spec.services.iter().map(row).collect()
+}
+
+/// A service that serves and does not stay up: what its deploy last saw is no longer true.
+fn unwell(row: ServiceView, unrest: &Unrest) -> ServiceView {
+    let serves = matches!(row.state, ServiceState::Live | ServiceState::Unchanged | ServiceState::Serving);
+    if !serves {
+        return row;
+    }
+    let health = Some(HealthView::Running { copies: unrest.well, wanted: unrest.wanted });
+    ServiceView { state: ServiceState::Unhealthy, unchanged: None, health, ..row }
 }
 
 fn row(
@@ -29,7 +48,7 @@ fn row(
     let serves = serving.is_some_and(|release| release.artifacts.contains_key(&service.name));
     let state = match run {
         Some((deploy, log)) => state(deploy, log, &service.name, serves),
-        None if phase == StagePhase::Live => ServiceState::Live,
+        None if matches!(phase, StagePhase::Live | StagePhase::Unhealthy) => ServiceState::Live,
         None => ServiceState::Serving,
     };
     let answers = serves || matches!(state, ServiceState::Live | ServiceState::Unchanged | ServiceState::Serving);

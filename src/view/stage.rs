@@ -37,6 +37,8 @@ pub enum StagePhase {
     /// The public address is being asked.
     Checking,
     Live,
+    /// It went live, and something of it does not stay up.
+    Unhealthy,
     Failed,
     /// A newer goal took its place.
     Superseded,
@@ -60,6 +62,7 @@ impl StagePhase {
             Self::Deploying => "deploying",
             Self::Checking => "checking",
             Self::Live => "live",
+            Self::Unhealthy => "unhealthy",
             Self::Failed => "failed",
             Self::Superseded => "superseded",
             Self::Misconfigured => "misconfigured",
@@ -91,6 +94,8 @@ pub enum ServiceState {
     Switching,
     Checking,
     Live,
+    /// It serves, and does not stay up.
+    Unhealthy,
     Unchanged,
     Failed,
     /// Its deploy ended before its turn came, and an older version of it serves.
@@ -180,6 +185,24 @@ pub struct Waiting {
     /// Milliseconds between the fault and the next try.
     pub again_millis: i64,
     pub attempt: u32,
+}
+
+/// What serves and does not stay up, or did not for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnrestView {
+    pub service: ServiceName,
+    /// Copies that are well, of how many.
+    pub well: u32,
+    pub wanted: u32,
+    pub restarts: u32,
+    pub since: Timestamp,
+    /// Well again since then.
+    pub over: Option<Timestamp>,
+    pub kind: FailureKind,
+    pub summary: String,
+    pub exit_code: Option<i32>,
+    pub log: Vec<String>,
+    pub advice: String,
 }
 
 /// Why the deploy failed.
@@ -279,6 +302,7 @@ pub struct StageView {
     pub times: Option<Times>,
     pub waiting: Option<Waiting>,
     pub failure: Option<FailureView>,
+    pub unrest: Vec<UnrestView>,
     pub serving: Option<Serving>,
     pub superseded_by: Option<Generation>,
     pub problems: Vec<ProblemView>,

@@ -56,6 +56,7 @@ pub(crate) fn stage(name: &str, generation: i64) -> StageRecord {
         lock: None,
         queue: Vec::new(),
         keep_until: None,
+        unrest: Vec::new(),
         asked: None,
         settled: Generation(0),
         place: None,

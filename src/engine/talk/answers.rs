@@ -10,13 +10,17 @@ use crate::decide::gate::{Ask, Caller, offers, stage_of};
 use crate::decide::version_key;
 use crate::model::{
     CameBy, Command, Commit, Force, Line, LineCount, LockScope, Output, ServiceName, StageId, StageRecord, Target,
-    Verb, Wanted,
+    Unrest, Verb, Wanted,
 };
 use crate::port::{Phase, PortError, PortResult, Progress, Rollout, Site};
 use crate::view::{self, Keep, Told};
 
 /// Lines of a log where nobody said how many.
 const LINES: usize = 50;
+/// And of what a program printed before it came down.
+const LAST_LINES: usize = 5;
+/// A service that is still being asked is waited for, each time as long as the target waits itself.
+const LOOKS: usize = 4;
 
 impl Engine {
     /// What the caller may do here.
@@ -94,6 +98,11 @@ impl Engine {
             let state = format!("{:?}", service.state).to_lowercase();
             lines.push(format!("{}  {state}  {}", service.name, service.url.as_deref().unwrap_or("-")));
         }
+        for unrest in &record.unrest {
+            lines.push(format!("{}  {}", unrest.service, how_it_fares(unrest)));
+            let printed = unrest.failure.log.iter().rev().take(LAST_LINES).rev();
+            lines.extend(printed.filter(|_| unrest.is_going_on()).map(|line| format!("    {line}")));
+        }
         let locks = board.lock().map(|lock| ("every stage", lock)).into_iter();
         for (what, lock) in locks.chain(record.lock.as_ref().map(|lock| ("it", lock))) {
             lines.push(format!("{what} is locked by {}: {}", lock.login, lock.reason));
@@ -133,6 +142,8 @@ impl Engine {
         let Some((release, spec)) = self.release(&record.id, name, newest.generation).await? else {
             return Ok(Told::Refused(format!("nothing is live on {name}")));
         };
+        let place = record.place.clone().unwrap_or_default();
+        let unrest = self.ports.cloud.unrest(Site { stage: &record.id, place: &place }).await?;
         let mut lines = Vec::new();
         let mut healthy = 0;
         for service in &spec.services {
@@ -140,26 +151,38 @@ impl Engine {
             let version = version_key(service, artifact);
             let generation = release.generation;
             let rollout = Rollout { stage: &spec, service, artifact, version: &version, generation };
-            let found = match self.ports.cloud.ensure(Phase::Check, &rollout).await {
-                Ok(Progress::Done(Output::Answered { url, status, millis })) => {
-                    healthy += 1;
-                    format!("{status} in {millis} ms  {url}")
-                }
-                Ok(Progress::Done(Output::Running { copies, wanted })) => {
-                    healthy += 1;
-                    format!("running {copies}/{wanted}")
-                }
-                Ok(Progress::Done(_)) => {
-                    healthy += 1;
-                    "answers".to_owned()
-                }
-                Ok(Progress::Pending { note, .. }) => format!("not healthy yet: {note}"),
-                Err(error @ (PortError::Stale | PortError::Bug { .. })) => return Err(error),
-                Err(error) => format!("not healthy: {error}"),
+            let restless = unrest.iter().find(|unrest| unrest.service == service.name);
+            let found = match restless.filter(|unrest| unrest.is_going_on()) {
+                // That it may answer at this very moment says little.
+                Some(unrest) => Err(format!("not healthy: {}", how_it_fares(unrest))),
+                None => self.asked(&rollout).await?,
             };
-            lines.push(format!("{}  {found}", service.name));
+            healthy += usize::from(found.is_ok());
+            let (Ok(found) | Err(found)) = found;
+            let before = restless.filter(|unrest| !unrest.is_going_on());
+            let before = before.map_or_else(String::new, |unrest| format!("; {}", how_it_fares(unrest)));
+            lines.push(format!("{}  {found}{before}", service.name));
         }
         Ok(Told::Short { summary: format!("{healthy} of {} services of {name} are healthy", lines.len()), lines })
+    }
+
+    /// What a service says of itself: `Ok` where it is healthy.
+    async fn asked(&self, rollout: &Rollout<'_>) -> PortResult<Result<String, String>> {
+        let mut answer = self.ports.cloud.ensure(Phase::Check, rollout).await;
+        for _ in 1..LOOKS {
+            if !matches!(answer, Ok(Progress::Pending { .. })) {
+                break;
+            }
+            answer = self.ports.cloud.ensure(Phase::Check, rollout).await;
+        }
+        Ok(match answer {
+            Ok(Progress::Done(Output::Answered { url, status, millis })) => Ok(format!("{status} in {millis} ms  {url}")),
+            Ok(Progress::Done(Output::Running { copies, wanted })) => Ok(format!("running {copies}/{wanted}")),
+            Ok(Progress::Done(_)) => Ok("answers".to_owned()),
+            Ok(Progress::Pending { note, .. }) => Err(format!("not healthy yet: {note}")),
+            Err(error @ (PortError::Stale | PortError::Bug { .. })) => return Err(error),
+            Err(error) => Err(format!("not healthy: {error}")),
+        })
     }
 
     /// What a deploy of this pull request's head would do.
@@ -204,5 +227,17 @@ impl Engine {
         }
         let summary = format!("{name} {goal}, {} steps", plan.steps.len());
         Ok(Told::Long { summary, lines, keep: Keep::First })
+    }
+}
+
+/// In one sentence.
+fn how_it_fares(unrest: &Unrest) -> String {
+    let Unrest { well, wanted, restarts, since, over, failure, .. } = unrest;
+    match over {
+        None => format!(
+            "{well} of {wanted} run, started again {restarts} times since {since}, last because {}",
+            failure.summary
+        ),
+        Some(over) => format!("recovered at {over}, after {restarts} restarts since {since}"),
     }
 }
