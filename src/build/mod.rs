@@ -37,6 +37,7 @@ mod ignore;
 mod image;
 mod jobs;
 mod line;
+mod lines;
 mod log;
 mod manifest;
 mod names;

@@ -180,7 +180,11 @@ mod tests {
     fn a_version_that_is_live_was_healthy() {
         let live = told(Age::Live, Before::Nothing, exited(Some(7), &[]), &["out of handles"]);
         assert_eq!(live.summary, "`web` ended with exit code 7");
-        assert!(live.advice.contains("It is started again") && !live.advice.contains("still serves"), "{}", live.advice);
+        assert!(
+            live.advice.contains("It is started again") && !live.advice.contains("still serves"),
+            "{}",
+            live.advice
+        );
         let grown = told(Age::Grown, Before::Nothing, exited(Some(7), &[]), &[]);
         assert_eq!(grown.summary, "`web` ended with exit code 7 before all of its copies were healthy");
     }

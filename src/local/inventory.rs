@@ -40,7 +40,8 @@ pub(super) async fn observe(shared: &Arc<Shared>, stage: &StageId) -> PortResult
         }
         let mut seen = ObservedService { serving: None, others: Vec::new() };
         for id in shared.disk.versions(stage, &service)? {
-            programs.extend(processes(shared, &id).await?.into_iter().map(|name| resource(PROCESS, name, Some(&service))));
+            programs
+                .extend(processes(shared, &id).await?.into_iter().map(|name| resource(PROCESS, name, Some(&service))));
             let unit = shared.unit(&id)?.filter(|_| route.as_ref().is_some_and(|route| route.version == id.version));
             if let Some(unit) = &unit {
                 unit.known(first_look).await;

@@ -172,8 +172,7 @@ pub(super) fn what_served(shared: &Shared, unit: &Unit) -> Before {
 
 /// What the file of the program says about its end.
 fn hint(shared: &Shared, unit: &Unit, end: &End) -> Option<String> {
-    let (End::Exited(Ended { code: Some(code), .. }), Runtime::Process { command }) =
-        (end, unit.record().spec.runtime)
+    let (End::Exited(Ended { code: Some(code), .. }), Runtime::Process { command }) = (end, unit.record().spec.runtime)
     else {
         return None;
     };

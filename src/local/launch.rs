@@ -195,12 +195,7 @@ pub(super) async fn prepare(
 }
 
 /// Has a program started, under a warden that is on disk before.
-pub(super) async fn run(
-    shared: &Arc<Shared>,
-    id: &VersionId,
-    role: &str,
-    order: &Order,
-) -> PortResult<(Child, Run)> {
+pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order: &Order) -> PortResult<(Child, Run)> {
     keep_doubt(shared, id, role).await?;
     let no_record = |error| PortError::retry(format!("making room for how `{}` ends: {error}", id.service));
     warden::clear_end(&order.end).map_err(no_record)?;
@@ -256,12 +251,7 @@ fn starts(shared: &Shared, id: &VersionId, role: &str) -> Vec<Run> {
     recorded(shared, id, role).into_iter().chain(lost(shared, id, role)).collect()
 }
 
-async fn suspects(
-    shared: &Arc<Shared>,
-    id: &VersionId,
-    role: &str,
-    runs: Vec<Run>,
-) -> PortResult<Vec<proof::Suspect>> {
+async fn suspects(shared: &Arc<Shared>, id: &VersionId, role: &str, runs: Vec<Run>) -> PortResult<Vec<proof::Suspect>> {
     let (last, end) = (recorded(shared, id, role), end_file(shared, id, role));
     let looked = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<proof::Suspect>> {
         let mut found = Vec::new();

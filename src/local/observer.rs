@@ -74,9 +74,7 @@ impl LocalObserver {
 
     fn runs(&self, id: &VersionId, record: &VersionRecord, copy: usize, containers: &[String]) -> bool {
         let lives = match record.spec.runtime {
-            Runtime::Process { .. } => {
-                recorded(&self.shared, id, &copy.to_string()).is_some_and(|run| run.is_alive())
-            }
+            Runtime::Process { .. } => recorded(&self.shared, id, &copy.to_string()).is_some_and(|run| run.is_alive()),
             Runtime::Image(_) => containers.iter().any(|name| name.contains(&id.version.0)),
         };
         record.fate == Fate::Proven && lives

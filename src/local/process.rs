@@ -276,7 +276,8 @@ mod tests {
     async fn what_descends_from_a_program_goes_with_it_whatever_its_environment_says() {
         use tokio::io::{AsyncBufReadExt, BufReader};
         let marker = marker("descendants");
-        let mut child = bare(&marker, "env -i setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait");
+        let mut child =
+            bare(&marker, "env -i setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait");
         let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
         let deaf: i32 = lines.next_line().await.expect("a line").expect("a line").parse().expect("a number");
         let deaf = ProcessId::of(deaf).expect("it is seen").expect("it is there");

@@ -9,8 +9,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use super::process::{Run, marked_wardens};
 use super::proc::{self, ProcessId, Stat, Table};
+use super::process::{Run, marked_wardens};
 use super::warden::Ended;
 use crate::model::{Failure, FailureKind};
 

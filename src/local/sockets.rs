@@ -65,7 +65,9 @@ mod tests {
     #[test]
     fn lines_of_the_kernel_are_read_as_it_writes_them() {
         let of = |local: &str, state: &str| {
-            listener(&format!("   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 4711 1"))
+            listener(&format!(
+                "   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 4711 1"
+            ))
         };
         let at = |text: &str| Some((text.parse().expect("an address"), 4711));
         assert_eq!(of("0100007F:1F90", "0A"), at("127.0.0.1:8080"));

@@ -126,9 +126,10 @@ fn explain(order: &Order, seen: &Seen, error: &io::Error) -> Failure {
 /// The file is there; what is missing is something that it needs.
 fn not_startable(program: &str, interpreter: &Interpreter) -> (String, String) {
     match interpreter {
-        Interpreter::WithReturn => {
-            (format!("`{program}` cannot be run: the line that names its interpreter ends in CR LF"), line_ends(program))
-        }
+        Interpreter::WithReturn => (
+            format!("`{program}` cannot be run: the line that names its interpreter ends in CR LF"),
+            line_ends(program),
+        ),
         Interpreter::Missing(asked) => (
             format!("`{program}` asks for the interpreter `{asked}`, which this server does not have"),
             format!("Install `{asked}` on the server, or begin the file with one that is there."),

@@ -23,6 +23,7 @@ mod service;
 mod stage;
 mod status;
 mod times;
+mod unrest;
 
 pub use clean::{clean_line, clean_lines};
 pub use printed::{PRINTED_BEFORE, printed, printed_torn};

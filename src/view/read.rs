@@ -5,9 +5,10 @@ use super::redact::{redact, redact_lines};
 use super::service::services;
 use super::stage::{
     Expiry, FailureView, Full, GoneView, HistoryRow, Links, ProblemView, Serving, StagePhase, StageView, StepRow,
-    StepRowState, StepView, UnrestView, Waiting, WithheldView,
+    StepRowState, StepView, Waiting, WithheldView,
 };
 use super::times::{PartName, Times, part};
+use super::unrest::unrest_view;
 use crate::model::{
     Action, CommitSha, Deploy, Failure, Generation, GoneReason, Outcome, Output, Problems, Release, Seconds,
     StageRecord, StageSpec, StageStatus, Step, StepEventKind, StepLog, StepState, Target, Timestamp, Unrest, Wanted,
@@ -251,24 +252,7 @@ fn failure((deploy, log): Run<'_>) -> Option<FailureView> {
     })
 }
 
-fn unrest_view(unrest: &Unrest) -> UnrestView {
-    let Failure { kind, summary, exit_code, log, advice } = &unrest.failure;
-    UnrestView {
-        service: unrest.service.clone(),
-        well: unrest.well,
-        wanted: unrest.wanted,
-        restarts: unrest.restarts,
-        since: unrest.since,
-        over: unrest.over,
-        kind: *kind,
-        summary: text(summary),
-        exit_code: *exit_code,
-        log: last_lines(log),
-        advice: text(advice),
-    }
-}
-
-fn last_lines(log: &[String]) -> Vec<String> {
+pub(super) fn last_lines(log: &[String]) -> Vec<String> {
     let last = &log[log.len().saturating_sub(MOST_LINES)..];
     let lines: Vec<String> = last.iter().map(|line| cut(line, MOST_WIDTH)).collect();
     redact_lines(&clean_lines(&lines), &[])

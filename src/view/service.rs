@@ -3,6 +3,7 @@
 use super::read::{Run, text};
 use super::stage::{HealthView, Links, ServiceState, ServiceView, StagePhase, Unchanged};
 use super::times::{PartName, part};
+use super::unrest::unwell;
 use crate::model::{
     Action, Deploy, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec, Step, StepLog, StepState, Unrest,
 };
@@ -25,16 +26,6 @@ pub(super) fn services(
         }
     };
     spec.services.iter().map(row).collect()
-}
-
-/// A service that serves and does not stay up: what its deploy last saw is no longer true.
-fn unwell(row: ServiceView, unrest: &Unrest) -> ServiceView {
-    let serves = matches!(row.state, ServiceState::Live | ServiceState::Unchanged | ServiceState::Serving);
-    if !serves {
-        return row;
-    }
-    let health = Some(HealthView::Running { copies: unrest.well, wanted: unrest.wanted });
-    ServiceView { state: ServiceState::Unhealthy, unchanged: None, health, ..row }
 }
 
 fn row(

@@ -53,7 +53,10 @@ fn what_does_not_stay_up_is_live_no_more_wherever_it_is_shown() {
     assert_eq!(check.state, CheckState::Failure);
     assert!(check.summary.contains("out of handles"), "{}", check.summary);
     let deployment = deployment(&view);
-    assert_eq!((deployment.state, deployment.url.as_deref()), (DeploymentState::Failure, Some("https://pr-42.example.com")));
+    assert_eq!(
+        (deployment.state, deployment.url.as_deref()),
+        (DeploymentState::Failure, Some("https://pr-42.example.com"))
+    );
     assert!(small(&view).contains("`web` ended with exit code 7"), "{}", small(&view));
     let rows = status_rows(&[view]);
     assert_eq!((rows[0].state, rows[0].services_up, rows[0].services), (StagePhase::Unhealthy, 2, 3));
@@ -66,11 +69,8 @@ fn what_has_recovered_is_live_and_tells_of_it() {
     let view = world.view();
     assert_eq!((view.phase, check(&view).state), (StagePhase::Live, CheckState::Success));
     let comment = body(&world);
-    let told = format!(
-        "web has recovered: it was started again 4 times from {} on, and is well since {}.",
-        at(300),
-        at(420)
-    );
+    let told =
+        format!("web has recovered: it was started again 4 times from {} on, and is well since {}.", at(300), at(420));
     assert!(comment.contains(&told) && comment.contains("| web | live |"), "{comment}");
     assert!(!comment.contains("out of handles"), "{comment}");
 }

@@ -176,7 +176,9 @@ impl Engine {
             answer = self.ports.cloud.ensure(Phase::Check, rollout).await;
         }
         Ok(match answer {
-            Ok(Progress::Done(Output::Answered { url, status, millis })) => Ok(format!("{status} in {millis} ms  {url}")),
+            Ok(Progress::Done(Output::Answered { url, status, millis })) => {
+                Ok(format!("{status} in {millis} ms  {url}"))
+            }
             Ok(Progress::Done(Output::Running { copies, wanted })) => Ok(format!("running {copies}/{wanted}")),
             Ok(Progress::Done(_)) => Ok("answers".to_owned()),
             Ok(Progress::Pending { note, .. }) => Err(format!("not healthy yet: {note}")),

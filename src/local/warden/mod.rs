@@ -135,6 +135,9 @@ mod tests {
             let length = fs::metadata(&path).expect("a file").len();
             assert_eq!(usize::try_from(length).expect("a length"), RECORD_BYTES, "a full disk has room for it");
         }
-        assert!(write_end(&folder.path().join("gone"), &Ended::default()).is_err(), "a version that is gone stays gone");
+        assert!(
+            write_end(&folder.path().join("gone"), &Ended::default()).is_err(),
+            "a version that is gone stays gone"
+        );
     }
 }

@@ -127,7 +127,10 @@ mod tests {
         assert_eq!(numbers.last(), Some(&"line 999"));
         assert!(numbers.len() > 90, "at least one of the two is full: {}", numbers.len());
         let first: usize = numbers[0].trim_start_matches("line ").parse().expect("a whole line");
-        assert!(numbers.iter().enumerate().all(|(at, line)| **line == format!("line {}", first + at)), "none is missing");
+        assert!(
+            numbers.iter().enumerate().all(|(at, line)| **line == format!("line {}", first + at)),
+            "none is missing"
+        );
     }
 
     #[test]
