@@ -14,6 +14,7 @@ const MOST_BYTES: usize = 16 << 20;
 const MOST_LINES: usize = 100_000;
 /// Of what comes after, so much of the end.
 const END_BYTES: usize = 64 << 10;
+
 /// Bytes on their way to becoming lines.
 #[derive(Default)]
 pub(super) struct Lines {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::model::{
     Addressing, CommitSha, Failure, LocalCommands, Observed, ObservedService, Output, Place, Resource, Scheme,
-    ServiceName, StageId, StageSpec, VersionKey,
+    ServiceName, StageId, StageSpec, Unrest, VersionKey,
 };
 use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
@@ -50,6 +50,8 @@ struct State {
     objection: Option<String>,
     /// Where stages live that do not live at the target's own place.
     places: BTreeMap<StageId, Place>,
+    /// What does not stay up.
+    unrest: BTreeMap<StageId, Vec<Unrest>>,
     /// Digests of images by the stage that pushed them.
     images: Vec<(StageId, String)>,
     journal: Vec<String>,
@@ -138,6 +140,11 @@ impl SandboxCloud {
             service.versions.clear();
             service.serving = None;
         }
+    }
+
+    /// Says of a stage how what is live of it fares.
+    pub fn fare(&self, stage: &StageId, unrest: Vec<Unrest>) {
+        self.lock().unrest.insert(stage.clone(), unrest);
     }
 
     /// A version appears without anybody asking, as when a stale process wrote late.
@@ -297,6 +304,10 @@ impl Cloud for SandboxCloud {
                 Output::Nothing
             }
         }))
+    }
+
+    async fn unrest(&self, site: Site<'_>) -> PortResult<Vec<Unrest>> {
+        Ok(self.lock().unrest.get(site.stage).cloned().unwrap_or_default())
     }
 
     async fn remove(&self, site: Site<'_>, resource: &Resource) -> PortResult<Progress<()>> {

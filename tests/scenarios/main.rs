@@ -30,5 +30,6 @@ mod sweeping;
 mod trust;
 mod turns;
 mod two_nodes;
+mod unrest;
 mod wall;
 mod world;

@@ -20,6 +20,8 @@ use crate::local::proc::{ProcessId, Table, own};
 const CALM: Duration = Duration::from_secs(60);
 /// And while something has.
 const BUSY: Duration = Duration::from_millis(50);
+/// What a program left behind that ended by itself is asked to end for so long at most.
+const LEFTOVERS: Duration = Duration::from_secs(3);
 /// How long the last of what was printed may take to arrive, once nobody can print any more.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -143,6 +145,7 @@ fn start(order: &Order) -> io::Result<Kept> {
 impl Kept {
     /// Until nothing of the program lives.
     async fn watch(self, order: &Order, rings: &mut Rings) -> (JoinHandle<()>, Option<PathBuf>) {
+        let patience = Duration::from_millis(order.patience_millis);
         let mut ended = Ended::default();
         let mut ending: Option<Ending> = None;
         loop {
@@ -154,16 +157,16 @@ impl Kept {
                 }
                 self.note(order, &ended);
                 // Nothing outlives it, with or without a server.
-                ending.get_or_insert_with(Ending::now);
+                ending.get_or_insert_with(|| Ending::within(patience.min(LEFTOVERS)));
             }
             if is_last {
                 break;
             }
             if let Some(ending) = &mut ending {
-                ending.go_on(&self.alive(), Duration::from_millis(order.patience_millis), self.cgroup.as_deref());
+                ending.go_on(&self.alive(), self.cgroup.as_deref());
             }
             if rings.next(if ending.is_some() { BUSY } else { CALM }).await {
-                ending.get_or_insert_with(Ending::now);
+                ending.get_or_insert_with(|| Ending::within(patience));
             }
         }
         ended.nothing_lives = true;
@@ -191,17 +194,18 @@ impl Kept {
 /// The end of all that lives.
 struct Ending {
     begun: Instant,
+    patience: Duration,
     told: BTreeSet<ProcessId>,
 }
 
 impl Ending {
-    fn now() -> Self {
-        Self { begun: Instant::now(), told: BTreeSet::new() }
+    fn within(patience: Duration) -> Self {
+        Self { begun: Instant::now(), patience, told: BTreeSet::new() }
     }
 
     /// Each is asked once, and after the patience not asked any more.
-    fn go_on(&mut self, alive: &BTreeSet<ProcessId>, patience: Duration, cgroup: Option<&Path>) {
-        if self.begun.elapsed() >= patience {
+    fn go_on(&mut self, alive: &BTreeSet<ProcessId>, cgroup: Option<&Path>) {
+        if self.begun.elapsed() >= self.patience {
             if let Some(folder) = cgroup {
                 cgroup::kill(folder);
             }
