@@ -40,12 +40,3 @@ async fn a_program_that_ends_again_and_again_is_told_with_its_last_words() {
     assert_eq!(unrest(&machine).await, [], "that was another version");
     machine.tear_down().await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_comes_back_at_once_is_not_spoken_of() {
-    let machine = Machine::new().await;
-    machine.go_live(&machine.web("one")).await;
-    crash(&machine).await;
-    assert_eq!(unrest(&machine).await, []);
-    machine.tear_down().await;
-}
