@@ -128,7 +128,7 @@ async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) 
             }
             (end, container.log(&shared.docker, FAILURE_LINES, &secrets).await)
         }
-        Body::Child(..) | Body::Adopted(_) => {
+        Body::Child(_) | Body::Adopted(_) => {
             // Whoever was found unhealthy may have ended just now; its warden knows.
             let ended = warden::read_end(&end_file).filter(|_| !is_bare).map(End::Exited);
             let end = if matches!(end, End::Unhealthy(_)) { ended.unwrap_or(end) } else { end };

@@ -35,7 +35,7 @@ pub(super) enum Occasion {
 /// A copy that runs.
 pub(super) enum Body {
     /// Its warden is our child.
-    Child(Child, Run),
+    Child(Child),
     /// Started by a server that ran before this one.
     Adopted(Run),
     Container(Container),
@@ -45,7 +45,7 @@ impl Body {
     /// Waits for its end, and tells what is known of it.
     pub(super) async fn exited(&mut self, shared: &Shared, end: &std::path::Path) -> Ended {
         match self {
-            Self::Child(child, _) => {
+            Self::Child(child) => {
                 if let Err(error) = child.wait().await {
                     tracing::warn!(%error, "cannot wait for a program");
                 }
@@ -70,7 +70,7 @@ impl Body {
         }
         match self {
             // A program that is told a port takes either family, and `localhost` may mean both.
-            Self::Child(..) | Self::Adopted(_) => {
+            Self::Child(_) | Self::Adopted(_) => {
                 let Some(port) = record.ports.get(copy).copied() else { return Vec::new() };
                 vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
             }
@@ -133,8 +133,7 @@ async fn start_process(
         env.insert("PORT".to_owned(), port.to_string());
     }
     let order = prepare(shared, &unit.id, &record, command, &role, env).await?;
-    let (child, run) = run(shared, &unit.id, &role, &order).await?;
-    Ok(Body::Child(child, run))
+    run(shared, &unit.id, &role, &order).await.map(Body::Child)
 }
 
 /// The copy's living start, if there is one.
@@ -195,7 +194,7 @@ pub(super) async fn prepare(
 }
 
 /// Has a program started, under a warden that is on disk before.
-pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order: &Order) -> PortResult<(Child, Run)> {
+pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order: &Order) -> PortResult<Child> {
     keep_doubt(shared, id, role).await?;
     let no_record = |error| PortError::retry(format!("making room for how `{}` ends: {error}", id.service));
     warden::clear_end(&order.end).map_err(no_record)?;
@@ -212,7 +211,7 @@ pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order:
         Err(NoStart::Warden(error)) => return Err(no_warden(error)),
         Err(NoStart::Program(error)) => return Err(trouble::cannot_run(order, &error)),
     }
-    Ok((ward.child, run))
+    Ok(ward.child)
 }
 
 /// Everything by which a program of a version is known.

@@ -92,7 +92,7 @@ async fn as_process(
         let _nothing_ends = unit.launching.lock().await;
         let order = prepare(shared, &unit.id, &record, migrate.command.clone(), ROLE, BTreeMap::new()).await?;
         let order = Order { patience_millis: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX), ..order };
-        launch::run(shared, &unit.id, ROLE, &order).await.map_err(as_migration)?.0
+        launch::run(shared, &unit.id, ROLE, &order).await.map_err(as_migration)?
     };
     let ended = tokio::time::timeout(limit, child.wait()).await;
     // On its end nothing of it stays; out of time it is ended.

@@ -19,7 +19,7 @@ use crate::local::proc::{ProcessId, Table, own};
 /// A look around while nothing has to end: children that end ring at once.
 const CALM: Duration = Duration::from_secs(60);
 /// And while something has.
-const BUSY: Duration = Duration::from_millis(50);
+const BUSY: Duration = Duration::from_millis(200);
 /// What a program left behind that ended by itself is asked to end for so long at most.
 const LEFTOVERS: Duration = Duration::from_secs(3);
 /// How long the last of what was printed may take to arrive, once nobody can print any more.

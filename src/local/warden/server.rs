@@ -36,6 +36,8 @@ pub(in crate::local) fn begin(warden: &WardenProgram, marker: &str, log: &Path) 
     let complaints = File::options().append(true).create(true).mode(0o600).open(log)?;
     let child = Command::new(&warden.program)
         .args(&warden.arguments)
+        // For whoever lists processes: the file is the server's own, under a name of the kernel's.
+        .arg0("stage-warden")
         // Not in a folder that is to be removed while it lives.
         .current_dir("/")
         .env_clear()
