@@ -41,6 +41,15 @@ pub(super) enum Before {
     Nothing,
 }
 
+/// Where a copy is to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On this machine's own addresses, on the port that it is told.
+    Told,
+    /// In its container, on this port: the engine reaches none that listens on loopback there.
+    Inside(u16),
+}
+
 /// All that is known of a copy's end.
 pub(super) struct Story<'a> {
     pub(super) name: &'a str,
@@ -49,6 +58,7 @@ pub(super) struct Story<'a> {
     pub(super) end: End,
     pub(super) log: Vec<String>,
     pub(super) health: &'a Health,
+    pub(super) place: Place,
     /// What the program's own file says about it.
     pub(super) hint: Option<String>,
 }
@@ -101,6 +111,10 @@ fn programs(left: &[String]) -> String {
 fn advice(story: &Story<'_>) -> String {
     let Story { age, before, end, log, hint, .. } = story;
     let health = story.health;
+    let port = match story.place {
+        Place::Told => "the port in `PORT`".to_owned(),
+        Place::Inside(port) => format!("port {port} of every address in its container (`0.0.0.0`)"),
+    };
     let what = match end {
         _ if hint.is_some() => hint.clone().unwrap_or_default(),
         End::Exited(Ended { code: Some(0), left, .. }) if !left.is_empty() => {
@@ -126,7 +140,7 @@ fn advice(story: &Story<'_>) -> String {
             health.path, health.status
         ),
         End::Unhealthy(Sight::Wrong(_)) => format!(
-            "Let it listen on the port in `PORT` and answer `GET {}` with {}, or change `health` in the configuration.",
+            "Let it listen on {port} and answer `GET {}` with {}, or change `health` in the configuration.",
             health.path, health.status
         ),
     };
@@ -164,7 +178,7 @@ mod tests {
 
     fn told(age: Age, before: Before, end: End, log: &[&str]) -> Failure {
         let log = log.iter().map(|&line| line.to_owned()).collect();
-        explain(&Story { name: "web", age, before, end, log, health: &health(), hint: None })
+        explain(&Story { name: "web", age, before, end, log, health: &health(), place: Place::Told, hint: None })
     }
 
     #[test]
@@ -208,6 +222,15 @@ mod tests {
         assert!(done.advice.contains("runs until it is told to end"), "{}", done.advice);
         let broken = told(Age::Young, Before::Nothing, exited(Some(1), &["node"]), &["oh"]);
         assert!(!broken.summary.contains("background"), "what fails leaves its children behind as well");
+    }
+
+    #[test]
+    fn in_a_container_loopback_is_no_place_to_listen() {
+        let (end, place) = (End::Unhealthy(Sight::Wrong("it closes the connection".into())), Place::Inside(3000));
+        let (before, log, health) = (Before::Nothing, Vec::new(), &health());
+        let story = Story { name: "web", age: Age::Young, before, end, log, health, place, hint: None };
+        let told = explain(&story);
+        assert!(told.advice.starts_with("Let it listen on port 3000 of every address"), "{}", told.advice);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::disk::Fate;
-use super::explain::{Age, Before, End, Sight, Story, explain};
+use super::explain::{Age, Before, End, Place, Sight, Story, explain};
 use super::health::{self, Silence};
 use super::launch::{Body, Occasion, end_file, launch, log_file, trace};
 use super::log::FAILURE_LINES;
@@ -148,7 +148,11 @@ async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) 
     let (name, health) = (record.spec.name.as_str(), &record.spec.health);
     let before = what_served(shared, unit);
     let hint = hint(shared, unit, &end);
-    Came::Down(explain(&Story { name, age, before, end, log, health, hint }))
+    let place = match (&record.spec.runtime, record.spec.port) {
+        (Runtime::Image(_), Some(port)) => Place::Inside(port),
+        _ => Place::Told,
+    };
+    Came::Down(explain(&Story { name, age, before, end, log, health, place, hint }))
 }
 
 /// Keeps the log of a program that no warden keeps within bounds, as long as it is asked to.

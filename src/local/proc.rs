@@ -25,9 +25,9 @@ pub(super) struct ProcessId {
 /// What is told of one process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
-    state: char,
+    pub(super) state: char,
     pub(super) parent: i32,
-    threads: u32,
+    pub(super) threads: u32,
     pub(super) started: u64,
 }
 
