@@ -207,6 +207,10 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, addresses: &[SocketA
                 let (path, status) = (&health.path, answer.status);
                 Some(Sight::Wrong(format!("`{path}` answered {status} in place of {}", health.status)))
             }
+            // A container is asked where the engine publishes it, and nowhere else.
+            Err(Silence::Absent(port)) if addresses.len() == 1 => {
+                Some(Sight::Wrong(format!("nothing listens on port {port}")))
+            }
             Err(Silence::Absent(port)) => Some(Sight::Absent { port: *port, listens: Vec::new() }),
             Err(Silence::Theirs(trouble)) => Some(Sight::Wrong(trouble.clone())),
             // As if it had not been asked.

@@ -233,7 +233,7 @@ async fn keep_doubt(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortRes
 
 /// Whether anything of a version's program is there, or nobody can say that it is not.
 pub(super) async fn is_left(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortResult<bool> {
-    if recorded(shared, id, role).is_some_and(|run| run.is_alive()) {
+    if recorded(shared, id, role).is_some_and(|run| run.has_life()) {
         return Ok(true);
     }
     Ok(!suspects(shared, id, role, starts(shared, id, role)).await?.is_empty())

@@ -87,6 +87,12 @@ impl Run {
     pub(super) fn is_alive(&self) -> bool {
         self.is_of_this_boot() && self.process.is_alive()
     }
+
+    /// Whether its warden lives, or something in its control group does.
+    pub(super) fn has_life(&self) -> bool {
+        let grouped = || self.cgroup.as_deref().is_some_and(|folder| !warden::members(folder).is_empty());
+        self.is_alive() || self.is_of_this_boot() && grouped()
+    }
 }
 
 /// Every living process whose mark starts with `prefix`, or none at all: half a list would be taken for the

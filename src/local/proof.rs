@@ -33,12 +33,14 @@ pub(super) fn suspects(run: &Run, ended: Option<&Ended>) -> io::Result<Vec<Suspe
     let own = table.line_of(proc::own());
     let wardens: BTreeSet<ProcessId> = marked_wardens(&table)?;
     let uid = rustix::process::getuid().as_raw();
-    let is_ours = |id: &ProcessId| fs::metadata(format!("/proc/{}", id.pid)).is_ok_and(|data| data.uid() == uid);
+    // What root starts may be anybody's afterwards.
+    let may_be_ours =
+        |id: &ProcessId| uid == 0 || fs::metadata(format!("/proc/{}", id.pid)).is_ok_and(|data| data.uid() == uid);
     let named = table
         .living()
         .filter(|(id, stat)| may_be_orphan(run, *id, stat) && !own.contains(&id.pid) && !wardens.contains(id))
         .map(|(id, _)| id)
-        .filter(is_ours)
+        .filter(may_be_ours)
         .map(|id| Suspect { id, name: id.name() });
     Ok(named.collect())
 }
