@@ -118,7 +118,9 @@ async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) 
         never = bounded(&log_path, is_bare) => match never {},
     };
     unit.upstream.set(copy, None);
-    let was_adopted = body.is_adopted();
+    let (was_adopted, was_well) = (body.is_adopted(), unit.is_well(copy));
+    // What is left of it may take its time to end; nobody calls it well meanwhile.
+    unit.set(copy, CopyState::Coming { saw: "it is down, and what it left is being ended".to_owned() });
     let drain = record.spec.drain.duration();
     let secrets = shared.secret_values(&record.spec);
     let (end, log) = match body {
@@ -140,7 +142,7 @@ async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) 
         return Came::Away;
     }
     // Asked anew: it may have become live meanwhile.
-    let age = match (unit.record().fate, unit.is_well(copy)) {
+    let age = match (unit.record().fate, was_well) {
         (Fate::Proven, _) => Age::Live,
         (_, true) => Age::Grown,
         (_, false) => Age::Young,
