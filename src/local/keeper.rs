@@ -234,9 +234,13 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, addresses: &[SocketA
             }
         } else {
             (passed, missed) = (passed + 1, 0);
-            if !up && passed >= health.healthy {
-                up = true;
+            let is_new = !up && passed >= health.healthy;
+            up |= is_new;
+            if up {
+                // A program that begins anew by itself may come back at its other address.
                 unit.upstream.set(copy, answered.ok().map(|answer| answer.from));
+            }
+            if is_new {
                 unit.set_healthy(shared, copy);
             }
         }

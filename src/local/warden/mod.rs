@@ -96,9 +96,10 @@ pub(super) struct Ended {
     pub(super) nothing_lives: bool,
 }
 
-/// Makes room for the record of an end, which says nothing yet.
+/// Makes room for the record of an end, which says nothing yet. Room that is there is used again, also on a
+/// disk that is full.
 pub(super) fn clear_end(path: &Path) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
     file.write_all(&[b' '; RECORD_BYTES])?;
     file.sync_data()
 }
@@ -135,6 +136,8 @@ mod tests {
             let length = fs::metadata(&path).expect("a file").len();
             assert_eq!(usize::try_from(length).expect("a length"), RECORD_BYTES, "a full disk has room for it");
         }
+        clear_end(&path).expect("it can be written");
+        assert_eq!(read_end(&path), None, "the next start has not ended");
         assert!(
             write_end(&folder.path().join("gone"), &Ended::default()).is_err(),
             "a version that is gone stays gone"
