@@ -1,9 +1,9 @@
 //! Stages, surfaces and the audit: who may write what.
 
 use greenroom::model::{
-    Actor, ActorKind, Asked, AuditEntry, CameBy, CommentSource, Commit, ExternalId, Generation, GoneReason, Lock,
-    PullNumber, ReceiptKey, RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target, Timestamp, UserId,
-    Verb, Waiting, Wake,
+    Actor, ActorKind, Asked, AuditEntry, CameBy, CommentSource, Commit, ExternalId, Failure, FailureKind, Generation,
+    GoneReason, Lock, PullNumber, ReceiptKey, RepoLockChange, RepoName, StageStatus, SurfaceKey, SurfaceKind, Target,
+    Timestamp, Unrest, UserId, Verb, Waiting, Wake,
 };
 use greenroom::port::{IntakeWrite, PortError, PortResult, SurfaceRecord};
 
@@ -98,6 +98,18 @@ pub(crate) async fn intake_is_all_or_nothing_and_fenced(place: Place) -> PortRes
     Ok(())
 }
 
+fn unrest(restarts: u32) -> Unrest {
+    Unrest {
+        service: "web".parse().expect("a service"),
+        well: 0,
+        wanted: 1,
+        restarts,
+        since: Timestamp(7000),
+        over: None,
+        failure: Failure::new(FailureKind::Exited, "`web` ended with exit code 7", "Mend it."),
+    }
+}
+
 pub(crate) async fn goal_and_status_have_one_writer_each(place: Place) -> PortResult<()> {
     let store = place.open().await;
     let repo_held = held(&*store, &repo_lane()).await;
@@ -119,16 +131,19 @@ pub(crate) async fn goal_and_status_have_one_writer_each(place: Place) -> PortRe
     goal.touched_at = Timestamp(6000);
     goal.status = StageStatus::Deploying { generation: Generation(1) };
     goal.expires_at = Some(Timestamp(1));
+    goal.unrest = vec![unrest(1), unrest(2)];
     store.apply_intake(&repo_held, IntakeWrite { stages: vec![goal.clone()], ..IntakeWrite::default() }).await?;
     let mut status = first;
     status.status = StageStatus::Live { sha: sha('a') };
     status.expires_at = Some(Timestamp(8000));
     status.settled = Generation(1);
+    status.unrest = vec![unrest(4)];
     store.save_status(&stage_held, &status).await?;
 
     goal.status = status.status;
     goal.expires_at = status.expires_at;
     goal.settled = status.settled;
+    goal.unrest = status.unrest;
     assert_eq!(store.stage(&stage_id("pr-42")).await?, Some(goal));
     Ok(())
 }
