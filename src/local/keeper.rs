@@ -132,7 +132,7 @@ async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) 
         }
         Body::Child(_) | Body::Adopted(_) => {
             // Whoever was found unhealthy may have ended just now; its warden knows.
-            let ended = warden::read_end(&end_file).filter(|_| !is_bare).map(End::Exited);
+            let ended = warden::read_end(&end_file).filter(|ended| ended.code.is_some() && !is_bare).map(End::Exited);
             let end = if matches!(end, End::Unhealthy(_)) { ended.unwrap_or(end) } else { end };
             process::stop(&trace(shared, &unit.id, &role), drain).await;
             (end, log::tail(&log_path, FAILURE_LINES, &secrets))

@@ -197,7 +197,7 @@ pub(super) async fn prepare(
 pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order: &Order) -> PortResult<Child> {
     keep_doubt(shared, id, role).await?;
     let no_record = |error| PortError::retry(format!("making room for how `{}` ends: {error}", id.service));
-    warden::clear_end(&order.end).map_err(no_record)?;
+    warden::begin_record(&order.end).map_err(no_record)?;
     let no_warden = |error| PortError::retry(format!("`{}` cannot be started by this server: {error}", id.service));
     let mut ward = warden::begin(&shared.warden, &order.marker, &order.log).map_err(no_warden)?;
     let mut run = Run::of(ward.id).map_err(|error| unseen(&error))?;

@@ -83,7 +83,7 @@ enum Answer {
     },
 }
 
-/// How a program came to its end, as its warden saw it.
+/// How a program came to its end, as its warden saw it. Without a code it runs, or nobody saw it end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
     /// As a shell shows it: 128 and the signal's number for a killed program.
@@ -96,24 +96,27 @@ pub(super) struct Ended {
     pub(super) nothing_lives: bool,
 }
 
-/// Makes room for the record of an end, which says nothing yet. Room that is there is used again, also on a
+/// Makes room for the record of an end, which says that nothing lives: nothing was started yet, and a warden
+/// that is told to start something takes it back before it does. Room that is there is used again, also on a
 /// disk that is full.
-pub(super) fn clear_end(path: &Path) -> io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(false).open(path)?;
-    file.write_all(&[b' '; RECORD_BYTES])?;
-    file.sync_data()
+pub(super) fn begin_record(path: &Path) -> io::Result<()> {
+    let nothing_yet = Ended { nothing_lives: true, ..Ended::default() };
+    fill(File::options().write(true).create(true).truncate(false).open(path)?, &nothing_yet)
 }
 
-/// How a program ended; `None` where that is not known, or it did not.
+/// What is written of a program's end.
 pub(super) fn read_end(path: &Path) -> Option<Ended> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Writes an end into the room that was made for it.
+/// Writes into the room that was made; where there is none any more, the version is gone.
 fn write_end(path: &Path, ended: &Ended) -> io::Result<()> {
+    fill(File::options().write(true).open(path)?, ended)
+}
+
+fn fill(mut file: File, ended: &Ended) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(ended)?;
     bytes.resize(bytes.len().max(RECORD_BYTES), b' ');
-    let mut file = File::options().write(true).open(path)?;
     file.write_all(&bytes)?;
     file.sync_data()
 }
@@ -127,8 +130,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("end-0.json");
         assert_eq!(read_end(&path), None);
-        clear_end(&path).expect("it can be written");
-        assert_eq!(read_end(&path), None, "it says nothing yet");
+        let nothing_yet = Some(Ended { nothing_lives: true, ..Ended::default() });
+        begin_record(&path).expect("it can be written");
+        assert_eq!(read_end(&path), nothing_yet);
         let long = Ended { code: Some(143), left: vec!["x".repeat(15); NAMES], nothing_lives: false };
         for ended in [long, Ended { code: Some(3), left: Vec::new(), nothing_lives: true }] {
             write_end(&path, &ended).expect("it can be written");
@@ -136,8 +140,8 @@ mod tests {
             let length = fs::metadata(&path).expect("a file").len();
             assert_eq!(usize::try_from(length).expect("a length"), RECORD_BYTES, "a full disk has room for it");
         }
-        clear_end(&path).expect("it can be written");
-        assert_eq!(read_end(&path), None, "the next start has not ended");
+        begin_record(&path).expect("it can be written");
+        assert_eq!(read_end(&path), nothing_yet, "of the next start");
         assert!(
             write_end(&folder.path().join("gone"), &Ended::default()).is_err(),
             "a version that is gone stays gone"

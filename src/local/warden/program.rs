@@ -66,6 +66,8 @@ async fn keep() -> io::Result<()> {
     let mut order = Vec::new();
     io::stdin().read_to_end(&mut order)?;
     let order: Order = serde_json::from_slice(&order)?;
+    // From here on something may live.
+    write_end(&order.end, &Ended::default())?;
     let kept = match start(&order) {
         Ok(kept) => kept,
         Err(error) => {
