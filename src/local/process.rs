@@ -70,7 +70,9 @@ pub(super) struct Members {
 impl Run {
     /// Of a warden that was just started by us.
     pub(super) fn of(warden: ProcessId) -> io::Result<Self> {
-        let heirs = Table::read()?.line_of(proc::own()).split_off(1);
+        let mut heirs = Table::read()?.line_of(proc::own());
+        // The first of all processes takes every orphan in, and may be us.
+        heirs.retain(|pid| *pid == 1 || *pid != proc::own());
         Ok(Self { process: warden, boot: proc::boot(), cgroup: None, heirs })
     }
 
