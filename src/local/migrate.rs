@@ -1,8 +1,8 @@
 //! The one-off command of a version, once.
 //!
-//! Two never run at the same time. As a process, one that was under way when the server was killed
-//! is waited for and then run again, because nobody saw how it ended; migrations are written to
-//! stand that. As a container it is found again and its exit code read.
+//! Two never run at the same time. One that was under way when the server was killed is waited for, and
+//! its exit code read from what its warden wrote, or from its container. Where a signal ended it, or nobody
+//! saw how it ended, it is run again; migrations are written to stand that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +24,9 @@ use crate::port::{PortError, PortResult};
 const ROLE: &str = "migrate";
 /// From the polite signal to the other one, when the time is over.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Exit codes from here on stand for signals.
+const SIGNALS: i32 = 128;
 
 /// Runs the command to its end and writes down what became of it.
 pub(super) async fn run(shared: Arc<Shared>, unit: Arc<Unit>, migrate: Migrate) -> PortResult<()> {
@@ -88,6 +91,9 @@ async fn as_process(
     let record = unit.record();
     let before = launch::trace(shared, &unit.id, ROLE);
     wait_for_earlier(&before, limit).await;
+    if let Some(code) = code_of(shared, unit, &before) {
+        return Ok(Some((Some(code), printed(shared, unit))));
+    }
     let mut child = {
         let _nothing_ends = unit.launching.lock().await;
         let order = prepare(shared, &unit.id, &record, migrate.command.clone(), ROLE, BTreeMap::new()).await?;
@@ -97,7 +103,7 @@ async fn as_process(
     let ended = tokio::time::timeout(limit, child.wait()).await;
     // On its end nothing of it stays; out of time it is ended.
     process::stop(&launch::trace(shared, &unit.id, ROLE), PATIENCE).await;
-    let lines = log::tail(&log_file(shared, &unit.id, ROLE), FAILURE_LINES, &shared.secret_values(&record.spec));
+    let lines = printed(shared, unit);
     match ended {
         Err(_) => Ok(None),
         Ok(Ok(_)) => {
@@ -106,6 +112,19 @@ async fn as_process(
         }
         Ok(Err(error)) => Err(PortError::retry(format!("waiting for the migration: {error}"))),
     }
+}
+
+/// How a migration ended that was begun before, where its own end is an answer.
+fn code_of(shared: &Shared, unit: &Unit, before: &Trace) -> Option<i32> {
+    let run = before.run.as_ref()?;
+    let ended = warden::read_end(&end_file(shared, &unit.id, ROLE)).filter(|_| run.has_warden())?;
+    // A machine that goes down ends it, and so do we when its time is over.
+    ended.code.filter(|code| run.is_of_this_boot() && *code < SIGNALS)
+}
+
+fn printed(shared: &Shared, unit: &Unit) -> Vec<String> {
+    let secrets = shared.secret_values(&unit.record().spec);
+    log::tail(&log_file(shared, &unit.id, ROLE), FAILURE_LINES, &secrets)
 }
 
 /// A migration that cannot be run has failed as one.

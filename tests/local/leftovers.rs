@@ -119,6 +119,24 @@ async fn a_migration_leaves_no_brood() {
     machine.settle(Phase::Retire, &step).await.expect("it goes");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_was_under_way_is_not_run_again() {
+    let mut machine = Machine::new().await;
+    let (count, go) = (machine.source().join("count"), machine.source().join("go"));
+    let script = r#"echo migrated >> "$COUNT"; while [ ! -e "$GO" ]; do sleep 0.05; done"#;
+    let mut step = machine.web("one").env("COUNT", &count.display().to_string()).env("GO", &go.display().to_string());
+    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    step.spec.services[0].migrate = Some(Migrate { command, timeout: Seconds(60) });
+    assert!(matches!(machine.ensure(Phase::Migrate, &step).await, Ok(Progress::Pending { .. })));
+    until("it is under way", async || count.exists()).await;
+    machine.restart().await;
+    std::fs::write(&go, "").expect("a file");
+    machine.settle(Phase::Migrate, &step).await.expect("it ended well");
+    assert_eq!(std::fs::read_to_string(&count).expect("a file"), "migrated\n");
+    machine.settle(Phase::Retire, &step).await.expect("it goes");
+    assert_eq!(machine.files(), Vec::<String>::new());
+}
+
 /// The program of the machine that is listed as left.
 async fn process(machine: &Machine) -> Option<Resource> {
     machine.observe().await.resources.into_iter().find(|resource| resource.kind == "process")
