@@ -211,4 +211,41 @@ mod tests {
         bound(&path);
         assert_eq!(size(&path), TAIL_BYTES, "what is short stays");
     }
+
+    /// Whatever is printed, over whichever of the two files: of it the end is shown, short, plain and without
+    /// the secret.
+    #[test]
+    fn whatever_is_printed_its_end_is_shown() {
+        use rand::{RngExt, SeedableRng, rngs::SmallRng};
+        const SECRET: &str = "correct-horse-battery-staple";
+        let secrets = [SecretString::from(SECRET)];
+        for seed in 0..12 {
+            let mut random = SmallRng::seed_from_u64(seed);
+            let mut bytes: Vec<u8> = Vec::new();
+            for _ in 0..random.random_range(1..60) {
+                let count: usize = random.random_range(0..40);
+                match random.random_range(0..8) {
+                    0 => bytes.push(b'\n'),
+                    1 => bytes.push(b'\r'),
+                    2 => bytes.extend_from_slice(SECRET.as_bytes()),
+                    3 => bytes.extend_from_slice(b"\x1b[31m"),
+                    4 => bytes.extend((0..count).map(|_| random.random::<u8>())),
+                    5 => bytes.resize(bytes.len() + count * 1_000, b'x'),
+                    6 => bytes.extend_from_slice("grüße".as_bytes()),
+                    _ => bytes.extend_from_slice(b"a line\n"),
+                }
+            }
+            bytes.extend_from_slice(b"\nthe end");
+            let turned = random.random_range(0..=bytes.len());
+            let (_data, path) = log("");
+            fs::write(warden::older(&path), &bytes[..turned]).unwrap();
+            fs::write(&path, &bytes[turned..]).unwrap();
+            let shown = tail(&path, 20, &secrets);
+            assert_eq!(shown.last().map(String::as_str), Some("the end"), "seed {seed}");
+            for line in &shown {
+                let is_fit = line.chars().count() <= 2_000 && !line.contains(['\n', '\r', '\u{1b}']);
+                assert!(is_fit && !line.contains(SECRET), "seed {seed}: {line}");
+            }
+        }
+    }
 }
