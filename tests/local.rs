@@ -13,12 +13,18 @@ mod clients;
 mod fuzz;
 #[path = "support/hang.rs"]
 mod hang;
+#[path = "local/leftovers.rs"]
+mod leftovers;
 #[path = "support/load.rs"]
 mod load;
+#[path = "local/logs.rs"]
+mod logs;
 #[path = "local/machine.rs"]
 mod machine;
 #[path = "local/program.rs"]
 mod program;
+#[path = "local/unrest.rs"]
+mod unrest;
 
 use std::time::Duration;
 
@@ -121,7 +127,8 @@ async fn a_program_that_ends_says_its_exit_code_and_its_last_words() {
 async fn a_program_that_never_becomes_healthy_says_what_the_probe_saw() {
     let machine = Machine::new().await;
     let sick = "`/health` answered 500 in place of 200";
-    for (mode, grace, saw) in [("deaf", 1, "nothing listens on port"), ("sick", 5, sick)] {
+    let elsewhere = "neither on 127.0.0.1 nor on ::1; it listens on 127.0.0.1:";
+    for (mode, grace, saw) in [("deaf", 1, "nothing listens on port"), ("elsewhere", 5, elsewhere), ("sick", 5, sick)] {
         let mut step = machine.web(mode).env("MODE", mode);
         step.spec.services[0].health.grace = Seconds(grace);
         let Err(PortError::Failed(failure)) = machine.settle(Phase::Start, &step).await else {
@@ -133,6 +140,16 @@ async fn a_program_that_never_becomes_healthy_says_what_the_probe_saw() {
     }
     assert_eq!(machine.programs(), 0);
     assert_eq!(machine.files(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_of_the_second_family_alone_is_served() {
+    let mut machine = Machine::new().await;
+    machine.go_live(&machine.web("six").env("MODE", "six")).await;
+    assert_eq!(machine.ask("/").await, (200, "six".into()));
+    machine.restart().await;
+    assert_eq!(machine.ask("/").await, (200, "six".into()), "at once, before anybody has looked how it is");
+    machine.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

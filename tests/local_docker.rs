@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
+use greenroom::local::{DockerSettings, LocalCloud, LocalSettings, WardenProgram};
 use greenroom::model::{
     Artifact, FailureKind, Generation, Health, ImageSpec, Migrate, Observed, Output, Place, Runtime, Scale, Seconds,
     SecretRef, ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
@@ -73,6 +73,7 @@ fn settings(data: &TempDir, docker: DockerSettings) -> LocalSettings {
         clock: Arc::new(StillClock),
         path: "/usr/bin:/bin".into(),
         server_env: Arc::new(|_| Some("hunter2".into())),
+        warden: WardenProgram { program: env!("CARGO_BIN_EXE_greenroom").into(), arguments: vec!["warden".into()] },
         docker,
     }
 }
@@ -250,6 +251,10 @@ async fn a_container_starts_rolls_and_leaves_nothing() {
     assert_eq!(world.containers().len(), 1, "the old version is gone");
     let service = &two.spec.services[0].name;
     assert_eq!(world.cloud.logs(site(&world.stage), service, 5).await.unwrap(), ["two listens"]);
+    let kept = "{{.Type}} {{index .Config \"max-size\"}} {{index .Config \"max-file\"}}";
+    let format = format!("{{{{with .HostConfig.LogConfig}}}}{kept}{{{{end}}}}");
+    let log = docker(&["inspect", "--format", &format, &world.containers()[0]]);
+    assert_eq!(log, "json-file 16m 2", "the engine itself keeps a log without end");
     world.tear_down().await;
 }
 

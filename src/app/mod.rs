@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::build::{BuildSettings, DockerBuilder, UnpackLimits};
 use crate::engine::{Engine, EngineSettings, Ports};
 use crate::github::{GitHub, GitHubSettings, ProxySettings};
-use crate::local::{DockerSettings, LocalSettings, ServerEnv};
+use crate::local::{DockerSettings, LocalSettings, ServerEnv, WardenProgram};
 use crate::model::{Timestamp, Wall};
 use crate::port::{Clock, Store};
 use crate::server::{self, DoorMetrics, DoorState, Limits};
@@ -226,8 +226,14 @@ fn local_settings(settings: &ServerSettings, clock: Arc<dyn Clock>) -> LocalSett
         clock,
         path: variable("PATH").unwrap_or_default(),
         server_env: server_env(),
+        warden: warden(),
         docker: DockerSettings { program: "docker".into(), env: docker_env().into_iter().collect() },
     }
+}
+
+/// This very program in another role, also after its file was replaced by a newer one.
+fn warden() -> WardenProgram {
+    WardenProgram { program: "/proc/self/exe".into(), arguments: vec!["warden".to_owned()] }
 }
 
 /// Opens the database of a server; one that is not there is not made.

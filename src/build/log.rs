@@ -9,7 +9,7 @@ use crate::view::{PRINTED_BEFORE, printed};
 
 /// How many lines a failure shows.
 const TAIL: usize = 30;
-/// A build that prints without end must not fill the disk.
+/// A build that prints without end must not fill the disk: so much of its beginning, and its last lines.
 const MOST_BYTES: usize = 16 << 20;
 /// How much of a file's end is read for its last lines.
 const READ_BACK: u64 = 1 << 20;
@@ -18,6 +18,8 @@ const READ_BACK: u64 = 1 << 20;
 pub(super) struct BuildLog {
     file: File,
     left: usize,
+    /// Lines that are not in the file; the last of them are in the tail.
+    left_out: usize,
     tail: VecDeque<String>,
 }
 
@@ -27,7 +29,7 @@ impl BuildLog {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        Ok(Self { file: File::create(path)?, left: MOST_BYTES, tail: VecDeque::new() })
+        Ok(Self { file: File::create(path)?, left: MOST_BYTES, left_out: 0, tail: VecDeque::new() })
     }
 
     /// Goes on where the log ends: the same build, a further command.
@@ -37,7 +39,7 @@ impl BuildLog {
         }
         let file = File::options().append(true).create(true).open(path)?;
         let kept = usize::try_from(file.metadata()?.len()).unwrap_or(MOST_BYTES);
-        Ok(Self { file, left: MOST_BYTES.saturating_sub(kept), tail: VecDeque::new() })
+        Ok(Self { file, left: MOST_BYTES.saturating_sub(kept), left_out: 0, tail: VecDeque::new() })
     }
 
     /// Keeps a line. What the disk will not take is missing from the file, not from the tail.
@@ -47,19 +49,49 @@ impl BuildLog {
             self.tail.pop_front();
         }
         if self.left == 0 {
+            self.left_out += 1;
             return;
         }
         self.left = self.left.saturating_sub(line.len() + 1);
-        let text = if self.left == 0 { "... (more was printed than is kept)" } else { line };
-        if let Err(error) = self.file.write_all(text.as_bytes()).and_then(|()| self.file.write_all(b"\n")) {
+        if self.left == 0 {
+            self.left_out += 1;
+        } else if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.write_all(b"\n")) {
             tracing::warn!(%error, "a build's log is not kept further");
-            self.left = 0;
+            (self.left, self.left_out) = (0, 1);
         }
     }
 
     /// The last lines, oldest first.
-    pub(super) fn into_tail(self) -> Vec<String> {
-        printed(&Vec::from(self.tail), TAIL, &[])
+    pub(super) fn into_tail(mut self) -> Vec<String> {
+        self.close();
+        printed(&Vec::from(std::mem::take(&mut self.tail)), TAIL, &[])
+    }
+
+    /// Writes the end of what did not fit: the reason of a failure stands there.
+    fn close(&mut self) {
+        let left_out = std::mem::take(&mut self.left_out);
+        if left_out == 0 {
+            return;
+        }
+        let kept = left_out.min(self.tail.len());
+        let mut end = String::new();
+        if left_out > kept {
+            end.push_str("... (more was printed than is kept)\n");
+        }
+        for line in self.tail.iter().skip(self.tail.len() - kept) {
+            end.push_str(line);
+            end.push('\n');
+        }
+        if let Err(error) = self.file.write_all(end.as_bytes()) {
+            tracing::warn!(%error, "the end of a build's log is not kept");
+        }
+    }
+}
+
+impl Drop for BuildLog {
+    /// A build that was cancelled has an end too.
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -103,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_log_ends_in_the_file_but_not_in_the_tail() {
+    fn of_an_endless_log_the_beginning_and_the_end_are_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("web.log");
         let mut log = BuildLog::begin(&path).expect("a log");
@@ -111,9 +143,11 @@ mod tests {
         (0..5000).for_each(|_| log.line(&row));
         log.line("the very last");
         assert_eq!(log.into_tail().last().map(String::as_str), Some("the very last"));
-        assert!(fs::metadata(&path).expect("a file").len() <= MOST_BYTES as u64 + 64);
-        let lines = last_lines(&path, 1).expect("a log");
-        assert!(lines[0].contains("more was printed"), "{lines:?}");
+        let most = MOST_BYTES + (TAIL + PRINTED_BEFORE) * (row.len() + 1) + 64;
+        assert!(fs::metadata(&path).expect("a file").len() <= u64::try_from(most).expect("a size"));
+        assert_eq!(last_lines(&path, 1).expect("a log"), ["the very last"], "the end is in the file too");
+        let text = fs::read_to_string(&path).expect("a log");
+        assert_eq!(text.matches("more was printed than is kept").count(), 1);
         assert!(last_lines(&path, 10_000).expect("a log").len() < 400, "only the end is read");
     }
 }

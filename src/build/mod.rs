@@ -43,6 +43,7 @@ mod image;
 mod jobs;
 mod layers;
 mod line;
+mod lines;
 mod log;
 mod manifest;
 mod names;

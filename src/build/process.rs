@@ -5,9 +5,10 @@
 //! - The child leads a process group of its own. When the run is cancelled or forgotten, the whole
 //!   group ends: `SIGTERM` first, so that the Docker command line can take its build back, then
 //!   `SIGKILL`.
-//! - Both output streams arrive in the order in which they were written, line by line; a line is
-//!   cut at 4 KiB, and control characters are taken out. Of one that prints without end, the beginning
-//!   and the end arrive: nobody reads more, and whoever would take it apart does nothing else.
+//! - Both output streams arrive in the order in which they were written, line by line; of a line of more
+//!   than 4 KiB the beginning and the end, of one that is drawn over what was drawn last, and without control
+//!   characters. Of a build that prints without end, the beginning and the end arrive: nobody reads more, and
+//!   whoever would take it apart does nothing else.
 //! - A run is on record while it lasts, so that [`end_orphans`] can end what a killed server left.
 
 use std::fs;
@@ -23,12 +24,8 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-const LONGEST_LINE: usize = 4 << 10;
-/// So much is taken apart line by line; after it comes only the end.
-const MOST_BYTES: usize = 16 << 20;
-const MOST_LINES: usize = 100_000;
-/// Of what comes after, so much of the end.
-const END_BYTES: usize = 64 << 10;
+use super::lines::Lines;
+
 /// What the Docker command line gets to take its build back.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long output may still come once the child itself has ended.
@@ -186,70 +183,6 @@ pub(super) fn end_orphans(records: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes on their way to becoming lines.
-#[derive(Default)]
-struct Lines {
-    /// The line that is not whole yet.
-    line: Vec<u8>,
-    /// What was taken apart so far: bytes, and lines that ended.
-    bytes: usize,
-    ended: usize,
-    /// What came after, as far as it may be the end.
-    end: Vec<u8>,
-    /// Whether something before that is left out.
-    is_cut: bool,
-}
-
-impl Lines {
-    fn push(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
-        if self.bytes < MOST_BYTES && self.ended < MOST_LINES {
-            self.bytes += bytes.len();
-            self.take_apart(bytes, on_line);
-            return;
-        }
-        self.end.extend_from_slice(bytes);
-        if self.end.len() > 2 * END_BYTES {
-            self.end.drain(..self.end.len() - END_BYTES);
-            self.is_cut = true;
-        }
-    }
-
-    fn take_apart(&mut self, bytes: &[u8], on_line: &mut impl FnMut(&str)) {
-        for byte in bytes {
-            // A progress bar redraws its line with a carriage return.
-            if matches!(byte, b'\n' | b'\r') {
-                self.finish(on_line);
-            } else if self.line.len() < LONGEST_LINE {
-                self.line.push(*byte);
-            }
-        }
-    }
-
-    /// The output is at its end.
-    fn close(&mut self, on_line: &mut impl FnMut(&str)) {
-        self.finish(on_line);
-        let end = std::mem::take(&mut self.end);
-        if !end.is_empty() {
-            on_line("... (more was printed than is read)");
-            // Where the beginning of a line is missing, the line is no line.
-            let begins = end.iter().position(|byte| matches!(byte, b'\n' | b'\r')).filter(|_| self.is_cut);
-            self.take_apart(&end[begins.unwrap_or_default()..], on_line);
-            self.finish(on_line);
-        }
-    }
-
-    fn finish(&mut self, on_line: &mut impl FnMut(&str)) {
-        self.ended += 1;
-        let text = String::from_utf8_lossy(&self.line);
-        let plain = console::strip_ansi_codes(&text);
-        let line: String = plain.chars().filter(|c| !c.is_control() || *c == '\t').collect();
-        if !line.trim().is_empty() {
-            on_line(line.trim_end());
-        }
-        self.line.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,31 +209,6 @@ mod tests {
         tokio::time::timeout(patience, polled).await.expect("the process ends");
     }
 
-    #[test]
-    fn of_what_is_printed_without_end_the_beginning_and_the_end_arrive() {
-        let printed = |chunk: &str, count: usize, last: &str| {
-            let (mut lines, mut seen) = (Lines::default(), Vec::new());
-            let mut on_line = |line: &str| seen.push(line.to_owned());
-            lines.push(b"the first\n", &mut on_line);
-            (0..count).for_each(|_| lines.push(chunk.as_bytes(), &mut on_line));
-            lines.push(last.as_bytes(), &mut on_line);
-            lines.close(&mut on_line);
-            seen
-        };
-        let many = printed(&"y\n".repeat(8_000), 200, "the last");
-        assert_eq!((many[0].as_str(), many.last().map(String::as_str)), ("the first", Some("the last")));
-        let gap = many.iter().position(|line| line.contains("more was printed")).expect("it is told");
-        assert!(
-            (MOST_LINES..MOST_LINES + 8_000).contains(&gap) && many.len() <= gap + END_BYTES + 2,
-            "{gap} {}",
-            many.len()
-        );
-        let long = printed(&"x".repeat(1 << 20), 64, "\nthe last");
-        assert_eq!(long.len(), 4, "the first, one long line, what is told, and the last: {}", long.len());
-        assert_eq!(long.last().map(String::as_str), Some("the last"));
-        assert_eq!(printed("y\n", 9, "the last").len(), 11, "nothing is left out of what is short");
-    }
-
     #[tokio::test]
     async fn both_streams_arrive_in_order_as_plain_lines() {
         let records = tempfile::tempdir().expect("a folder");
@@ -309,7 +217,7 @@ mod tests {
         let run = run(shell(script), Stdio::null(), records.path(), &never, |line| lines.push(line.to_owned()));
         let Ended::Exited(status) = run.await.expect("a shell") else { panic!("cancelled") };
         assert_eq!(status.code(), Some(3));
-        assert_eq!(lines, ["one", "two", "a", "bred", "last"]);
+        assert_eq!(lines, ["one", "two", "bred", "last"], "what was drawn over is not shown");
         assert_eq!(fs::read_dir(records.path()).expect("a folder").count(), 0, "no record is left");
     }
 

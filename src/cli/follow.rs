@@ -233,7 +233,10 @@ impl Follower {
         };
         let view = Box::new(view);
         Ok(match lane {
-            LaneState::AtRest if view.phase == StagePhase::Live && view.generation < record.generation => {
+            LaneState::AtRest
+                if matches!(view.phase, StagePhase::Live | StagePhase::Unhealthy)
+                    && view.generation < record.generation =>
+            {
                 Look::Settled(view)
             }
             LaneState::AtRest if view.phase.is_final() || view.phase == StagePhase::Queued => Look::AtRest(view),

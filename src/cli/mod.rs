@@ -29,11 +29,14 @@ mod sweep;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 pub use exit::ExitStatus;
 pub use printer::{OutputFormat, Printer};
 pub use progress::{Progress, ProgressStyle};
+
+use crate::local;
 
 /// Every pull request gets a stage of its own, on your own account.
 #[derive(Debug, Parser)]
@@ -82,6 +85,9 @@ enum Verb {
     Serve(Box<serve::Serve>),
     Status(Box<status::Status>),
     Sweep(Box<sweep::Sweep>),
+    /// Keep one program of a stage of this machine: the server starts it, with its order on standard input
+    #[command(hide = true)]
+    Warden,
 }
 
 impl Cli {
@@ -106,6 +112,7 @@ impl Cli {
             Verb::Serve(serve) => run_async(serve.run(&mut printer)),
             Verb::Status(status) => run_async(status.run(&mut printer)),
             Verb::Sweep(sweep) => run_async(sweep.run(&mut printer)),
+            Verb::Warden => local::watch_over().map(|()| ExitStatus::Ok).context("cannot keep a program"),
         };
         result.unwrap_or_else(|error| printer.error(&error))
     }

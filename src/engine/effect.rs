@@ -108,7 +108,7 @@ impl Engine {
                 }
                 // Another server fetched the source, into a folder of its own.
                 match self.fetch(spec).await? {
-                    Progress::Done(Output::Source { path: here }) => self.ports.builder.ensure(&job(&here)).await,
+                    Progress::Done(Output::Source { path: here, .. }) => self.ports.builder.ensure(&job(&here)).await,
                     progress => Ok(progress),
                 }
             }

@@ -8,9 +8,12 @@
 //!         version.json      what was decided, written before anything is started
 //!         source/           the program's own copy of its source
 //!         home/  tmp/       its HOME and TMPDIR
-//!         log-<copy>        what it printed
-//!         run-<copy>.json   which process it is
-//!         migrate.json, migrate.log
+//!         log-<copy>        what it printed, and log-<copy>.old what it printed before
+//!         run-<copy>.json   which process keeps it
+//!         end-<copy>.json   how it ended, written by that process
+//!         lost-<copy>.json  starts of which it is not known that nothing is left
+//!         falls.json        how often it came down since it is live
+//!         migrate.json      what became of the one-off command; its files are those of a copy `migrate`
 //! ```
 //!
 //! Guarantees: a file is there completely or not at all, also after a crash; a folder that holds
@@ -23,6 +26,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::unrest::Falls;
 use crate::model::{
     Artifact, CommitSha, Failure, Generation, RepoName, ServiceName, ServiceSpec, StageId, StageName, Timestamp,
     VersionKey,
@@ -164,6 +168,15 @@ impl Disk {
 
     pub(super) fn write_migration(&self, id: &VersionId, record: &MigrationRecord) -> PortResult<()> {
         write_json(&self.version_dir(id).join("migrate.json"), record)
+    }
+
+    /// How the version fared since it is live, if it did not stay up.
+    pub(super) fn read_falls(&self, id: &VersionId) -> PortResult<Option<Falls>> {
+        read_json(&self.version_dir(id).join("falls.json"))
+    }
+
+    pub(super) fn write_falls(&self, id: &VersionId, falls: &Falls) -> PortResult<()> {
+        write_json(&self.version_dir(id).join("falls.json"), falls)
     }
 
     /// Remembers that the service ran as a container, until its files go.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::VersionId;
-use super::launch::{log_file, recorded};
+use super::launch::{is_left, log_file};
 use super::shared::Shared;
-use super::unit::Farewell;
+use super::unit::{Farewell, roles};
 use super::{docker, log};
 use crate::model::{Observed, ObservedService, Resource, Runtime, ServiceName, StageId};
 use crate::port::{PortError, PortResult, Progress};
@@ -40,7 +40,8 @@ pub(super) async fn observe(shared: &Arc<Shared>, stage: &StageId) -> PortResult
         }
         let mut seen = ObservedService { serving: None, others: Vec::new() };
         for id in shared.disk.versions(stage, &service)? {
-            programs.extend(processes(shared, &id).into_iter().map(|name| resource(PROCESS, name, Some(&service))));
+            programs
+                .extend(processes(shared, &id).await?.into_iter().map(|name| resource(PROCESS, name, Some(&service))));
             let unit = shared.unit(&id)?.filter(|_| route.as_ref().is_some_and(|route| route.version == id.version));
             if let Some(unit) = &unit {
                 unit.known(first_look).await;
@@ -82,14 +83,18 @@ async fn docker_things(
     Ok((containers, (all(NETWORK, networks), all(IMAGE, images))))
 }
 
-/// The living processes of a version, by name.
-fn processes(shared: &Shared, id: &VersionId) -> Vec<String> {
-    let Ok(Some(record)) = shared.disk.read_version(id) else { return Vec::new() };
-    let roles = (0..record.ports.len()).map(|copy| copy.to_string()).chain(["migrate".to_owned()]);
-    roles
-        .filter(|role| recorded(shared, id, role).is_some_and(super::process::ProcessId::is_alive))
-        .map(|role| process_name(id, &role))
-        .collect()
+/// The programs of a version of which something lives, or may, by name.
+async fn processes(shared: &Arc<Shared>, id: &VersionId) -> PortResult<Vec<String>> {
+    let Ok(Some(record)) = shared.disk.read_version(id) else { return Ok(Vec::new()) };
+    let mut left = Vec::new();
+    if matches!(record.spec.runtime, Runtime::Process { .. }) {
+        for role in roles(record.ports.len()) {
+            if is_left(shared, id, &role).await? {
+                left.push(process_name(id, &role));
+            }
+        }
+    }
+    Ok(left)
 }
 
 fn process_name(id: &VersionId, role: &str) -> String {

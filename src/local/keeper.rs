@@ -8,14 +8,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::disk::{Fate, VersionRecord};
+use super::disk::Fate;
+use super::explain::{Age, Before, End, Place, Sight, Story, explain};
 use super::health::{self, Silence};
-use super::launch::{Body, Occasion, launch, log_file};
+use super::launch::{Body, Occasion, end_file, launch, log_file, trace};
 use super::log::FAILURE_LINES;
 use super::shared::Shared;
 use super::unit::{CopyState, Unit};
-use super::{log, process};
-use crate::model::{Failure, FailureKind, Health};
+use super::warden::{self, Ended};
+use super::{log, process, sockets, trouble, unrest};
+use crate::model::{Failure, FailureKind, Health, Runtime};
 use crate::port::PortError;
 
 /// A program without an address is healthy when it has run this long.
@@ -27,11 +29,14 @@ const LONGEST_FIRST_GAP: Duration = Duration::from_secs(1);
 const CONFIRM_GAP: Duration = Duration::from_millis(100);
 /// A copy that ran this long starts over with short pauses.
 const STABLE: Duration = Duration::from_mins(1);
+/// The log of a program without a warden is looked at this often.
+const LOG_LOOK: Duration = Duration::from_secs(30);
 
-/// How a copy came to its end.
-enum End {
-    Exited(Option<i32>),
-    Unhealthy(String),
+/// What became of a copy that was brought to life.
+enum Came {
+    Down(Failure),
+    /// An earlier server started it, and nobody saw it end.
+    Away,
 }
 
 /// Keeps every copy of the version running until it retires or the server stops.
@@ -58,20 +63,32 @@ async fn keep_copy(shared: &Arc<Shared>, unit: &Arc<Unit>, copy: usize) {
         let begun = Instant::now();
         let ended = match launch(shared, unit, copy, why).await {
             Ok(body) => Ok(attend(shared, unit, copy, body).await),
-            Err(PortError::Failed(failure)) => Ok(*failure),
+            Err(PortError::Failed(failure)) => Ok(Came::Down(*failure)),
             Err(error) => Err(error.to_string()),
         };
         unit.upstream.set(copy, None);
         why = Occasion::Restart;
         restarts = if begun.elapsed() >= STABLE { 1 } else { restarts + 1 };
         match ended {
-            Ok(failure) if unit.record().fate != Fate::Proven => return unit.set(copy, CopyState::Failed { failure }),
-            Ok(failure) => {
+            Ok(Came::Down(failure)) if unit.record().fate != Fate::Proven => {
+                return unit.set(copy, CopyState::Failed { failure });
+            }
+            Ok(Came::Down(failure)) => {
                 tracing::warn!(stage = %unit.id.stage, service = %unit.id.service, restarts, why = failure.summary, "starting a program again");
-                unit.set(copy, CopyState::Down { restarts, failure });
+                unit.set(copy, CopyState::Down { restarts, failure: failure.clone() });
+                unrest::fell(shared, unit, &failure);
+            }
+            Ok(Came::Away) => {
+                tracing::info!(stage = %unit.id.stage, service = %unit.id.service, "a program ended while no server saw it, and is started again");
+                unit.set(copy, CopyState::Coming { saw: "it ended while no server saw it".to_owned() });
             }
             Err(reason) => {
                 tracing::warn!(stage = %unit.id.stage, service = %unit.id.service, reason, "a program cannot be started");
+                if unit.record().fate == Fate::Proven {
+                    let summary = format!("`{}` cannot be started: {reason}", unit.id.service);
+                    let advice = "It lies with this server, and is tried again by itself.";
+                    unrest::fell(shared, unit, &Failure::new(FailureKind::Environment, summary, advice));
+                }
                 unit.set(copy, CopyState::Stuck { reason });
             }
         }
@@ -84,65 +101,120 @@ fn pause_before(restart: u32) -> Duration {
 }
 
 /// Looks after a running copy until it ends or is unhealthy; nothing of it runs afterwards.
-async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) -> Failure {
+async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) -> Came {
     let record = unit.record();
-    let address = body.address(&record, copy);
-    let proven = record.fate == Fate::Proven;
-    if proven {
+    let role = copy.to_string();
+    let (end_file, log_path) = (end_file(shared, &unit.id, &role), log_file(shared, &unit.id, &role));
+    let addresses = body.addresses(&record, copy);
+    if record.fate == Fate::Proven {
         // It served before this server came: no request waits for the first probe.
-        unit.upstream.set(copy, address);
+        unit.upstream.set(copy, health::reachable(&addresses).await);
     }
+    let is_bare = body.is_bare();
     let end = tokio::select! {
         biased;
-        code = body.exited(shared) => End::Exited(code),
-        saw = examine(shared, unit, copy, address) => End::Unhealthy(saw),
+        ended = body.exited(shared, &end_file) => End::Exited(ended),
+        saw = examine(shared, unit, copy, &addresses) => End::Unhealthy(saw),
+        never = bounded(&log_path, is_bare) => match never {},
     };
     unit.upstream.set(copy, None);
+    let (was_adopted, was_well) = (body.is_adopted(), unit.is_well(copy));
+    // What is left of it may take its time to end; nobody calls it well meanwhile.
+    unit.set(copy, CopyState::Coming { saw: "it is down, and what it left is being ended".to_owned() });
     let drain = record.spec.drain.duration();
-    let known = match &body {
-        Body::Child(_, process) | Body::Adopted(process) => Some(*process),
+    let secrets = shared.secret_values(&record.spec);
+    let (end, log) = match body {
         Body::Container(container) => {
             if matches!(end, End::Unhealthy(_)) {
                 container.stop(&shared.docker, drain).await;
             }
-            None
+            (end, container.log(&shared.docker, FAILURE_LINES, &secrets).await)
+        }
+        Body::Child(_) | Body::Adopted(_) => {
+            // Whoever was found unhealthy may have ended just now; its warden knows.
+            let ended = warden::read_end(&end_file).filter(|ended| ended.code.is_some() && !is_bare).map(End::Exited);
+            let end = if matches!(end, End::Unhealthy(_)) { ended.unwrap_or(end) } else { end };
+            process::stop(&trace(shared, &unit.id, &role), drain).await;
+            (end, log::tail(&log_path, FAILURE_LINES, &secrets))
         }
     };
-    let lines = match &body {
-        Body::Container(container) => {
-            container.log(&shared.docker, FAILURE_LINES, &shared.secret_values(&record.spec)).await
-        }
-        Body::Child(..) | Body::Adopted(_) => {
-            process::stop(&shared.marker(&unit.id, &copy.to_string()), known, drain).await;
-            let path = log_file(shared, &unit.id, &copy.to_string());
-            log::tail(&path, FAILURE_LINES, &shared.secret_values(&record.spec))
-        }
+    if was_adopted && matches!(end, End::Exited(Ended { code: None, .. })) {
+        return Came::Away;
+    }
+    // Asked anew: it may have become live meanwhile.
+    let age = match (unit.record().fate, was_well) {
+        (Fate::Proven, _) => Age::Live,
+        (_, true) => Age::Grown,
+        (_, false) => Age::Young,
     };
-    explain(&record, end, lines)
+    let (name, health) = (record.spec.name.as_str(), &record.spec.health);
+    let before = what_served(shared, unit);
+    let hint = hint(shared, unit, &end);
+    let place = match (&record.spec.runtime, record.spec.port) {
+        (Runtime::Image(_), Some(port)) => Place::Inside(port),
+        _ => Place::Told,
+    };
+    Came::Down(explain(&Story { name, age, before, end, log, health, place, hint }))
+}
+
+/// Keeps the log of a program that no warden keeps within bounds, as long as it is asked to.
+async fn bounded(path: &std::path::Path, is_bare: bool) -> std::convert::Infallible {
+    if !is_bare {
+        return std::future::pending().await;
+    }
+    loop {
+        log::bound(path);
+        tokio::time::sleep(LOG_LOOK).await;
+    }
+}
+
+/// Whether another version of the service serves.
+pub(super) fn what_served(shared: &Shared, unit: &Unit) -> Before {
+    match shared.disk.read_route(&unit.id.stage, &unit.id.service) {
+        Ok(Some(route)) if route.version != unit.id.version => Before::Serves,
+        _ => Before::Nothing,
+    }
+}
+
+/// What the file of the program says about its end.
+fn hint(shared: &Shared, unit: &Unit, end: &End) -> Option<String> {
+    let (End::Exited(Ended { code: Some(code), .. }), Runtime::Process { command }) = (end, unit.record().spec.runtime)
+    else {
+        return None;
+    };
+    trouble::of_exit_code(&shared.disk.version_dir(&unit.id).join("source"), &command, *code)
 }
 
 /// Probes until the copy counts as unhealthy, and answers what the last probe saw.
-async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<SocketAddr>) -> String {
+async fn examine(shared: &Shared, unit: &Unit, copy: usize, addresses: &[SocketAddr]) -> Sight {
     let record = unit.record();
-    let Some(address) = address else {
+    if addresses.is_empty() {
         tokio::time::sleep(SETTLED).await;
         if let Some(port) = record.spec.port {
-            return format!("the engine published port {port} of the container nowhere");
+            return Sight::Wrong(format!("the engine published port {port} of the container nowhere"));
         }
         unit.set_healthy(shared, copy);
         return std::future::pending().await;
-    };
+    }
     let health = &record.spec.health;
     let host = record.spec.host.as_deref().unwrap_or("localhost");
     let interval = health.interval.duration();
-    let path = log_file(shared, &unit.id, &copy.to_string());
     let begun = Instant::now();
     let (mut passed, mut missed, mut up, mut gap) = (0, 0, false, FIRST_GAP);
     loop {
-        let saw = match health::get(address, host, &health.path, health.timeout.duration()).await {
+        let answered = health::get(addresses, host, &health.path, health.timeout.duration()).await;
+        let saw = match &answered {
             Ok(answer) if answer.status == health.status => None,
-            Ok(answer) => Some(format!("`{}` answered {} in place of {}", health.path, answer.status, health.status)),
-            Err(Silence::Theirs(trouble)) => Some(trouble),
+            Ok(answer) => {
+                let (path, status) = (&health.path, answer.status);
+                Some(Sight::Wrong(format!("`{path}` answered {status} in place of {}", health.status)))
+            }
+            // A container is asked where the engine publishes it, and nowhere else.
+            Err(Silence::Absent(port)) if addresses.len() == 1 => {
+                Some(Sight::Wrong(format!("nothing listens on port {port}")))
+            }
+            Err(Silence::Absent(port)) => Some(Sight::Absent { port: *port, listens: Vec::new() }),
+            Err(Silence::Theirs(trouble)) => Some(Sight::Wrong(trouble.clone())),
             // As if it had not been asked.
             Err(Silence::Ours(trouble)) => {
                 tracing::warn!(stage = %unit.id.stage, service = %unit.id.service, trouble, "a program cannot be asked how it is");
@@ -155,24 +227,25 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
             let is_early = starting.is_some_and(|age| age < health.grace.duration());
             (passed, missed) = (0, if is_early { 0 } else { missed + 1 });
             if is_given_up(health, starting, missed) {
-                return saw;
+                return looked_for(shared, unit, copy, saw).await;
             }
             if !up {
-                unit.set(copy, CopyState::Coming { saw });
+                unit.set(copy, CopyState::Coming { saw: saw.to_string() });
             }
         } else {
             (passed, missed) = (passed + 1, 0);
-            if !up && passed >= health.healthy {
-                up = true;
-                unit.upstream.set(copy, Some(address));
+            let is_new = !up && passed >= health.healthy;
+            up |= is_new;
+            if up {
+                // A program that begins anew by itself may come back at its other address.
+                unit.upstream.set(copy, answered.ok().map(|answer| answer.from));
+            }
+            if is_new {
                 unit.set_healthy(shared, copy);
             }
         }
         gap = match (up, passed) {
-            (true, _) => {
-                log::bound(&path);
-                interval
-            }
+            (true, _) => interval,
             (false, 0) => (gap * 3 / 2).min(LONGEST_FIRST_GAP).min(interval),
             (false, _) => CONFIRM_GAP.min(interval),
         };
@@ -181,42 +254,26 @@ async fn examine(shared: &Shared, unit: &Unit, copy: usize, address: Option<Sock
     }
 }
 
+/// Where nothing listens as it should: where the program listens in truth.
+async fn looked_for(shared: &Shared, unit: &Unit, copy: usize, saw: Sight) -> Sight {
+    let Sight::Absent { port, .. } = saw else { return saw };
+    if !matches!(unit.record().spec.runtime, Runtime::Process { .. }) {
+        return saw;
+    }
+    let trace = trace(shared, &unit.id, &copy.to_string());
+    let look = move || {
+        let members = process::members(&trace).unwrap_or_default();
+        sockets::listening(members.others.into_iter().map(|id| id.pid))
+    };
+    Sight::Absent { port, listens: tokio::task::spawn_blocking(look).await.unwrap_or_default() }
+}
+
 /// Whether a copy is unhealthy after so many missed probes in a row, those of its grace not counted.
 /// `starting`: how long it has been on its way; `None` once it was healthy.
 fn is_given_up(health: &Health, starting: Option<Duration>, missed: u32) -> bool {
     // Both time and tries: on a machine that stood still, time alone says nothing.
     let patience = health.grace.duration() + health.interval.duration() * health.unhealthy;
     starting.is_none_or(|age| age >= patience) && missed >= health.unhealthy.max(1)
-}
-
-/// Says why a copy ended and what to do.
-fn explain(record: &VersionRecord, end: End, log: Vec<String>) -> Failure {
-    let name = &record.spec.name;
-    let when = if record.fate == Fate::Proven { "" } else { " before it was healthy" };
-    let (kind, exit_code, summary, advice) = match end {
-        End::Exited(Some(code)) => (
-            FailureKind::Exited,
-            Some(code),
-            format!("`{name}` ended with exit code {code}{when}"),
-            "Its last lines say why. Mend it and push; what served before still serves.".to_owned(),
-        ),
-        End::Exited(None) => (
-            FailureKind::Exited,
-            None,
-            format!("`{name}` ended{when}; its exit code is unknown because the server was started meanwhile"),
-            "Its last lines may say why. Deploy again or push.".to_owned(),
-        ),
-        End::Unhealthy(saw) => (
-            FailureKind::Unhealthy,
-            None,
-            format!("`{name}` runs but its health check does not pass: {saw}"),
-            format!(
-                "Let it listen on the port in `PORT` and answer `GET {}` with {}, or change `health` in the configuration.",
-                record.spec.health.path, record.spec.health.status
-            ),
-        ),
-    };
-    Failure { kind, summary, exit_code, log, advice }
 }
 
 #[cfg(test)]

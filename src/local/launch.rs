@@ -1,25 +1,27 @@
 //! Bringing one copy to life, or finding it alive.
 //!
-//! Guarantees: a copy lives at most once. What is to run is on disk before it is started; whatever
-//! carries the copy's marker is found and adopted, or ended, before a new one is started.
+//! Guarantees: a copy lives at most once. What is to run is on disk before it is started, and so is the
+//! number of its warden; whatever belongs to the copy is found and adopted, or ended, before a new one is
+//! started.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::process::Child;
 
 use super::disk::{self, VersionId, VersionRecord};
 use super::docker::{self, Container};
-use super::process::{self, Launch, ProcessId};
+use super::process::{self, Part, Run, Trace};
 use super::shared::Shared;
-use super::tree;
 use super::unit::Unit;
-use crate::model::{FailureKind, Runtime};
-use crate::port::{PortError, PortResult, is_own_exhaustion};
+use super::warden::{self, Ended, NoStart, Order};
+use super::{proof, tree, trouble};
+use crate::model::Runtime;
+use crate::port::{PortError, PortResult};
 
 /// Why a copy is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,40 +34,58 @@ pub(super) enum Occasion {
 
 /// A copy that runs.
 pub(super) enum Body {
-    Child(Child, ProcessId),
+    /// Its warden is our child.
+    Child(Child),
     /// Started by a server that ran before this one.
-    Adopted(ProcessId),
+    Adopted(Run),
     Container(Container),
 }
 
 impl Body {
-    /// Waits for its end; the exit code where it can be known.
-    pub(super) async fn exited(&mut self, shared: &Shared) -> Option<i32> {
+    /// Waits for its end, and tells what is known of it.
+    pub(super) async fn exited(&mut self, shared: &Shared, end: &std::path::Path) -> Ended {
         match self {
-            Self::Child(child, _) => match child.wait().await {
-                Ok(status) => process::exit_code(status),
-                Err(error) => {
+            Self::Child(child) => {
+                if let Err(error) = child.wait().await {
                     tracing::warn!(%error, "cannot wait for a program");
-                    None
                 }
-            },
-            Self::Adopted(process) => {
-                process.gone().await;
-                None
+                warden::read_end(end).unwrap_or_default()
             }
-            Self::Container(container) => container.exited(&shared.docker).await,
+            Self::Adopted(run) => {
+                run.process.gone().await;
+                // The end of what an older version started is seen by nobody.
+                let seen = if run.has_warden() { warden::read_end(end) } else { None };
+                seen.unwrap_or_default()
+            }
+            Self::Container(container) => {
+                Ended { code: container.exited(&shared.docker).await, left: Vec::new(), nothing_lives: true }
+            }
         }
     }
 
-    /// Where it is asked; `None` for a worker.
-    pub(super) fn address(&self, record: &VersionRecord, copy: usize) -> Option<SocketAddr> {
-        record.spec.port?;
-        match self {
-            Self::Child(..) | Self::Adopted(_) => {
-                record.ports.get(copy).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
-            }
-            Self::Container(container) => container.address,
+    /// Where it may be asked, in this order; nowhere for a worker.
+    pub(super) fn addresses(&self, record: &VersionRecord, copy: usize) -> Vec<SocketAddr> {
+        if record.spec.port.is_none() {
+            return Vec::new();
         }
+        match self {
+            // A program that is told a port takes either family, and `localhost` may mean both.
+            Self::Child(_) | Self::Adopted(_) => {
+                let Some(port) = record.ports.get(copy).copied() else { return Vec::new() };
+                vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
+            }
+            Self::Container(container) => container.address.into_iter().collect(),
+        }
+    }
+
+    /// Whether it prints into its log by itself, as what an older version started does.
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(self, Self::Adopted(run) if !run.has_warden())
+    }
+
+    /// Whether this server found it running.
+    pub(super) fn is_adopted(&self) -> bool {
+        matches!(self, Self::Adopted(_))
     }
 }
 
@@ -95,40 +115,43 @@ async fn start_process(
     command: Vec<String>,
 ) -> PortResult<Body> {
     let role = copy.to_string();
-    let marker = shared.marker(&unit.id, &role);
-    let known = recorded(shared, &unit.id, &role);
+    let trace = trace(shared, &unit.id, &role);
     if why == Occasion::Arrival
-        && let Some(process) = alive(&marker, known).await?
+        && let Some(run) = alive(&trace).await?
     {
         // What it serves waits for this disk: a record that stands already is not written again.
-        if known != Some(process) {
-            record_process(shared, &unit.id, &role, process)?;
+        if trace.run.as_ref() != Some(&run) {
+            record_run(shared, &unit.id, &role, &run)?;
         }
-        return Ok(Body::Adopted(process));
+        return Ok(Body::Adopted(run));
     }
     // What the ended program left behind would hold its port.
-    process::stop(&marker, None, Duration::from_millis(500)).await;
+    process::stop(&trace, Duration::from_millis(500)).await;
     let record = unit.record();
     let mut env = BTreeMap::new();
     if let (Some(_), Some(port)) = (record.spec.port, record.ports.get(copy)) {
         env.insert("PORT".to_owned(), port.to_string());
     }
-    let launch = prepare(shared, &unit.id, &record, command, &role, env).await?;
-    let (child, process) = process::spawn(&launch).map_err(|error| cannot_run(&launch.command, &error))?;
-    record_process(shared, &unit.id, &role, process)?;
-    Ok(Body::Child(child, process))
+    let order = prepare(shared, &unit.id, &record, command, &role, env).await?;
+    run(shared, &unit.id, &role, &order).await.map(Body::Child)
 }
 
-/// The copy's living process, if there is one.
-async fn alive(marker: &str, known: Option<ProcessId>) -> PortResult<Option<ProcessId>> {
-    if let Some(known) = known.filter(|known| known.is_alive()) {
-        return Ok(Some(known));
+/// The copy's living start, if there is one.
+async fn alive(trace: &Trace) -> PortResult<Option<Run>> {
+    if let Some(known) = trace.run.as_ref().filter(|run| run.is_alive()) {
+        return Ok(Some(known.clone()));
     }
-    let prefix = marker.to_owned();
-    let found = tokio::task::spawn_blocking(move || process::scan(&prefix))
-        .await
-        .map_err(|error| PortError::bug("reading the process list", error))??;
-    Ok(found.into_iter().find(|found| found.marker == marker && found.leads).map(|found| found.id))
+    let marker = trace.marker.clone();
+    let found = tokio::task::spawn_blocking(move || {
+        let mut found = process::scan(&marker)?.into_iter();
+        let warden = found.find(|found| found.part == Part::Warden && found.marker == marker);
+        warden.map(|warden| Run::of(warden.id)).transpose().map_err(|error| unseen(&error))
+    });
+    found.await.map_err(|error| PortError::bug("reading the process list", error))?
+}
+
+fn unseen(error: &std::io::Error) -> PortError {
+    PortError::retry(format!("the list of processes cannot be read: {error}"))
 }
 
 /// Lays out a version's folder and says how a program of it is run.
@@ -139,7 +162,7 @@ pub(super) async fn prepare(
     command: Vec<String>,
     role: &str,
     more: BTreeMap<String, String>,
-) -> PortResult<Launch> {
+) -> PortResult<Order> {
     let folder = shared.disk.version_dir(id);
     let (home, temporary, source) = (folder.join("home"), folder.join("tmp"), folder.join("source"));
     disk::create_private(&home)?;
@@ -158,34 +181,92 @@ pub(super) async fn prepare(
     ]);
     env.extend(record.spec.env.clone());
     env.extend(more);
-    Ok(Launch {
+    env.extend(secrets.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())));
+    Ok(Order {
+        marker: shared.marker(id, role),
         command,
         folder: source,
         env,
-        secrets,
-        log: open_log(&log_file(shared, id, role))?,
-        marker: shared.marker(id, role),
+        log: log_file(shared, id, role),
+        end: end_file(shared, id, role),
+        patience_millis: u64::try_from(record.spec.drain.duration().as_millis()).unwrap_or(u64::MAX),
     })
 }
 
-fn cannot_run(command: &[String], error: &std::io::Error) -> PortError {
-    if is_own_exhaustion(error) {
-        return PortError::retry(format!("this server has nothing left to start a program with: {error}"));
+/// Has a program started, under a warden that is on disk before.
+pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order: &Order) -> PortResult<Child> {
+    keep_doubt(shared, id, role).await?;
+    let no_record = |error| PortError::retry(format!("making room for how `{}` ends: {error}", id.service));
+    warden::begin_record(&order.end).map_err(no_record)?;
+    let no_warden = |error| PortError::retry(format!("`{}` cannot be started by this server: {error}", id.service));
+    let mut ward = warden::begin(&shared.warden, &order.marker, &order.log).map_err(no_warden)?;
+    let mut run = Run::of(ward.id).map_err(|error| unseen(&error))?;
+    record_run(shared, id, role, &run)?;
+    match ward.start(order).await {
+        Ok(None) => {}
+        Ok(cgroup) => {
+            run.cgroup = cgroup;
+            record_run(shared, id, role, &run)?;
+        }
+        Err(NoStart::Warden(error)) => return Err(no_warden(error)),
+        Err(NoStart::Program(error)) => return Err(trouble::cannot_run(order, &error)),
     }
-    let program = command.first().map_or("", String::as_str);
-    let summary = format!("`{program}` cannot be run: {error}");
-    let advice = "Name a program that is on the server's PATH, or a file of the repository as `./name`.";
-    PortError::failed(FailureKind::Exited, summary, advice)
+    Ok(ward.child)
 }
 
-fn open_log(path: &std::path::Path) -> PortResult<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    File::options()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| PortError::retry(format!("opening {}: {error}", path.display())))
+/// Everything by which a program of a version is known.
+pub(super) fn trace(shared: &Shared, id: &VersionId, role: &str) -> Trace {
+    Trace { marker: shared.marker(id, role), run: recorded(shared, id, role) }
+}
+
+/// Before another start takes the place of the last one: what is in doubt of that stays on record.
+async fn keep_doubt(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortResult<()> {
+    let Some(run) = recorded(shared, id, role) else { return Ok(()) };
+    if suspects(shared, id, role, vec![run.clone()]).await?.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(stage = %id.stage, service = %id.service, "the warden of a program was killed, and something of it may still run");
+    let mut lost = lost(shared, id, role);
+    lost.push(run);
+    disk::write_json(&lost_file(shared, id, role), &lost)
+}
+
+/// Whether anything of a version's program is there, or nobody can say that it is not.
+pub(super) async fn is_left(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortResult<bool> {
+    if recorded(shared, id, role).is_some_and(|run| run.has_life()) {
+        return Ok(true);
+    }
+    Ok(!suspects(shared, id, role, starts(shared, id, role)).await?.is_empty())
+}
+
+/// Fails where somebody has to look whether anything of a version's program is left.
+pub(super) async fn prove_gone(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortResult<()> {
+    let suspects = suspects(shared, id, role, starts(shared, id, role)).await?;
+    proof::doubt(id.service.as_str(), &suspects).map_or(Ok(()), |failure| Err(PortError::Failed(Box::new(failure))))
+}
+
+/// The last start, and those before it that are in doubt.
+fn starts(shared: &Shared, id: &VersionId, role: &str) -> Vec<Run> {
+    recorded(shared, id, role).into_iter().chain(lost(shared, id, role)).collect()
+}
+
+async fn suspects(shared: &Arc<Shared>, id: &VersionId, role: &str, runs: Vec<Run>) -> PortResult<Vec<proof::Suspect>> {
+    let (last, end) = (recorded(shared, id, role), end_file(shared, id, role));
+    let looked = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<proof::Suspect>> {
+        let mut found = Vec::new();
+        for run in runs {
+            // What is written of an end is of the last start.
+            let ended = last.as_ref().filter(|last| **last == run).and_then(|_| warden::read_end(&end));
+            for suspect in proof::suspects(&run, ended.as_ref())? {
+                if !found.contains(&suspect) {
+                    found.push(suspect);
+                }
+            }
+        }
+        Ok(found)
+    });
+    let looked = looked.await.map_err(|error| PortError::bug("reading the process list", error))?;
+    looked.map_err(|error| unseen(&error))
 }
 
 /// Where a program of a version prints to.
@@ -193,16 +274,30 @@ pub(super) fn log_file(shared: &Shared, id: &VersionId, role: &str) -> PathBuf {
     shared.disk.version_dir(id).join(format!("log-{role}"))
 }
 
+/// Where its warden writes how it ended.
+pub(super) fn end_file(shared: &Shared, id: &VersionId, role: &str) -> PathBuf {
+    shared.disk.version_dir(id).join(format!("end-{role}.json"))
+}
+
 fn run_file(shared: &Shared, id: &VersionId, role: &str) -> PathBuf {
     shared.disk.version_dir(id).join(format!("run-{role}.json"))
 }
 
-/// Writes down which process a copy is, for those that hide their marker.
-pub(super) fn record_process(shared: &Shared, id: &VersionId, role: &str, process: ProcessId) -> PortResult<()> {
-    disk::write_json(&run_file(shared, id, role), &process)
+fn lost_file(shared: &Shared, id: &VersionId, role: &str) -> PathBuf {
+    shared.disk.version_dir(id).join(format!("lost-{role}.json"))
 }
 
-/// The process that was written down for a copy; it may be long gone.
-pub(super) fn recorded(shared: &Shared, id: &VersionId, role: &str) -> Option<ProcessId> {
+/// Writes down which warden keeps a program.
+fn record_run(shared: &Shared, id: &VersionId, role: &str, run: &Run) -> PortResult<()> {
+    disk::write_json(&run_file(shared, id, role), run)
+}
+
+/// The start that was written down for a program; it may be long over.
+pub(super) fn recorded(shared: &Shared, id: &VersionId, role: &str) -> Option<Run> {
     disk::read_json(&run_file(shared, id, role)).ok().flatten()
+}
+
+/// Starts before the last one of which it is not known that nothing is left.
+fn lost(shared: &Shared, id: &VersionId, role: &str) -> Vec<Run> {
+    disk::read_json(&lost_file(shared, id, role)).ok().flatten().unwrap_or_default()
 }

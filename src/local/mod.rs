@@ -9,8 +9,11 @@
 //! |---|---|
 //! | `settings` | what the composition root tells |
 //! | `disk`, `tree` | what is remembered, and copies of sources |
-//! | `process`, `docker` | running and ending programs |
+//! | `warden` | the process between the server and each program |
+//! | `proc`, `process`, `proof`, `sockets` | finding and ending programs, and whether nothing is left |
+//! | `docker` | running and ending containers |
 //! | `unit`, `launch`, `keeper` | one version: its state, its start, its supervision |
+//! | `explain`, `trouble`, `unrest` | why a program ended or cannot be run, and how it fares once it is live |
 //! | `phases`, `migrate` | the steps of a rollout |
 //! | `inventory` | what exists, and its removal |
 //! | `observer` | looking without touching |
@@ -18,6 +21,7 @@
 
 mod disk;
 mod docker;
+mod explain;
 mod health;
 mod inventory;
 mod keeper;
@@ -26,12 +30,18 @@ mod log;
 mod migrate;
 mod observer;
 mod phases;
+mod proc;
 mod process;
+mod proof;
 mod proxy;
 mod settings;
 mod shared;
+mod sockets;
 mod tree;
+mod trouble;
 mod unit;
+mod unrest;
+mod warden;
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -46,13 +56,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use observer::LocalObserver;
 pub use settings::{DockerSettings, LocalSettings, ServerEnv};
+pub use warden::{WardenProgram, watch_over};
 
 use self::disk::{Disk, Fate, VersionId};
+use self::process::Trace;
 use self::proxy::{Proxy, Routes};
 use self::shared::Shared;
 use self::unit::Farewell;
 use crate::crowd::Crowd;
-use crate::model::{Addressing, FailureKind, Observed, Output, Place, Resource, ServiceName, StageId, StageSpec};
+use crate::model::{
+    Addressing, Conditions, FailureKind, Observed, Output, Place, Resource, ServiceName, StageId, StageSpec,
+};
 use crate::port::{Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 
 /// [`Cloud`] on one machine. Dropping it leaves everything running, as a kill would.
@@ -95,6 +109,8 @@ impl LocalCloud {
             port_shown: settings.proxy_port_shown.unwrap_or(address.port()),
             units: Mutex::default(),
             next_port: Mutex::new(Shared::first_port(&home)),
+            warden: settings.warden,
+            news: Arc::default(),
             halt: halt.clone(),
             home,
         });
@@ -145,6 +161,14 @@ impl Cloud for LocalCloud {
     async fn logs(&self, site: Site<'_>, service: &ServiceName, lines: usize) -> PortResult<Vec<String>> {
         inventory::logs(&self.shared, site.stage, service, lines).await
     }
+
+    async fn conditions(&self, site: Site<'_>) -> PortResult<Conditions> {
+        unrest::of_stage(&self.shared, site.stage)
+    }
+
+    async fn stirred(&self) -> StageId {
+        self.shared.news.next().await
+    }
 }
 
 fn lock(data_dir: &Path) -> PortResult<File> {
@@ -192,7 +216,8 @@ async fn recover(shared: &Arc<Shared>) -> PortResult<()> {
         .collect();
     let stops = strays.iter().map(|marker| {
         tracing::warn!(marker, "ending a process that belongs to no version");
-        process::stop(marker, None, Duration::from_secs(2))
+        let trace = Trace { marker: marker.clone(), run: None };
+        async move { process::stop(&trace, Duration::from_secs(2)).await }
     });
     futures_util::future::join_all(stops).await;
     Ok(())

@@ -44,6 +44,8 @@ impl LocalObserver {
             port_shown: settings.proxy_port_shown.unwrap_or(address.port()),
             units: Mutex::new(BTreeMap::new()),
             next_port: Mutex::new(Shared::first_port(&home)),
+            warden: settings.warden,
+            news: Arc::default(),
             halt: CancellationToken::new(),
             home,
         };
@@ -72,9 +74,7 @@ impl LocalObserver {
 
     fn runs(&self, id: &VersionId, record: &VersionRecord, copy: usize, containers: &[String]) -> bool {
         let lives = match record.spec.runtime {
-            Runtime::Process { .. } => {
-                recorded(&self.shared, id, &copy.to_string()).is_some_and(super::process::ProcessId::is_alive)
-            }
+            Runtime::Process { .. } => recorded(&self.shared, id, &copy.to_string()).is_some_and(|run| run.is_alive()),
             Runtime::Image(_) => containers.iter().any(|name| name.contains(&id.version.0)),
         };
         record.fate == Fate::Proven && lives

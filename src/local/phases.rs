@@ -188,6 +188,7 @@ async fn check(shared: &Arc<Shared>, rollout: &Rollout<'_>) -> PortResult<Progre
         service: rollout.service.clone(),
         version: rollout.version.0.clone(),
     };
+    unit.drop_old_check().await;
     match poll(&unit.check, WAIT, || tokio::spawn(question.ask())).await? {
         Some(answered) => Ok(Progress::Done(answered)),
         None => Ok(waiting("the public address")),
@@ -213,8 +214,9 @@ impl Question {
         let patience = CHECK_PATIENCE.max(health.timeout.duration() * 2);
         let mut begun = std::time::Instant::now();
         loop {
-            let saw = match health::get(self.door, &authority, &health.path, health.timeout.duration()).await {
+            let saw = match health::get(&[self.door], &authority, &health.path, health.timeout.duration()).await {
                 Err(Silence::Theirs(trouble)) if !self.crowd.is_stuck() => trouble,
+                Err(Silence::Absent(port)) if !self.crowd.is_stuck() => format!("nothing listens on port {port}"),
                 Ok(answer) if !answer.headers.contains_key(BUSY_HEADER) => {
                     let version = answer.headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok());
                     if answer.status == health.status && version == Some(self.version.as_str()) {

@@ -1,237 +1,234 @@
-//! Processes of this machine: found, told apart and ended without mistaking one for another.
+//! The programs of this machine: found, and ended with all that they started.
 //!
-//! A child carries a marker in its environment that names the server's data folder and the copy it
-//! is. What runs is read from `/proc` by that marker, so that a process which was started just
-//! before the server was killed is found again although nobody wrote down its number. A number is
-//! only trusted together with the moment of the start, because the kernel gives numbers again.
+//! A copy is known by what was written down of its start, by the marks that its warden and its program
+//! carry in their environment (so that one which was started just before the server was killed is found
+//! again), by its control group where it has one, and by descent from any of these. A program that takes
+//! its mark out, leaves its session and its parent is still below its warden.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
-use secrecy::{ExposeSecret, SecretString};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::process::{Child, Command};
 
-use crate::port::{PortError, PortResult, is_own_exhaustion};
+use super::proc::{self, ProcessId, Table};
+use super::warden;
+use crate::port::{PortError, PortResult};
 
 /// Before the list of processes is looked at again that could not be read.
 const BLIND_PAUSE: Duration = Duration::from_millis(250);
+/// What a warden gets to see that nothing is left to keep.
+const WARDEN_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The variable that every child carries.
-const MARKER: &str = "GREENROOM_PROCESS";
-
-/// One process for as long as the machine is up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ProcessId {
-    pub(super) pid: i32,
-    /// Clock ticks after boot, from `/proc/<pid>/stat`.
-    started: u64,
+/// A start of a program, as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Run {
+    /// The warden; the program itself where an older version of Greenroom started it.
+    #[serde(flatten)]
+    pub(super) process: ProcessId,
+    /// The boot of the machine that the numbers belong to; an older version wrote none.
+    #[serde(default)]
+    pub(super) boot: Option<String>,
+    #[serde(default)]
+    pub(super) cgroup: Option<PathBuf>,
+    /// To one of these go the orphans of a warden that was killed.
+    #[serde(default)]
+    pub(super) heirs: Vec<i32>,
 }
 
-/// A process with a marker of ours.
+/// Everything by which a copy is known.
+#[derive(Debug, Clone)]
+pub(super) struct Trace {
+    pub(super) marker: String,
+    pub(super) run: Option<Run>,
+}
+
+/// What carries a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Warden,
+    Program,
+}
+
+/// A living process with a mark of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) id: ProcessId,
-    pub(super) marker: String,
-    /// It leads its own process group, as every child that we start does.
-    pub(super) leads: bool,
-}
-
-/// What to run.
-#[derive(Debug)]
-pub(super) struct Launch {
-    pub(super) command: Vec<String>,
-    pub(super) folder: PathBuf,
-    pub(super) env: BTreeMap<String, String>,
-    pub(super) secrets: BTreeMap<String, SecretString>,
-    pub(super) log: fs::File,
+    pub(super) part: Part,
     pub(super) marker: String,
 }
 
-struct Stat {
-    state: char,
-    group: i32,
-    started: u64,
+/// What lives of one copy.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Members {
+    pub(super) wardens: BTreeSet<ProcessId>,
+    pub(super) others: BTreeSet<ProcessId>,
 }
 
-impl ProcessId {
-    /// Whether it still runs; a zombie does not. One that cannot be seen at the moment does.
-    pub(super) fn is_alive(self) -> bool {
-        match stat(self.pid) {
-            Ok(stat) => stat.is_some_and(|stat| stat.is_alive() && stat.started == self.started),
-            Err(_) => true,
-        }
+impl Run {
+    /// Of a warden that was just started by us.
+    pub(super) fn of(warden: ProcessId) -> io::Result<Self> {
+        let mut heirs = Table::read()?.line_of(proc::own());
+        // The first of all processes takes every orphan in, and may be us.
+        heirs.retain(|pid| *pid == 1 || *pid != proc::own());
+        Ok(Self { process: warden, boot: proc::boot(), cgroup: None, heirs })
     }
 
-    /// Waits until it is gone. For processes that are not our children: their end wakes nobody.
-    pub(super) async fn gone(self) {
-        while self.is_alive() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+    /// Whether a warden keeps it: an older version had none.
+    pub(super) fn has_warden(&self) -> bool {
+        self.boot.is_some()
     }
-}
 
-impl Stat {
-    fn is_alive(&self) -> bool {
-        !matches!(self.state, 'Z' | 'X' | 'x')
+    /// Whether the machine runs on since then; nothing lives of an earlier time.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        self.boot.is_none() || self.boot == proc::boot()
     }
-}
 
-/// Reads of a process in `/proc`; `None` where there is none, or it is none of ours. An error where this
-/// server has nothing left to look with: then nothing is known.
-fn read(pid: i32, file: &str) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(format!("/proc/{pid}/{file}")) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_own_exhaustion(&error) => Err(error),
-        Err(_) => Ok(None),
+    pub(super) fn is_alive(&self) -> bool {
+        self.is_of_this_boot() && self.process.is_alive()
+    }
+
+    /// Whether its warden lives, or something in its control group does.
+    pub(super) fn has_life(&self) -> bool {
+        let grouped = || self.cgroup.as_deref().is_some_and(|folder| !warden::members(folder).is_empty());
+        self.is_alive() || self.is_of_this_boot() && grouped()
     }
 }
 
-/// proc(5): the fields after the command's name, which stands in parentheses and may hold any.
-fn stat(pid: i32) -> io::Result<Option<Stat>> {
-    Ok(read(pid, "stat")?.and_then(|bytes| {
-        let text = String::from_utf8_lossy(&bytes);
-        let (_, rest) = text.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        Some(Stat {
-            state: fields.first()?.chars().next()?,
-            group: fields.get(2)?.parse().ok()?,
-            started: fields.get(19)?.parse().ok()?,
-        })
-    }))
-}
-
-/// Every living process whose marker starts with `prefix`, or none at all: half a list would be taken
-/// for the whole. Blocks for a few milliseconds.
+/// Every living process whose mark starts with `prefix`, or none at all: half a list would be taken for the
+/// whole. Blocks for a few milliseconds.
 pub(super) fn scan(prefix: &str) -> PortResult<Vec<Found>> {
-    let unseen = |error: io::Error| PortError::retry(format!("the list of processes cannot be read: {error}"));
+    Table::read().and_then(|table| marked(&table, prefix)).map_err(|error| unseen(&error))
+}
+
+fn unseen(error: &io::Error) -> PortError {
+    PortError::retry(format!("the list of processes cannot be read: {error}"))
+}
+
+fn marked(table: &Table, prefix: &str) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").map_err(unseen)? {
-        let name = entry.map_err(unseen)?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        found.extend(marked(pid, prefix).map_err(unseen)?);
+    for (id, _) in table.living() {
+        let Some(environ) = proc::read(id.pid, "environ")? else { continue };
+        found.extend(mark(&environ, prefix).map(|(part, marker)| Found { id, part, marker }));
     }
     Ok(found)
 }
 
-/// A living process, if its marker starts with `prefix`.
-fn marked(pid: i32, prefix: &str) -> io::Result<Option<Found>> {
-    let Some(stat) = stat(pid)?.filter(Stat::is_alive) else { return Ok(None) };
-    let Some(environ) = read(pid, "environ")? else { return Ok(None) };
-    let marker = environ
-        .split(|byte| *byte == 0)
-        .filter_map(|entry| entry.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"="))
-        .find(|marker| marker.starts_with(prefix.as_bytes()));
-    let marker = marker.and_then(|marker| String::from_utf8(marker.to_vec()).ok());
-    let id = ProcessId { pid, started: stat.started };
-    Ok(marker.map(|marker| Found { id, marker, leads: stat.group == pid }))
+/// Every living warden, whoever's.
+pub(super) fn marked_wardens(table: &Table) -> io::Result<BTreeSet<ProcessId>> {
+    let found = marked(table, "")?.into_iter().filter(|found| found.part == Part::Warden);
+    Ok(found.map(|found| found.id).collect())
 }
 
-/// Starts a program in a process group of its own, with nothing of our environment.
-pub(super) fn spawn(launch: &Launch) -> io::Result<(Child, ProcessId)> {
-    let Some((program, arguments)) = launch.command.split_first() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
-    };
-    // A relative path is meant from the program's folder, not from ours.
-    let path = Path::new(program);
-    let path = if path.is_relative() && program.contains('/') { launch.folder.join(path) } else { path.to_path_buf() };
-    let child = Command::new(path)
-        .args(arguments)
-        .current_dir(&launch.folder)
-        .env_clear()
-        .envs(&launch.env)
-        .envs(launch.secrets.iter().map(|(name, value)| (name, value.expose_secret())))
-        .env(MARKER, &launch.marker)
-        .stdin(Stdio::null())
-        .stdout(launch.log.try_clone()?)
-        .stderr(launch.log.try_clone()?)
-        .process_group(0)
-        .kill_on_drop(false)
-        .spawn()?;
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-    // A child that we have not waited for keeps its number, so this cannot be another process; it
-    // may be a zombie already, whose moment of start is as good.
-    let started = stat(pid).ok().flatten().map_or(0, |stat| stat.started);
-    Ok((child, ProcessId { pid, started }))
+/// The mark in an environment. What a warden says of itself comes before what it says to others.
+fn mark(environ: &[u8], prefix: &str) -> Option<(Part, String)> {
+    [(warden::WARDEN, Part::Warden), (warden::PROGRAM, Part::Program)].into_iter().find_map(|(name, part)| {
+        let mut entries = environ.split(|byte| *byte == 0);
+        let marker = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+        let marker = String::from_utf8(marker.to_vec()).ok()?;
+        marker.starts_with(prefix).then_some((part, marker))
+    })
 }
 
-/// The code that a shell would show: 128 and the signal's number for a killed program.
-pub(super) fn exit_code(status: ExitStatus) -> Option<i32> {
-    use std::os::unix::process::ExitStatusExt;
-    status.code().or_else(|| status.signal().map(|signal| 128 + signal))
+/// What lives of a copy. Blocks.
+pub(super) fn members(trace: &Trace) -> PortResult<Members> {
+    look(trace, &BTreeSet::new()).map_err(|error| unseen(&error))
 }
 
-/// Ends a copy: `SIGTERM`, then `SIGKILL` after `patience`, until nothing of it is left: neither its
-/// process group nor a descendant that left the group. `known` counts even if it hid its marker.
-pub(super) async fn stop(marker: &str, known: Option<ProcessId>, patience: Duration) {
+/// The same; `before` was seen to belong to it.
+fn look(trace: &Trace, before: &BTreeSet<ProcessId>) -> io::Result<Members> {
+    let table = Table::read()?;
+    let mut members = Members::default();
+    members.others.extend(before.iter().filter(|id| table.living_at(id.pid).as_ref() == Some(*id)));
+    for found in marked(&table, &trace.marker)?.into_iter().filter(|found| found.marker == trace.marker) {
+        match found.part {
+            Part::Warden => members.wardens.insert(found.id),
+            Part::Program => members.others.insert(found.id),
+        };
+    }
+    if let Some(run) = trace.run.as_ref().filter(|run| run.is_of_this_boot()) {
+        let known = table.living_at(run.process.pid).filter(|id| *id == run.process);
+        if run.has_warden() {
+            members.wardens.extend(known);
+        } else {
+            members.others.extend(known);
+        }
+        let grouped = run.cgroup.as_deref().map(warden::members).unwrap_or_default();
+        members.others.extend(grouped.into_iter().filter_map(|pid| table.living_at(pid)));
+    }
+    let roots = members.wardens.iter().chain(&members.others).map(|id| id.pid).collect();
+    members.others.extend(table.below(&roots));
+    members.others.retain(|id| !members.wardens.contains(id));
+    Ok(members)
+}
+
+async fn look_aside(trace: &Trace, before: &BTreeSet<ProcessId>) -> PortResult<Members> {
+    let (trace, before) = (trace.clone(), before.clone());
+    let looked = tokio::task::spawn_blocking(move || look(&trace, &before)).await;
+    looked.map_err(|error| PortError::bug("reading the process list", error))?.map_err(|error| unseen(&error))
+}
+
+/// Ends a copy: `SIGTERM`, then `SIGKILL` after `patience`, until nothing of it is to be seen.
+pub(super) async fn stop(trace: &Trace, patience: Duration) {
     let begun = Instant::now();
-    let mut told: Vec<ProcessId> = Vec::new();
-    let mut pause = Duration::from_millis(5);
+    let (mut told, mut alone, mut pause) = (BTreeSet::new(), None, Duration::from_millis(5));
+    // An orphan of what has ended meanwhile is known by this alone, where no warden takes it in.
+    let mut seen = BTreeSet::new();
     loop {
-        let Ok(members) = members(marker, known).await else {
+        let Ok(Members { wardens, others }) = look_aside(trace, &seen).await else {
             // Whoever cannot be seen may live.
             tokio::time::sleep(BLIND_PAUSE).await;
             continue;
         };
-        if members.is_empty() {
-            return;
+        seen.extend(&others);
+        if wardens.is_empty() && others.is_empty() {
+            break;
         }
-        let kill = begun.elapsed() >= patience;
-        for (id, leads) in members {
-            if kill {
-                signal(id, leads, Signal::KILL);
-            } else if !told.contains(&id) {
-                told.push(id);
-                signal(id, leads, Signal::TERM);
+        if begun.elapsed() < patience {
+            // A warden passes it on. Nobody is asked twice, which many take for a wish to drop everything.
+            let asked = if wardens.is_empty() { others } else { wardens };
+            asked.into_iter().filter(|id| told.insert(*id)).for_each(|id| id.signal(Signal::TERM));
+        } else if others.is_empty() {
+            // It ends by itself now, unless something holds it.
+            if alone.get_or_insert_with(Instant::now).elapsed() >= WARDEN_PATIENCE {
+                wardens.into_iter().for_each(|id| id.signal(Signal::KILL));
             }
+        } else {
+            if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.as_deref()) {
+                warden::kill(folder);
+            }
+            others.into_iter().for_each(|id| id.signal(Signal::KILL));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(100));
     }
-}
-
-/// What lives of one copy, and whether each leads its group.
-async fn members(marker: &str, known: Option<ProcessId>) -> PortResult<Vec<(ProcessId, bool)>> {
-    let prefix = marker.to_owned();
-    let scanned = tokio::task::spawn_blocking(move || scan(&prefix)).await;
-    let found = scanned.map_err(|error| PortError::bug("reading the process list", error))??;
-    let mut members: Vec<_> =
-        found.into_iter().filter(|found| found.marker == marker).map(|found| (found.id, found.leads)).collect();
-    if let Some(known) = known.filter(|known| known.is_alive() && !members.iter().any(|(id, _)| id == known)) {
-        let stat = stat(known.pid).ok().flatten();
-        members.push((known, stat.is_some_and(|stat| stat.group == known.pid)));
+    if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.clone()) {
+        // Gone already, where its warden lived to the end.
+        let removed = tokio::task::spawn_blocking(move || warden::remove(&folder)).await;
+        drop(removed);
     }
-    Ok(members)
-}
-
-fn signal(id: ProcessId, leads: bool, signal: Signal) {
-    let Some(pid) = Pid::from_raw(id.pid).filter(|_| id.is_alive()) else { return };
-    // Gone meanwhile is what we want; a refusal shows by the process staying alive.
-    let _ = if leads {
-        rustix::process::kill_process_group(pid, signal)
-    } else {
-        rustix::process::kill_process(pid, signal)
-    };
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
+
+    use tokio::process::{Child, Command};
+
     use super::*;
 
-    fn launch(marker: &str, command: &[&str]) -> Launch {
-        Launch {
-            command: command.iter().map(|&part| part.to_owned()).collect(),
-            folder: "/".into(),
-            env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
-            secrets: BTreeMap::new(),
-            log: tempfile::tempfile().unwrap(),
-            marker: marker.to_owned(),
-        }
+    /// A program as an older version started it: without a warden.
+    fn bare(marker: &str, script: &str) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).env_clear().env("PATH", "/usr/bin:/bin").env(warden::PROGRAM, marker);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command.spawn().expect("a shell")
+    }
+
+    fn trace(marker: &str) -> Trace {
+        Trace { marker: marker.to_owned(), run: None }
     }
 
     /// No other run's.
@@ -239,50 +236,76 @@ mod tests {
         format!("greenroom-test:{}:{name}", std::process::id())
     }
 
+    fn id(child: &Child) -> ProcessId {
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a number");
+        ProcessId::of(pid).expect("it is seen").expect("it is there")
+    }
+
+    #[test]
+    fn a_mark_is_read_whole_and_a_warden_is_told_from_its_program() {
+        let both = b"PATH=/bin\0GREENROOM_PROCESS=home/b\0GREENROOM_WARDEN=home/a\0";
+        assert_eq!(mark(both, "home/"), Some((Part::Warden, "home/a".into())));
+        assert_eq!(mark(b"GREENROOM_PROCESS=home/b\0", "home/"), Some((Part::Program, "home/b".into())));
+        assert_eq!(mark(b"GREENROOM_PROCESS_X=home/b\0", "home/"), None);
+        assert_eq!(mark(b"GREENROOM_PROCESS=other/b\0", "home/"), None);
+        assert_eq!(mark(b"", ""), None);
+    }
+
+    #[test]
+    fn a_start_that_an_older_version_wrote_down_can_be_read_and_the_other_way_round() {
+        let older: Run = serde_json::from_str(r#"{"pid":7,"started":42}"#).expect("a record");
+        assert!(!older.has_warden() && older.is_of_this_boot());
+        let newer = Run { boot: Some("b".into()), heirs: vec![1], ..older };
+        let text = serde_json::to_string(&newer).expect("a record");
+        assert_eq!(serde_json::from_str::<ProcessId>(&text).expect("an older version reads it"), newer.process);
+        assert_eq!(serde_json::from_str::<Run>(&text).expect("a record"), newer);
+        assert!(!newer.is_of_this_boot() && !newer.is_alive());
+    }
+
     #[tokio::test]
-    async fn a_child_is_found_by_its_marker_and_a_zombie_is_dead() {
+    async fn a_program_is_found_by_its_mark_and_a_zombie_is_dead() {
         let marker = marker("found/0");
-        let (mut child, id) = spawn(&launch(&marker, &["sleep", "600"])).unwrap();
+        let mut child = bare(&marker, "exec sleep 600");
+        let id = id(&child);
         // Between fork and exec the child still shows our environment.
         while scan(&marker).expect("a list").is_empty() {
             tokio::task::yield_now().await;
         }
-        let expected = Found { id, marker: marker.clone(), leads: true };
+        let expected = Found { id, part: Part::Program, marker: marker.clone() };
         assert_eq!(scan(marker.trim_end_matches('0')).expect("a list"), [expected]);
 
-        stop(&marker, None, Duration::from_mins(1)).await;
+        stop(&trace(&marker), Duration::from_mins(1)).await;
         // Nobody has waited for it yet: it is a zombie or was just reaped, and counts as gone.
         assert!(!id.is_alive());
-        assert_eq!(exit_code(child.wait().await.unwrap()), Some(143));
+        assert!(!child.wait().await.expect("it ended").success());
     }
 
     #[tokio::test]
-    async fn what_ignores_the_polite_signal_is_killed_after_its_patience() {
-        let script = "trap '' TERM; echo deaf; while :; do sleep 1; done";
-        let marker = marker("stubborn");
-        let launch = launch(&marker, &["sh", "-c", script]);
-        let log = launch.log.try_clone().unwrap();
-        let (mut child, _) = spawn(&launch).unwrap();
-        while log.metadata().unwrap().len() == 0 {
-            tokio::task::yield_now().await;
-        }
-        stop(&marker, None, Duration::from_millis(300)).await;
-        assert_eq!(exit_code(child.wait().await.unwrap()), Some(137));
-        assert_eq!(scan(&marker).expect("a list"), []);
+    async fn what_descends_from_a_program_goes_with_it_whatever_its_environment_says() {
+        use tokio::io::{AsyncBufReadExt, BufReader};
+        let marker = marker("descendants");
+        let mut child =
+            bare(&marker, "env -i setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait");
+        let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+        let deaf: i32 = lines.next_line().await.expect("a line").expect("a line").parse().expect("a number");
+        let deaf = ProcessId::of(deaf).expect("it is seen").expect("it is there");
+        assert!(members(&trace(&marker)).expect("a list").others.contains(&deaf));
+        stop(&trace(&marker), Duration::ZERO).await;
+        assert!(!deaf.is_alive());
+        assert!(!child.wait().await.expect("it ended").success());
     }
 
     /// In a process of its own, as nextest runs it: others would be short of descriptors as well.
     #[tokio::test]
     async fn while_we_have_no_descriptor_left_nothing_is_taken_for_gone_or_ill() {
-        use rustix::process::{Resource, Rlimit, getpid, getrlimit, setrlimit};
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-        let own = getpid().as_raw_nonzero().get();
-        let known = ProcessId { pid: own, started: stat(own).expect("it is seen").expect("it lives").started };
+        let known = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
         let before = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).expect("it may be less");
         let (lives, scanned) = (known.is_alive(), scan("greenroom-test:none"));
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let asked = super::super::health::get(address, "localhost", "/", Duration::from_mins(5)).await;
+        let addresses = [std::net::SocketAddr::from(([127, 0, 0, 1], 1))];
+        let asked = super::super::health::get(&addresses, "localhost", "/", Duration::from_mins(5)).await;
         setrlimit(Resource::Nofile, before).expect("as it was");
         assert!(lives, "it was not seen to be gone");
         assert!(matches!(scanned, Err(PortError::Retry { .. })), "{scanned:?}");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::warden::WardenProgram;
 use crate::port::Clock;
 
 /// Looks up a value of the server's own environment, for `secrets: { NAME: "env:NAME" }`.
@@ -27,6 +28,8 @@ pub struct LocalSettings {
     /// `PATH` of every program started here.
     pub path: String,
     pub server_env: ServerEnv,
+    /// What keeps each program.
+    pub warden: WardenProgram,
     pub docker: DockerSettings,
 }
 

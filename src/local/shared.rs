@@ -1,7 +1,8 @@
 //! What all parts of the local target share: its settings, its disk, and the versions in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,8 @@ use super::docker::Docker;
 use super::proxy::Routes;
 use super::settings::ServerEnv;
 use super::unit::Unit;
+use super::unrest::{News, Watch};
+use super::warden::WardenProgram;
 use crate::crowd::Crowd;
 use crate::model::{
     Addressing, FailureKind, LocalCommands, Runtime, Scheme, SecretRef, ServiceSpec, StageId, StageSpec,
@@ -40,6 +43,9 @@ pub(super) struct Shared {
     pub(super) port_shown: u16,
     pub(super) units: Mutex<BTreeMap<VersionId, Arc<Unit>>>,
     pub(super) next_port: Mutex<u16>,
+    pub(super) warden: WardenProgram,
+    /// Stages that somebody should look at.
+    pub(super) news: Arc<News>,
     /// Stops every task of this target; what they look after runs on.
     pub(super) halt: CancellationToken,
 }
@@ -63,7 +69,8 @@ impl Shared {
             return Ok(Some(Arc::clone(unit)));
         }
         let Some(record) = self.disk.read_version(id)? else { return Ok(None) };
-        let unit = Arc::new(Unit::new(id.clone(), record, &self.halt));
+        let watch = Watch::of(self.disk.read_falls(id)?);
+        let unit = Arc::new(Unit::new(id.clone(), record, watch, &self.halt));
         units.insert(id.clone(), Arc::clone(&unit));
         Ok(Some(unit))
     }
@@ -89,7 +96,7 @@ impl Shared {
             self.disk.mark_containers(&id.stage, &id.service)?;
         }
         self.disk.write_version(&id, &record)?;
-        let unit = Arc::new(Unit::new(id.clone(), record, &self.halt));
+        let unit = Arc::new(Unit::new(id.clone(), record, Watch::default(), &self.halt));
         let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(units.entry(id).or_insert(unit)))
     }
@@ -121,12 +128,12 @@ impl Shared {
             if taken.contains(&next) {
                 continue;
             }
-            match TcpListener::bind((Ipv4Addr::LOCALHOST, *next)) {
-                Ok(_) => ports.push(*next),
-                Err(error) if is_own_exhaustion(&error) => {
+            match is_free(*next) {
+                Ok(true) => ports.push(*next),
+                Ok(false) => {}
+                Err(error) => {
                     return Err(PortError::retry(format!("this server cannot look for a free port: {error}")));
                 }
-                Err(_) => {}
             }
         }
         if ports.len() == count {
@@ -216,6 +223,19 @@ impl Shared {
     }
 }
 
+/// Whether nobody listens on a port of this machine's own addresses, of either family: a program may take
+/// either, and whoever listens on the other one would answer in its place.
+fn is_free(port: u16) -> io::Result<bool> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => {}
+        Err(error) if is_own_exhaustion(&error) => return Err(error),
+        Err(_) => return Ok(false),
+    }
+    let second = TcpListener::bind((IpAddr::from(Ipv6Addr::LOCALHOST), port));
+    // A machine without that family has nobody there.
+    Ok(second.err().is_none_or(|error| error.kind() != io::ErrorKind::AddrInUse))
+}
+
 /// Another repository is not named: it may be nobody's to know.
 pub(super) fn host_taken(host: &str, stage: &StageId, owner: &StageId) -> PortError {
     let whose = if owner.repo == stage.repo {
@@ -256,4 +276,18 @@ fn with_stage_env(rollout: &Rollout<'_>) -> ServiceSpec {
         }
     }
     spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_free_when_nobody_has_it_in_either_family() {
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            let taken = TcpListener::bind((address, 0)).expect("a port");
+            let port = taken.local_addr().expect("an address").port();
+            assert!(!is_free(port).expect("a look"), "{address}");
+        }
+    }
 }

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::disk::{Fate, VersionId, VersionRecord};
 use super::proxy::Upstream;
 use super::shared::Shared;
-use super::{docker, process};
+use super::unrest::{self, Watch};
+use super::{docker, launch, process};
 use crate::model::{Failure, Output, Runtime};
 use crate::port::{PortError, PortResult};
 
@@ -58,6 +59,9 @@ struct Trial {
     fell: Option<Failure>,
 }
 
+/// Whoever waits for a check's answer asks more often than this.
+const CHECK_KEPT: Duration = Duration::from_secs(5);
+
 /// Background work whose result is asked for again and again.
 type Job<T> = tokio::sync::Mutex<Option<JoinHandle<PortResult<T>>>>;
 
@@ -72,15 +76,19 @@ pub(super) struct Unit {
     pub(super) kept: AtomicBool,
     pub(super) migration: Job<()>,
     pub(super) check: Job<Output>,
+    /// When somebody last asked how the check goes.
+    check_asked: Mutex<Option<Instant>>,
     retirement: Job<()>,
     /// Until when the first look at it waits.
     first_look: OnceLock<tokio::time::Instant>,
     trial: Mutex<Option<Trial>>,
+    /// How it fares once it is live.
+    pub(super) watch: Mutex<Watch>,
     record: Mutex<VersionRecord>,
 }
 
 impl Unit {
-    pub(super) fn new(id: VersionId, record: VersionRecord, halt: &CancellationToken) -> Self {
+    pub(super) fn new(id: VersionId, record: VersionRecord, watch: Watch, halt: &CancellationToken) -> Self {
         let copies = record.ports.len();
         let coming = CopyState::Coming { saw: "not started yet".to_owned() };
         Self {
@@ -91,9 +99,11 @@ impl Unit {
             kept: AtomicBool::new(false),
             migration: Job::default(),
             check: Job::default(),
+            check_asked: Mutex::default(),
             retirement: Job::default(),
             first_look: OnceLock::new(),
             trial: Mutex::default(),
+            watch: Mutex::new(watch),
             record: Mutex::new(record),
             id,
         }
@@ -139,6 +149,13 @@ impl Unit {
                 tracing::warn!(version = %self.id.version, %error, "cannot note that a version is healthy");
             }
         }
+        if self.is_healthy() {
+            unrest::rose(shared, self);
+        }
+    }
+
+    pub(super) fn is_well(&self, copy: usize) -> bool {
+        matches!(self.states.borrow().get(copy), Some(CopyState::Healthy))
     }
 
     /// How long the version has been on trial, which begins now if it has not; or why it failed it.
@@ -164,6 +181,16 @@ impl Unit {
 
     pub(super) fn is_healthy(&self) -> bool {
         self.healthy_copies() == self.copies()
+    }
+
+    /// Drops a check whose answer nobody came for: what was asked then says nothing of now.
+    pub(super) async fn drop_old_check(&self) {
+        let last = self.check_asked.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+        if last.is_some_and(|last| last.elapsed() >= CHECK_KEPT)
+            && let Some(old) = self.check.lock().await.take()
+        {
+            old.abort();
+        }
     }
 
     /// Waits until something is known of every copy, at the latest until then, or until the first time
@@ -211,7 +238,13 @@ pub(super) async fn poll<T: Send + 'static>(
     }
 }
 
-/// Ends every program of a version and removes its files.
+/// What programs a version may have: its copies, and its one-off command.
+pub(super) fn roles(copies: usize) -> impl Iterator<Item = String> {
+    (0..copies).map(|copy| copy.to_string()).chain(["migrate".to_owned()])
+}
+
+/// Ends every program of a version and removes its files. What cannot be proven gone keeps its files, which
+/// are the evidence of it.
 async fn retire(unit: Arc<Unit>, shared: Arc<Shared>, how: Farewell) -> PortResult<()> {
     if !unit.is_retiring() {
         unit.amend(&shared, |record| record.fate = Fate::Retiring)?;
@@ -225,13 +258,14 @@ async fn retire(unit: Arc<Unit>, shared: Arc<Shared>, how: Farewell) -> PortResu
     }
     match record.spec.runtime {
         Runtime::Process { .. } => {
-            let roles = (0..unit.copies()).map(|copy| copy.to_string()).chain(["migrate".to_owned()]);
-            let stops = roles.map(|role| {
-                let marker = shared.marker(&unit.id, &role);
-                let known = super::launch::recorded(&shared, &unit.id, &role);
-                async move { process::stop(&marker, known, drain).await }
+            let stops = roles(unit.copies()).map(|role| {
+                let trace = launch::trace(&shared, &unit.id, &role);
+                async move { process::stop(&trace, drain).await }
             });
             futures_util::future::join_all(stops).await;
+            for role in roles(unit.copies()) {
+                launch::prove_gone(&shared, &unit.id, &role).await?;
+            }
         }
         Runtime::Image(_) => docker::stop_version(&shared, &unit.id, drain).await?,
     }
@@ -285,7 +319,7 @@ mod tests {
             service: "web".parse().expect("a name"),
             version: record.version.clone(),
         };
-        Unit::new(id, record, &CancellationToken::new())
+        Unit::new(id, record, Watch::default(), &CancellationToken::new())
     }
 
     /// How long a look waits that may wait for `patience`.

@@ -102,6 +102,22 @@ pub(super) fn cut(text: &str, max: usize) -> String {
     out
 }
 
+/// In place of what is left out of the middle of a line.
+pub(super) const GAP: &str = " … ";
+
+/// The beginning and the end of a line that has more than `max` characters: what went wrong stands at either.
+pub(super) fn cut_middle(text: &str, max: usize) -> String {
+    let count = text.chars().count();
+    if count <= max {
+        return text.to_owned();
+    }
+    let room = max.saturating_sub(GAP.chars().count());
+    let end = room / 2;
+    let beginning: String = text.chars().take(room - end).collect();
+    let end: String = text.chars().skip(count - end).collect();
+    format!("{beginning}{GAP}{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +149,14 @@ mod tests {
     #[test]
     fn lines_stay_lines() {
         assert_eq!(clean_lines(&["a\nb", "\tc  ", "\x1b[2K50%\r\x1b[2K60%"]), ["a", "b", "\tc", "60%"]);
+    }
+
+    #[test]
+    fn a_long_line_keeps_both_ends() {
+        assert_eq!(cut_middle("grüße", 5), "grüße");
+        assert_eq!(cut_middle("grüße aus Köln", 9), "grü … öln");
+        assert_eq!(cut_middle("grüße aus Köln", 8), "grü … ln");
+        assert_eq!(cut_middle("grüße", 2), GAP);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::clean::cut;
+use super::clean::{cut, cut_middle};
 use super::stage::StageView;
 
 /// How much of a view is shown.
@@ -49,7 +49,7 @@ pub(super) fn shorten(mut view: StageView, limits: Limits) -> (StageView, More) 
     if let Some(failure) = &mut view.failure {
         more.log = failure.log.len().saturating_sub(lines);
         failure.log.drain(..more.log);
-        failure.log.iter_mut().for_each(|line| *line = cut(line, width));
+        failure.log.iter_mut().for_each(|line| *line = cut_middle(line, width));
         text(&mut failure.summary);
         text(&mut failure.advice);
         failure.step.iter_mut().filter_map(|step| step.resource.as_mut()).for_each(text);

@@ -28,7 +28,7 @@ mod times;
 mod trouble;
 
 pub use clean::{clean_line, clean_lines};
-pub use printed::{PRINTED_BEFORE, printed};
+pub use printed::{PRINTED_BEFORE, printed, printed_torn};
 pub use receipt::{Keep, Receipt, Told, receipt, receipt_marker, receipt_noting, receipt_with};
 pub use redact::{redact, redact_lines};
 pub use render::{

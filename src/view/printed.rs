@@ -3,7 +3,7 @@
 
 use secrecy::SecretString;
 
-use super::clean::{clean_lines, cut};
+use super::clean::{GAP, clean_lines, cut_middle};
 use super::redact::redact_lines;
 
 /// Characters of a line that are shown.
@@ -17,12 +17,31 @@ pub const PRINTED_BEFORE: usize = 100;
 ///
 /// Colours and control characters go first, then secrets over all of it as one text, and only then is
 /// it cut: nothing that is taken out of a secret, put between its characters or cut off it makes it
-/// pass.
+/// pass. Of a line that is too long its beginning and its end are left.
 pub fn printed<S: AsRef<str>>(chunks: &[S], lines: usize, secrets: &[SecretString]) -> Vec<String> {
-    let redacted = redact_lines(&clean_lines(chunks), secrets);
-    let mut last: Vec<String> = redacted.iter().rev().take(lines).map(|line| cut(line, LINE_CHARS)).collect();
-    last.reverse();
-    last
+    last(&redact_lines(&clean_lines(chunks), secrets), lines)
+}
+
+/// The same where the first chunk is the end of a line that was too long to be read whole, and
+/// `beginning` is how that line begins. What lay between the two is not known, so each is looked
+/// through for what was torn at its end.
+pub fn printed_torn<S: AsRef<str>>(
+    beginning: &str,
+    chunks: &[S],
+    lines: usize,
+    secrets: &[SecretString],
+) -> Vec<String> {
+    let mut redacted = redact_lines(&clean_lines(chunks), secrets);
+    let beginning = redact_lines(&clean_lines(&[beginning]), secrets).pop().filter(|text| !text.is_empty());
+    if let (Some(beginning), Some(first)) = (beginning, redacted.first_mut()) {
+        *first = format!("{beginning}{GAP}{first}");
+    }
+    last(&redacted, lines)
+}
+
+fn last(redacted: &[String], lines: usize) -> Vec<String> {
+    let from = redacted.len().saturating_sub(lines);
+    redacted[from..].iter().map(|line| cut_middle(line, LINE_CHARS)).collect()
 }
 
 #[cfg(test)]
@@ -34,8 +53,9 @@ mod tests {
         let secrets = [SecretString::from("hunter2"), SecretString::from("ab")];
         let text = ["first", "ab \u{1b}[31mred\u{1b}[0m\r\nthe word is hunter2\u{7}"];
         assert_eq!(printed(&text, 2, &secrets), ["ab red", "the word is ***"]);
-        let long = printed(&["x".repeat(5_000)], 1, &[]);
+        let long = printed(&[format!("begins {} ends", "x".repeat(5_000))], 1, &[]);
         assert_eq!((long.len(), long[0].chars().count()), (1, LINE_CHARS));
+        assert!(long[0].starts_with("begins x") && long[0].ends_with("x ends"), "{long:?}");
         assert_eq!(printed(&[""; 0], 3, &secrets), [""; 0]);
     }
 

@@ -9,7 +9,7 @@
 
 use serde::Serialize;
 
-use super::clean::cut;
+use super::clean::{cut, cut_middle};
 use super::read::text as plain;
 use super::render::{MAX_COMMENT, receipt_text};
 use super::{clean_lines, redact_lines};
@@ -277,5 +277,5 @@ fn fewer(lines: &[String], keep: Keep, limits: &Limits) -> (Vec<String>, usize) 
         Keep::First => &lines[..lines.len() - left_out],
         Keep::Last => &lines[left_out..],
     };
-    (kept.iter().map(|line| cut(line, limits.width)).collect(), left_out)
+    (kept.iter().map(|line| cut_middle(line, limits.width)).collect(), left_out)
 }

@@ -148,6 +148,7 @@ async fn what_is_planned_is_what_is_done() {
       "steps": "[steps]",
       "superseded_by": null,
       "times": "[times]",
+      "troubles": [],
       "url": "http://staging.localhost[port]",
       "waiting": null,
       "withheld": null
@@ -276,7 +277,7 @@ async fn what_goes_wrong_is_told_with_its_exit_code() {
       | running 1 test
       | starting
       | cannot go on: my token is nothing
-      → Its last lines say why. Mend it and push; what served before still serves.
+      → Its last lines say why. Mend it and push.
     --- exit 1
     ");
 

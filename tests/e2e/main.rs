@@ -54,5 +54,6 @@ mod program;
 mod server;
 mod stopping;
 mod two;
+mod unrest;
 mod upgrade;
 mod world;

@@ -116,6 +116,7 @@ async fn answer(request: Request<Incoming>, version: Arc<Version>) -> Result<Res
         }
         // Long enough that requests are under way whenever versions are switched.
         "/" => tokio::time::sleep(Duration::from_millis(5)).await,
+        "/crash" => leave(7),
         _ => {}
     }
     Ok(Response::new(Full::from(version.name.clone())))

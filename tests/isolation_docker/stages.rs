@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
+use greenroom::local::{DockerSettings, LocalCloud, LocalSettings, WardenProgram};
 use greenroom::model::{
     Artifact, Generation, Health, ImageSpec, Migrate, Observed, Output, Place, Runtime, Scale, Seconds, SecretRef,
     ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
@@ -52,6 +52,7 @@ impl<'a> Stage<'a> {
             clock: Arc::new(StillClock),
             path: "/usr/bin:/bin".into(),
             server_env: Arc::new(|name| Some(if name == "KEY" { "-----BEGIN\nhush\n" } else { "hush" }.into())),
+            warden: WardenProgram { program: env!("CARGO_BIN_EXE_greenroom").into(), arguments: vec!["warden".into()] },
             docker: DockerSettings { program, env: engine.environment.iter().cloned().collect() },
         });
         let cloud = cloud.await.expect("a local target");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
+use greenroom::local::{DockerSettings, LocalCloud, LocalSettings, WardenProgram};
 use greenroom::model::{
     Artifact, Generation, Health, Observed, Output, Place, Runtime, Scale, Seconds, SecretRef, ServiceName,
     ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
@@ -61,6 +61,34 @@ impl Step {
         self
     }
 
+    /// Another command in place of the tests' own program.
+    pub(crate) fn command(mut self, command: &[&str]) -> Self {
+        let command = command.iter().map(|&word| word.to_owned()).collect();
+        self.spec.services[0].runtime = Runtime::Process { command };
+        self
+    }
+
+    /// The tests' own program behind what a shell does first.
+    pub(crate) fn behind(self, script: &str) -> Self {
+        let program = program::command();
+        let words: Vec<&str> =
+            ["sh", "-c", script, "sh"].into_iter().chain(program.iter().map(String::as_str)).collect();
+        self.command(&words)
+    }
+
+    /// Without an address.
+    pub(crate) fn worker(mut self) -> Self {
+        let service = &mut self.spec.services[0];
+        (service.host, service.url, service.port) = (None, None, None);
+        self
+    }
+
+    /// What ignores the polite signal is given so long.
+    pub(crate) fn drain(mut self, seconds: u64) -> Self {
+        self.spec.services[0].drain = Seconds(seconds);
+        self
+    }
+
     /// With one copy watched first, for so long.
     pub(crate) fn canary(mut self, seconds: u64) -> Self {
         self.spec.services[0].canary = Some(Seconds(seconds));
@@ -97,6 +125,7 @@ fn settings(data: &Path, listen: SocketAddr) -> LocalSettings {
         clock: Arc::new(StillClock),
         path: "/usr/bin:/bin".into(),
         server_env: Arc::new(|name| (name != "ABSENT").then(|| "hunter2".into())),
+        warden: WardenProgram { program: env!("CARGO_BIN_EXE_greenroom").into(), arguments: vec!["warden".into()] },
         // No engine: processes need none.
         docker: DockerSettings { program: "docker-is-not-installed".into(), env: BTreeMap::new() },
     }
@@ -228,6 +257,23 @@ impl Machine {
         marked.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
     }
 
+    /// The folder that everything lies in.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Living processes with this among their arguments, whatever their environment says.
+    pub(crate) fn with_argument(&self, argument: &str) -> Vec<i32> {
+        let argument = argument.as_bytes();
+        let processes = std::fs::read_dir("/proc").expect("a process list").flatten();
+        let has_it = |process: &Path| {
+            let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == argument)
+        };
+        let found = processes.filter(|process| lives_with(&process.path(), b"") && has_it(&process.path()));
+        found.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
+    }
+
     /// Every file and folder of any stage.
     pub(crate) fn files(&self) -> Vec<String> {
         let stages = std::fs::read_dir(self.data.path().join("stages"));
@@ -251,6 +297,11 @@ impl Machine {
 
     /// A server in a process of its own that rolls a version out and stays.
     pub(crate) fn spawn_server(&self, version: &str) -> tokio::process::Child {
+        self.spawn_server_of(version, &program::command())
+    }
+
+    /// The same with another command in place of the tests' own program.
+    pub(crate) fn spawn_server_of(&self, version: &str, program: &[String]) -> tokio::process::Child {
         let command = program::restart_as("machine::server");
         tokio::process::Command::new(&command[0])
             .args(&command[1..])
@@ -258,6 +309,7 @@ impl Machine {
             .env("SERVER_SOURCE", self.source.path())
             .env("SERVER_LISTEN", self.listen.to_string())
             .env("SERVER_VERSION", version)
+            .env("SERVER_PROGRAM", serde_json::to_string(program).expect("words"))
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .kill_on_drop(true)
@@ -305,7 +357,9 @@ async fn server() {
     let (data, source) = (PathBuf::from(value("SERVER_DATA")), PathBuf::from(value("SERVER_SOURCE")));
     let listen: SocketAddr = value("SERVER_LISTEN").parse().unwrap();
     let cloud = LocalCloud::start(settings(&data, listen)).await.unwrap();
-    let step = web(&data, &source, listen.port(), &value("SERVER_VERSION"));
+    let mut step = web(&data, &source, listen.port(), &value("SERVER_VERSION")).drain(1);
+    let command = serde_json::from_str(&value("SERVER_PROGRAM")).unwrap();
+    step.spec.services[0].runtime = Runtime::Process { command };
     for phase in [Phase::Start, Phase::Shift, Phase::Check, Phase::Retire] {
         settle(&cloud, phase, &step).await.unwrap();
     }
@@ -334,6 +388,13 @@ pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// The parent of a process.
+pub(crate) fn parent(pid: i32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let (_, rest) = stat.rsplit_once(')').expect("a name");
+    rest.split_whitespace().nth(1).expect("a parent").parse().expect("a number")
 }
 
 /// Kills a process and waits until it is gone.

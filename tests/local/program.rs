@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -48,7 +48,12 @@ async fn program() {
         }
         _ => {}
     }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, value("PORT").parse().unwrap())).await.unwrap();
+    let (ip, port): (IpAddr, u16) = match value("MODE").as_str() {
+        "six" => (Ipv6Addr::LOCALHOST.into(), value("PORT").parse().unwrap()),
+        "elsewhere" => (Ipv4Addr::LOCALHOST.into(), 0),
+        _ => (Ipv4Addr::LOCALHOST.into(), value("PORT").parse().unwrap()),
+    };
+    let listener = TcpListener::bind((ip, port)).await.unwrap();
     say(&format!("{} listens", value("NAME")));
     let (name, mode): (Arc<str>, Arc<str>) = (value("NAME").into(), value("MODE").into());
     let slow = Arc::new(AtomicU32::new(0));

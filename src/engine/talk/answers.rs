@@ -17,6 +17,8 @@ use crate::view::{self, Keep, Told};
 
 /// Lines of a log where nobody said how many.
 const LINES: usize = 50;
+/// A service that is still being asked is waited for, each time as long as the target waits itself.
+const LOOKS: usize = 4;
 
 impl Engine {
     /// What the caller may do here.
@@ -154,18 +156,7 @@ impl Engine {
             let version = version_key(service, artifact);
             let generation = release.generation;
             let rollout = Rollout { stage: &spec, service, artifact, version: &version, generation };
-            let (found, answers) = match self.ports.cloud.ensure(Phase::Check, &rollout).await {
-                Ok(Progress::Done(Output::Answered { url, status, millis })) => {
-                    (format!("{status} in {millis} ms  {url}"), true)
-                }
-                Ok(Progress::Done(Output::Running { copies, wanted })) => {
-                    (format!("running {copies}/{wanted}"), copies >= wanted)
-                }
-                Ok(Progress::Done(_)) => ("answers".to_owned(), true),
-                Ok(Progress::Pending { note, .. }) => (format!("not healthy yet: {note}"), false),
-                Err(error @ (PortError::Stale | PortError::Bug { .. })) => return Err(error),
-                Err(error) => (format!("not healthy: {error}"), false),
-            };
+            let (found, answers) = self.asked(&rollout).await?;
             let condition = seen.get(&service.name).filter(|condition| condition.is_trouble());
             healthy += usize::from(answers && condition.is_none());
             let doing =
@@ -173,6 +164,29 @@ impl Engine {
             lines.push(format!("{}  {doing}{found}", service.name));
         }
         Ok(Told::Short { summary: format!("{healthy} of {} services of {name} are healthy", lines.len()), lines })
+    }
+
+    /// What a service says of itself at this moment, and whether that is healthy.
+    async fn asked(&self, rollout: &Rollout<'_>) -> PortResult<(String, bool)> {
+        let mut answer = self.ports.cloud.ensure(Phase::Check, rollout).await;
+        for _ in 1..LOOKS {
+            if !matches!(answer, Ok(Progress::Pending { .. })) {
+                break;
+            }
+            answer = self.ports.cloud.ensure(Phase::Check, rollout).await;
+        }
+        Ok(match answer {
+            Ok(Progress::Done(Output::Answered { url, status, millis })) => {
+                (format!("{status} in {millis} ms  {url}"), true)
+            }
+            Ok(Progress::Done(Output::Running { copies, wanted })) => {
+                (format!("running {copies}/{wanted}"), copies >= wanted)
+            }
+            Ok(Progress::Done(_)) => ("answers".to_owned(), true),
+            Ok(Progress::Pending { note, .. }) => (format!("not healthy yet: {note}"), false),
+            Err(error @ (PortError::Stale | PortError::Bug { .. })) => return Err(error),
+            Err(error) => (format!("not healthy: {error}"), false),
+        })
     }
 
     /// What a deploy of this pull request's head would do.

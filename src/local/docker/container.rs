@@ -27,12 +27,16 @@ const OLD_POLL: Duration = Duration::from_secs(3);
 const QUICK_POLLS: u32 = 150;
 
 /// What holds for every container.
-const LIMITS: [&str; 3] = [
+const LIMITS: [&str; 6] = [
     // No program in it becomes more than the one that is started, by a bit on a file or otherwise.
     "--security-opt=no-new-privileges",
     "--cap-drop=ALL",
     // Threads count as well. A program that starts others without end takes these and no more.
     "--pids-limit=1024",
+    // The engine keeps a log without end by default. Of the two files the older one goes when the newer is full.
+    "--log-driver=json-file",
+    "--log-opt=max-size=16m",
+    "--log-opt=max-file=2",
 ];
 
 /// What root may do in a container: what images do before they become somebody else, and no more. Of
