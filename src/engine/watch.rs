@@ -66,7 +66,10 @@ impl Engine {
     /// Rings every stage that is watched and is doing otherwise than was taken down.
     pub(super) async fn watch(&self, held: &mut Held) -> PortResult<()> {
         let now = self.ports.clock.now();
-        for record in self.ports.store.stages(None).await?.iter().filter(|record| is_watched(record, now)) {
+        for record in &self.ports.store.stages(None).await? {
+            if !is_watched(record, now) {
+                continue;
+            }
             self.keep_lease(held).await?;
             let Some(seen) = self.seen(record).await else { continue };
             if follow(&record.conditions, seen) != record.conditions {

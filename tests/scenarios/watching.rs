@@ -7,6 +7,7 @@ use greenroom::model::{
 use greenroom::port::Clock as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::shop;
 use crate::world::World;
 
 fn web() -> ServiceName {
@@ -142,6 +143,42 @@ async fn what_still_serves_beside_a_failed_goal_is_looked_after_too() {
     looked_at(&w).await;
     assert!(w.comment(pull).contains("| web | restarting |"), "{}", w.comment(pull));
     assert!(w.comment(pull).contains(good.short()), "{}", w.comment(pull));
+}
+
+#[tokio::test]
+async fn a_push_and_a_closing_are_heeded_whatever_is_not_well() {
+    let (w, pull, _) = live().await;
+    let stage = w.stage_id("pr-1");
+    w.cloud.ail(&stage, &web(), restarting(w.clock.now(), 4));
+    looked_at(&w).await;
+    w.cloud.ail(&stage, &web(), Condition::well(1, w.clock.now()));
+    let mended = w.push("topic", "3");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(mended));
+    assert!(w.headline(pull).contains("is live"), "{}", w.comment(pull));
+
+    w.cloud.ail(&stage, &web(), restarting(w.clock.now(), 5));
+    looked_at(&w).await;
+    assert!(w.headline(pull).contains("is not well"), "{}", w.comment(pull));
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.settle().await;
+    assert!(w.comment(pull).contains("is gone") && !w.comment(pull).contains("not well"), "{}", w.comment(pull));
+}
+
+/// Nothing of the commit had to be deployed: what went live with an older one is what is not well.
+#[tokio::test]
+async fn what_runs_on_unchanged_is_not_brought_on_anew_either() {
+    let (w, pull, first) = shop().await;
+    let stage = w.stage_id("pr-1");
+    let second = w.write("topic", "README.md", "words");
+    w.settle().await;
+    assert!(w.headline(pull).contains("unchanged"), "{}", w.comment(pull));
+    let built = w.builder.journal();
+    w.cloud.ail(&stage, &web(), restarting(w.clock.now(), 2));
+    looked_at(&w).await;
+    assert!(w.headline(pull).contains("is not well"), "{}", w.comment(pull));
+    w.after(2 * 3_600_000).await;
+    assert_eq!((w.builder.journal(), w.serving("pr-1", "web")), (built, Some(first)), "nothing of {second}");
 }
 
 /// A server at work: its target tells, and nobody rings.
