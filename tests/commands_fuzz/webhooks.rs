@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fuzz::{Target, Verdict};
 
-const EVENTS: [&str; 9] = [
+const EVENTS: [&str; 10] = [
     "pull_request",
     "push",
     "issue_comment",
@@ -16,6 +16,7 @@ const EVENTS: [&str; 9] = [
     "delete",
     "installation",
     "installation_repositories",
+    "repository",
     "ping",
 ];
 const DELIVERY: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";

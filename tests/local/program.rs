@@ -154,7 +154,7 @@ fn leave(code: i32) -> ! {
 
 /// Answers a request with its own body, byte for byte, whatever that says, and says no more.
 async fn repeat(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut heard = Vec::new();
+    let mut heard: Vec<u8> = Vec::new();
     let begin = loop {
         if let Some(end) = heard.windows(4).position(|window| window == b"\r\n\r\n") {
             break end + 4;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use greenroom::local::{DockerSettings, LocalCloud, LocalSettings};
+use greenroom::local::{DockerSettings, LocalCloud, LocalSettings, WardenProgram};
 use greenroom::model::{
     Artifact, Generation, Health, Place, Runtime, Scale, Seconds, ServiceSpec, Size, StageId, StageKind, StageSpec,
     Timestamp, Trust, VersionKey,
@@ -45,6 +45,7 @@ fn settings(data: &Path) -> LocalSettings {
         clock: Arc::new(StillClock),
         path: "/usr/bin:/bin".into(),
         server_env: Arc::new(|_| None),
+        warden: WardenProgram { program: env!("CARGO_BIN_EXE_greenroom").into(), arguments: vec!["warden".into()] },
         // No engine: processes need none.
         docker: DockerSettings { program: "docker-is-not-installed".into(), env: BTreeMap::new() },
     }

@@ -99,12 +99,12 @@ fn judge(text: &[u8]) -> Verdict {
     Ok(match said {
         None => "refused".to_owned(),
         Some(said) => {
-            let letter = |answer: &Option<bool>| match answer {
+            let letter = |answer: Option<bool>| match answer {
                 Some(true) => 'x',
                 Some(false) => '.',
                 None => '?',
             };
-            said.iter().map(letter).collect()
+            said.into_iter().map(letter).collect()
         }
     })
 }
