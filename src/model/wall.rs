@@ -190,6 +190,17 @@ mod tests {
     }
 
     #[test]
+    fn by_its_key_alone_a_repository_may_be_meant() {
+        let list: RepoList = "acme/shop,other/*".parse().unwrap();
+        for key in ["acme/shop", "other/any"] {
+            assert!(list.may_cover(&key.parse().unwrap()), "{key}");
+        }
+        for key in ["acme/docs", "elsewhere/any", "other.774/any"] {
+            assert!(!list.may_cover(&key.parse().unwrap()), "{key}");
+        }
+    }
+
+    #[test]
     fn the_longest_zone_decides() {
         let zones: ZoneList =
             "example.com=acme/web example.com=acme/docs, Shop.example.com.=acme/shop".parse().unwrap();
