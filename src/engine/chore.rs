@@ -103,8 +103,12 @@ impl Engine {
     /// Whether a repository may be one of those that are served; GitHub is not asked.
     async fn may_be_served(&self, repo: &RepoName) -> PortResult<bool> {
         let allow = &self.settings.wall.allow;
-        // One that was handed to somebody who is served is not told by its key.
-        Ok(allow.may_cover(repo) || self.ports.store.known(repo).await?.is_some_and(|known| allow.covers(&known)))
+        if allow.may_cover(repo) {
+            return Ok(true);
+        }
+        // One that was handed to somebody who is served is not told by its key, and so far perhaps by a list alone.
+        let Some(known) = self.ports.store.known(repo).await? else { return Ok(false) };
+        Ok(allow.covers(&known) || known.rumour.is_some_and(|name| allow.may_cover(&name)))
     }
 
     /// The repositories that the app may read; `None` where GitHub does not list them, which asking again

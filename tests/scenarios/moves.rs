@@ -115,6 +115,22 @@ async fn who_is_handed_a_repository_has_its_stages_where_both_are_served() {
 }
 
 #[tokio::test]
+async fn who_is_handed_a_repository_without_a_word_is_found_by_looking() {
+    let mut w = World::new().await;
+    w.push("side", "1");
+    w.settle().await;
+    let stage = w.stage_id("pr-1");
+    w.serves("beta/*", "");
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    w.repo = w.github.transfer_repo(&w.repo, "beta").expect("it is handed on");
+    let (_, sha) = w.open("topic", "2");
+    w.github.set_delivery_mode(DeliveryMode::Send);
+    w.ring(greenroom::model::Lane::Chore(greenroom::model::Chore::Reconcile)).await;
+    w.settle().await;
+    assert_eq!(serving(&w, &stage), Some(sha), "its key says nothing of whose it is");
+}
+
+#[tokio::test]
 async fn who_is_handed_a_repository_and_is_not_served_gets_nothing_new_of_it() {
     let mut w = World::new().await;
     let (pull, first) = w.open("topic", "2");
