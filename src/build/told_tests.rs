@@ -286,11 +286,7 @@ async fn in_containerds_store_nothing_is_built_without_buildx() {
 async fn a_name_is_no_flag_of_the_command_line() {
     for no_buildx in ["0", "1"] {
         let world = World::with(no_buildx, None, Some("registry.example/team"));
-        for dockerfile in [
-            "FROM -h\n",
-            "FROM scratch\nCOPY --from=--help /x /y\n",
-            "ARG BASE=-h\nFROM $BASE\n",
-        ] {
+        for dockerfile in ["FROM -h\n", "FROM scratch\nCOPY --from=--help /x /y\n", "ARG BASE=-h\nFROM $BASE\n"] {
             let failure = world.refused(dockerfile, None).await;
             assert!(failure.summary.contains("which no registry can have"), "{dockerfile}: {}", failure.summary);
         }
