@@ -238,7 +238,7 @@ impl ImageWork {
         let is_of_forks = self.trust == Trust::Fork && tools == Tools::Buildx;
         let layers = if is_of_forks { Layers::Fresh } else { layers };
         if tools == Tools::Legacy {
-            args.extend(self.layers_label().map(|label| format!("--label={label}")));
+            args.push(self.layers_argument());
             args.extend(earlier.iter().map(|image| format!("--cache-from={image}")));
         }
         if matches!(layers, Layers::Fresh) || (tools == Tools::Legacy && earlier.is_empty()) {

@@ -33,6 +33,11 @@ impl ImageWork {
         self.shelves().first().map(|own| format!("{LABEL}={}", self.mark(own)))
     }
 
+    /// The same for the command line: what the Dockerfile says itself never counts.
+    pub(super) fn layers_argument(&self) -> String {
+        format!("--label={}", self.layers_label().unwrap_or_else(|| format!("{LABEL}=")))
+    }
+
     /// The numbers of images that this build may begin with.
     pub(super) async fn layers(&self) -> PortResult<Vec<String>> {
         let mut listed = Vec::new();
