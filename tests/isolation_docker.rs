@@ -14,6 +14,8 @@ mod hang;
 mod layers;
 #[path = "support/own.rs"]
 mod own;
+#[path = "isolation_docker/repository.rs"]
+mod repository;
 #[path = "isolation_docker/stages.rs"]
 mod stages;
 
