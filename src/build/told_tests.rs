@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+mod policy;
+
 use super::*;
 use crate::model::{Failure, ImageSpec, Place, Platform, Trust};
 
@@ -23,8 +25,10 @@ case "$1 $2" in
 "buildx inspect") echo "no builder" >&2; exit 1 ;;
 "buildx build" | "build "*)
     [ -e "$FOLDER/network" ] || { echo "network greenroom-builds not found"; exit 1; }
-    for word; do case $word in --tag=*) echo '{}' > "$FOLDER/held/${word##*/}" ;; esac; done
     cat > /dev/null
+    [ -z "$EXPERIMENTAL_BUILDKIT_SOURCE_POLICY" ] || cp "$EXPERIMENTAL_BUILDKIT_SOURCE_POLICY" "$FOLDER/policy"
+    case "$*" in *--tag=*) ;; *) cat "$FOLDER/tried"; exit 1 ;; esac
+    for word; do case $word in --tag=*) echo '{}' > "$FOLDER/held/${word##*/}" ;; esac; done
     while [ -e "$FOLDER/busy" ]; do sleep 0.05; done ;;
 "image inspect")
     name=${last##*/}
