@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+#[path = "isolation_docker/apart.rs"]
+mod apart;
 #[path = "isolation_docker/builds.rs"]
 mod builds;
 #[path = "isolation_docker/engine.rs"]

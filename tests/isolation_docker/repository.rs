@@ -30,8 +30,12 @@ pub(crate) struct Repository {
 
 impl Repository {
     pub(crate) fn new(engine: &Engine, name: &str) -> Self {
+        Self::with_cache(engine, name, None)
+    }
+
+    pub(crate) fn with_cache(engine: &Engine, name: &str, cache: Option<&str>) -> Self {
         let data = tempfile::tempdir().expect("a folder");
-        let builder = engine.builder(&data.path().join("data")).with_key(&name.into());
+        let builder = engine.builder_with(&data.path().join("data"), cache).with_key(&name.into());
         let stage = StageId { repo: own(name).parse().expect("a name"), name: "pr-1".parse().expect("a name") };
         Self { data, builder, stage, trust: Trust::Preview }
     }

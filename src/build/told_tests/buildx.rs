@@ -1,4 +1,4 @@
-//! Builders of their own are held to a policy, and tried.
+//! Builders of their own: one for each repository and trust, held to a policy, and tried.
 
 use super::*;
 
@@ -23,6 +23,31 @@ fn built(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn buildx_builds_in_a_container_of_the_repository_and_trust() {
+    let world = World::new("0");
+    // Neither the engine's network nor its images are within reach there.
+    let built = world.build("FROM hub/base\nADD http://127.0.0.1/ /x\n", None).await;
+    assert!(matches!(built, Ok(Output::Built(_))), "{built:?}");
+    assert_eq!(world.told("network create").len(), 1);
+    let name = builder::name(&world.stage.repo, Trust::Preview);
+    let created =
+        format!("buildx create --name={name} --driver=docker-container --driver-opt=network=greenroom-builds");
+    assert_eq!(world.told("buildx create"), [created]);
+    let build = world.told("buildx build").concat();
+    assert!(
+        build.contains(&format!("--builder={name} ")) && build.contains("--build-arg=DOCKER_HOST=tcp://"),
+        "{build}"
+    );
+    assert!(!build.contains("--allow") && world.has_nothing_of_a_commit_in_its_environment());
+    fs::create_dir_all(world.folder.path().join("data/stages/acme/shop/pr-2")).expect("a folder");
+    world.builder.forget(&world.stage).await.expect("forgotten");
+    assert_eq!(world.told("buildx rm"), Vec::<String>::new(), "another stage uses them");
+    let other = StageId { name: "pr-2".parse().expect("a name"), ..world.stage.clone() };
+    world.builder.forget(&other).await.expect("forgotten");
+    assert_eq!(world.told("buildx rm").len(), 3);
+}
+
+#[tokio::test]
 async fn a_builder_is_tried_once_and_every_build_is_held_to_the_policy() {
     let world = world(DENIED);
     for label in ["a", "b"] {
@@ -32,6 +57,10 @@ async fn a_builder_is_tried_once_and_every_build_is_held_to_the_policy() {
         assert!(policy.contains("DENY") && policy.contains("team/greenroom/"), "{policy}");
     }
     assert_eq!((built(&world).len(), world.told("buildx build").len()), (2, 3));
+    // Somebody removes it, and it is made anew, perhaps of another version.
+    fs::remove_file(world.folder.path().join("builder")).expect("it is there");
+    world.build("FROM hub/base\nLABEL x=c\n", None).await.expect("an image");
+    assert_eq!((built(&world).len(), world.told("buildx build").len()), (3, 5));
     let logins = fs::read_dir(world.folder.path().join("data/logins")).expect("a folder");
     assert_eq!(logins.count(), 0, "nothing is left of it");
 }
