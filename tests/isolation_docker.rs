@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+#[path = "isolation_docker/apart.rs"]
+mod apart;
 #[path = "isolation_docker/builds.rs"]
 mod builds;
 #[path = "isolation_docker/engine.rs"]
@@ -14,6 +16,8 @@ mod hang;
 mod layers;
 #[path = "support/own.rs"]
 mod own;
+#[path = "isolation_docker/repository.rs"]
+mod repository;
 #[path = "isolation_docker/stages.rs"]
 mod stages;
 

@@ -11,7 +11,7 @@
 //! - The engine asks no registry that is the server itself, or answers to nothing but the server: it
 //!   would do it in the server's own network.
 //! - What Greenroom keeps in a registry is nobody's base, whichever builder there is, and however the
-//!   registry is spelt.
+//!   registry is spelt. What of that only the builder can know, `policy` has it refuse.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -77,8 +77,15 @@ impl Held {
 
 impl ImageWork {
     /// Refuses a recipe that would have the builder read what is not its repository's.
-    pub(super) async fn judge(&self, recipe: &Recipe, tools: Tools, job: &Job, log: &mut BuildLog) -> PortResult<()> {
-        let own = self.own_place().await?;
+    /// `own`: host and path of all that Greenroom keeps in the registry, if there is one.
+    pub(super) async fn judge(
+        &self,
+        recipe: &Recipe,
+        tools: Tools,
+        own: Option<&str>,
+        job: &Job,
+        log: &mut BuildLog,
+    ) -> PortResult<()> {
         let place = match tools {
             Tools::Legacy => Where::Engine,
             Tools::Buildx => Where::Apart,
@@ -92,11 +99,11 @@ impl ImageWork {
             .map_err(|refusal| self.refuse(&refusal.reason, refusal.advice))?;
         for image in images {
             let is_hub_ours = repository_of(&image.name).strip_prefix("docker.io/").is_some_and(is_ours);
-            if is_hub_ours || own.as_deref().is_some_and(|own| may_be_below(&image.name, own)) {
+            if is_hub_ours || own.is_some_and(|own| may_be_below(&image.name, own)) {
                 return Err(self.refuse(&format!("`{}` is kept by Greenroom for a stage", image.name), NOT_OURS));
             }
             if place == Where::Engine {
-                self.judge_host(&image.name, own.as_deref()).await?;
+                self.judge_host(&image.name, own).await?;
                 self.judge_base(&image, job, log).await?;
             }
         }
@@ -104,7 +111,7 @@ impl ImageWork {
     }
 
     /// Host and path of all that Greenroom keeps in the registry.
-    async fn own_place(&self) -> PortResult<Option<String>> {
+    pub(super) async fn own_place(&self) -> PortResult<Option<String>> {
         let Some(registry) = &self.registry else {
             // Then there is nothing but the build cache, if that.
             return Ok(self.cache.as_ref().map(|cache| format!("{}/{OURS}", cache.trim_end_matches('/'))));

@@ -86,6 +86,7 @@ impl Docker {
         if self.ask(&["buildx", "inspect", &name]).await?.success {
             return Ok(());
         }
+        self.tried.forget(&name);
         self.make_network().await?;
         let network = format!("--driver-opt=network={BUILD_NETWORK}");
         let named = format!("--name={name}");

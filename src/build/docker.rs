@@ -9,6 +9,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use super::bases::Held;
+use super::policy::Tried;
 use super::pulls::Pulls;
 use crate::model::FailureKind;
 use crate::port::{PortError, PortResult};
@@ -66,11 +67,12 @@ pub(super) struct Docker {
     env: Vec<(String, String)>,
     tools: Arc<OnceCell<Tools>>,
     pub(super) pulls: Pulls,
+    pub(super) tried: Tried,
 }
 
 impl Docker {
     pub(super) fn new(program: PathBuf, env: Vec<(String, String)>) -> Self {
-        Self { program, env, tools: Arc::default(), pulls: Pulls::default() }
+        Self { program, env, tools: Arc::default(), pulls: Pulls::default(), tried: Tried::default() }
     }
 
     /// A command with nothing in its environment but the settings.

@@ -150,6 +150,8 @@ impl Reader<'_> {
                 }
                 if name == "add" && self.place == Where::Engine { source::check(rest) } else { Ok(()) }
             }
+            // No engine has it, but not every one says so.
+            "from" if is_trigger => Err(("begins a stage in a trigger".to_owned(), MAKE_IT_PLAIN)),
             "from" => self.from(line, text),
             "arg" if !self.has_begun => {
                 if line.is_certain && !line.is_odd && !is_trigger {
@@ -169,16 +171,13 @@ impl Reader<'_> {
             self.arguments.declare_anything();
         }
         self.has_begun |= name == "from";
-        let words = lines::words(text);
-        let named: Vec<&str> = match name {
-            "from" => words.iter().map(String::as_str).collect(),
-            _ => words.iter().flat_map(|word| named_by(name, word)).collect(),
-        };
-        for name in named {
-            // A place in a registry has a path, or comes out of a variable.
-            let is_path = name.contains('/') && (name.contains('$') || is_reference(name));
-            if is_path || self.arguments.may_change(name) {
-                self.name(name.to_owned(), None)?;
+        for text in lines::readings(text) {
+            for name in perhaps_named(name, &text) {
+                // A place in a registry has a path, or comes out of a variable.
+                let is_path = name.contains('/') && (name.contains('$') || is_reference(name));
+                if is_path || self.arguments.may_change(name) {
+                    self.name(name.to_owned(), None)?;
+                }
             }
         }
         Ok(())
@@ -275,4 +274,15 @@ fn named_by<'a>(instruction: &str, flag: &'a str) -> Vec<&'a str> {
     }
     let fields: Vec<&str> = flag.split(['=', ',']).collect();
     fields.windows(2).filter(|pair| pair[0].eq_ignore_ascii_case("from")).map(|pair| pair[1]).collect()
+}
+
+/// All that may be an image's name in a text that is perhaps an instruction.
+fn perhaps_named<'a>(instruction: &str, text: &'a str) -> Vec<&'a str> {
+    let is_in_names = |c: char| c.is_ascii_alphanumeric() || "._/:@-[]${}+".contains(c);
+    let begun = |text: &'a str| &text[..text.find(|c| !is_in_names(c)).unwrap_or(text.len())];
+    if instruction == "from" {
+        return text.split_whitespace().map(begun).collect();
+    }
+    let lower = text.to_ascii_lowercase();
+    lower.match_indices("from=").map(|(at, found)| begun(&text[at + found.len()..])).collect()
 }

@@ -8,7 +8,7 @@
 //!   sources/<sha>/digest    the hash of its content
 //!   logs/<service>.log      what the service's newest build printed
 //! running/<pid>             a build that runs, for the next start of the server
-//! logins/                   Docker configurations for the moment of a push
+//! logins/                   Docker configurations for the moment of a push, policies for that of a build
 //! ```
 
 use std::fs::{self, File, TryLockError};

@@ -112,7 +112,7 @@ fn is_hub(host: &str) -> bool {
 }
 
 /// Host and port: the host in lower case, without a dot at its end, an IPv6 address in brackets.
-fn parts(registry: &str) -> (String, Option<&str>) {
+pub(super) fn parts(registry: &str) -> (String, Option<&str>) {
     let (host, port) = match (registry.rfind(']'), registry.rsplit_once(':')) {
         (Some(end), _) if registry.len() == end + 1 => (registry, None),
         (Some(end), _) if registry[end + 1..].starts_with(':') => (&registry[..=end], Some(&registry[end + 2..])),

@@ -1,5 +1,6 @@
 //! One image, from its recipe to the engine's store; `push` takes it on to a registry.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::jobs::{Job, Jobs};
 use super::log::BuildLog;
 use super::manifest::DEFAULT_PLATFORM;
 use super::names::Names;
+use super::policy;
 use super::process::{self, Ended};
 use super::recipe::{self, Purpose, Recipe, Sources};
 use super::source::{blocking, disk_error};
@@ -62,6 +64,14 @@ enum Attempt {
     /// The engine has no network for builds yet, or the commit says so.
     NoNetwork(Option<i32>),
     Cancelled,
+}
+
+/// How the command line is told to build.
+struct Call<'a> {
+    arguments: Vec<String>,
+    /// Beside what it always has.
+    environment: Option<(&'static str, OsString)>,
+    config: Option<&'a PrivateConfig>,
 }
 
 /// Everything that the work in the background takes along.
@@ -140,20 +150,38 @@ impl ImageWork {
 
     pub(super) async fn build(&self, recipe: &Recipe, tools: Tools, job: &Job, layers: Layers<'_>) -> PortResult<()> {
         let mut log = BuildLog::begin(&self.log).map_err(|error| disk_error("the build log", &error))?;
-        self.judge(recipe, tools, job, &mut log).await?;
-        if tools == Tools::Buildx {
-            self.docker.make_builder(&self.stage.repo, self.trust).await?;
+        let own = self.own_place().await?;
+        self.judge(recipe, tools, own.as_deref(), job, &mut log).await?;
+        let mut policy = None;
+        let mut earlier = Vec::new();
+        match (tools, layers) {
+            (Tools::Buildx, _) => {
+                self.docker.make_builder(&self.stage.repo, self.trust).await?;
+                if let Some(own) = &own {
+                    let rules = policy::written(own, &self.logins)?;
+                    self.try_policy(own, rules.path(), job, &mut log).await?;
+                    policy = Some(rules);
+                }
+            }
+            (Tools::Legacy, Layers::Reused(_)) => earlier = self.layers().await?,
+            (Tools::Legacy, Layers::Fresh) => {}
         }
-        let earlier = match (tools, layers) {
-            (Tools::Legacy, Layers::Reused(_)) => self.layers().await?,
-            (Tools::Buildx, _) | (_, Layers::Fresh) => Vec::new(),
+        let call = Call {
+            arguments: self.arguments(recipe, tools, layers, &earlier),
+            environment: match tools {
+                Tools::Legacy => Some(("DOCKER_BUILDKIT", "0".into())),
+                Tools::Buildx => policy.as_ref().map(|rules| (policy::VARIABLE, rules.path().into())),
+            },
+            config: match layers {
+                Layers::Reused(Some(cache)) => cache.config.as_ref(),
+                _ => None,
+            },
         };
-        let arguments = self.arguments(recipe, tools, layers, &earlier);
         tracing::info!(stage = %self.stage, service = %self.service, image = recipe.reference, "building");
-        let mut ended = self.attempt(recipe, tools, &arguments, job, layers, &mut log).await?;
+        let mut ended = self.attempt(recipe, &call, job, &mut log).await?;
         if let Attempt::NoNetwork(_) = ended {
             self.docker.make_network().await?;
-            ended = self.attempt(recipe, tools, &arguments, job, layers, &mut log).await?;
+            ended = self.attempt(recipe, &call, job, &mut log).await?;
         }
         match ended {
             Attempt::Done => Ok(()),
@@ -162,23 +190,12 @@ impl ImageWork {
         }
     }
 
-    async fn attempt(
-        &self,
-        recipe: &Recipe,
-        tools: Tools,
-        arguments: &[String],
-        job: &Job,
-        layers: Layers<'_>,
-        log: &mut BuildLog,
-    ) -> PortResult<Attempt> {
+    async fn attempt(&self, recipe: &Recipe, call: &Call<'_>, job: &Job, log: &mut BuildLog) -> PortResult<Attempt> {
         let mut command = self.docker.command();
-        if let Layers::Reused(Some(Cache { config: Some(config), .. })) = layers {
+        if let Some(config) = call.config {
             command.arg("--config").arg(config.path());
         }
-        command.args(arguments);
-        if tools == Tools::Legacy {
-            command.env("DOCKER_BUILDKIT", "0");
-        }
+        command.args(&call.arguments).envs(call.environment.iter().map(|(name, value)| (name, value)));
         let (context, folder, demand) = (Arc::clone(&recipe.context), self.records.clone(), job.demand());
         let archive = blocking(move || context.spool(&folder, &demand)).await?;
         let mut lacks_network = false;
@@ -238,7 +255,7 @@ impl ImageWork {
         let is_of_forks = self.trust == Trust::Fork && tools == Tools::Buildx;
         let layers = if is_of_forks { Layers::Fresh } else { layers };
         if tools == Tools::Legacy {
-            args.extend(self.layers_label().map(|label| format!("--label={label}")));
+            args.push(self.layers_argument());
             args.extend(earlier.iter().map(|image| format!("--cache-from={image}")));
         }
         if matches!(layers, Layers::Fresh) || (tools == Tools::Legacy && earlier.is_empty()) {
@@ -349,6 +366,8 @@ fn advice_for(text: &str) -> (FailureKind, Option<String>) {
     if text.contains("no space left on device") {
         let what = "The engine's disk is full. `docker system prune` on the server makes room.";
         (FailureKind::Environment, advice(what))
+    } else if policy::is_denial(text) {
+        (FailureKind::Build, advice(policy::NOT_THERE_EITHER))
     } else if text.contains("requires BuildKit") || text.contains("BuildKit is enabled but the buildx") {
         let what = "The Dockerfile wants BuildKit: install Docker's `buildx` plugin on the server.";
         (FailureKind::Environment, advice(what))

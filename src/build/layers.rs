@@ -19,7 +19,7 @@
 
 use super::docker::fault;
 use super::image::ImageWork;
-use super::recipe::{self, is_ours};
+use super::recipe;
 use crate::model::{Platform, StageKind, Trust};
 use crate::port::PortResult;
 
@@ -31,6 +31,11 @@ impl ImageWork {
     /// Marks an image for the builds that may begin with it; `None` if none may.
     pub(super) fn layers_label(&self) -> Option<String> {
         self.shelves().first().map(|own| format!("{LABEL}={}", self.mark(own)))
+    }
+
+    /// The same for the command line: what the Dockerfile says itself never counts.
+    pub(super) fn layers_argument(&self) -> String {
+        format!("--label={}", self.layers_label().unwrap_or_else(|| format!("{LABEL}=")))
     }
 
     /// The numbers of images that this build may begin with.
@@ -75,7 +80,8 @@ impl ImageWork {
 /// The builder takes the newest layer that fits in any of them, so that all at once would lead it away
 /// from the own stage's.
 fn choose(listed: &[String], own: &str) -> Vec<String> {
-    let mut shelves = listed.iter().map(|text| read(text));
+    let repository = own.rsplit_once('/').map_or(own, |(repository, _)| repository);
+    let mut shelves = listed.iter().map(|text| read(text, repository));
     let (of_stage, others): (Vec<_>, Vec<_>) =
         shelves.next().unwrap_or_default().into_iter().partition(|(_, repository)| *repository == own);
     let below: Vec<_> = shelves.flatten().collect();
@@ -89,10 +95,10 @@ fn choose(listed: &[String], own: &str) -> Vec<String> {
     chosen
 }
 
-/// Numbers and names.
-fn read(listed: &str) -> Vec<(&str, &str)> {
+/// Numbers and names, of those that may be the repository's.
+fn read<'a>(listed: &'a str, repository: &str) -> Vec<(&'a str, &'a str)> {
     let lines = listed.lines().filter_map(|line| line.trim().split_once(' '));
-    lines.filter(|(id, repository)| id.starts_with("sha256:") && is_ours(repository)).collect()
+    lines.filter(|(id, name)| id.starts_with("sha256:") && name.starts_with(repository)).collect()
 }
 
 #[cfg(test)]
@@ -103,6 +109,7 @@ mod tests {
     fn the_own_stages_come_first_then_permanent_ones_and_then_others() {
         let previews = "sha256:5 greenroom/acme-shop/pr-2-web\nsha256:4 greenroom/acme-shop/pr-1-web\n\
                         sha256:4 greenroom/acme-shop/pr-1-web\nsha256:3 somebody/else\n\
+                        sha256:7 greenroom/other-shop/pr-1-web\n\
                         sha256:2 greenroom/acme-shop/pr-3-web\nsha256:1 greenroom/acme-shop/pr-1-web\n\
                         \nnonsense\n<none> greenroom/acme-shop/pr-1-web\n";
         let permanent = "sha256:9 greenroom/acme-shop/main-web\nsha256:8 greenroom/acme-shop/prod-web\n";

@@ -17,7 +17,7 @@
 //! - Nothing secret is on a command line, and nothing of a commit runs on this host itself: only
 //!   the Docker command line does, with an environment made of the settings and of nothing else.
 //! - A build reads no image that is not a registry's, and fetches nothing in this host's own network,
-//!   from this host itself least of all (`bases`, `hosts`, `dockerfile`, `builder`).
+//!   from this host itself least of all (`bases`, `hosts`, `dockerfile`, `builder`, `policy`).
 //! - A build takes no layers that another repository's left, nor a fork's (`layers`, `cache_names`).
 
 mod arrivals;
@@ -48,6 +48,7 @@ mod log;
 mod manifest;
 mod names;
 mod platforms;
+mod policy;
 mod process;
 mod pulls;
 mod push;

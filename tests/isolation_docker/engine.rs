@@ -80,12 +80,17 @@ impl Engine {
 
     /// A builder of one installation.
     pub(crate) fn builder(&self, data: &Path) -> DockerBuilder {
+        self.builder_with(data, None)
+    }
+
+    /// One that keeps its layers in that registry.
+    pub(crate) fn builder_with(&self, data: &Path, cache: Option<&str>) -> DockerBuilder {
         let builder = DockerBuilder::new(BuildSettings {
             data_dir: data.to_path_buf(),
             docker: "docker".into(),
             docker_env: self.environment.clone(),
             registry: None,
-            cache: None,
+            cache: cache.map(str::to_owned),
             limits: UnpackLimits::default(),
             concurrency: NonZeroUsize::MIN,
         });

@@ -2,9 +2,9 @@
 
 use greenroom::model::{Artifact, StageId, Trust};
 
-use crate::builds::Repository;
 use crate::engine::Engine;
 use crate::own::own;
+use crate::repository::Repository;
 
 /// The repositories of one installation that build the same lines, but for the last.
 struct Twins {

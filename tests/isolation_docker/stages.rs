@@ -13,9 +13,10 @@ use greenroom::model::{
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 use tempfile::TempDir;
 
-use crate::builds::{Repository, steps};
+use crate::builds::steps;
 use crate::engine::Engine;
 use crate::own::own;
+use crate::repository::Repository;
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Waits, and listens.

@@ -3,7 +3,7 @@
 //! It answers when [`MiniStack::start`] returns. When it is dropped its process ends, and with it go
 //! the containers that it started and the images that were pulled from it.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,7 @@ pub(crate) enum Guard {
 pub(crate) struct MiniStack {
     child: Child,
     port: u16,
+    _claim: UdpSocket,
     containers: Containers,
     folder: TempDir,
 }
@@ -70,9 +71,7 @@ impl MiniStack {
         let program = std::env::var(VARIABLE).unwrap_or_else(|_| {
             panic!("{VARIABLE} is not set: run the tests with the README's test command, which installs MiniStack")
         });
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
+        let (claim, port) = claim_port();
         let folder = TempDir::new().expect("a folder");
         let log = std::fs::File::create(folder.path().join("log")).expect("a log file");
         let mut command = Command::new(program);
@@ -97,7 +96,7 @@ impl MiniStack {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{VARIABLE} names a program that does not start: {error}"));
-        Self { child, port, containers, folder }
+        Self { child, port, containers, folder, _claim: claim }
     }
 
     /// Waits until it answers; `false` when it ended instead, because its port was taken.
@@ -209,6 +208,19 @@ pub(crate) async fn config(endpoint: &str) -> SdkConfig {
         .endpoint_url(endpoint)
         .load()
         .await
+}
+
+/// A port that the kernel gives to nobody who asks for any, so that no other server of the tests is asked whether
+/// it is MiniStack. Among the tests it is whose it is for datagrams.
+fn claim_port() -> (UdpSocket, u16) {
+    for _ in 0..1000 {
+        let port = 10_000 + rand::random::<u16>() % 10_000;
+        let Ok(claim) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return (claim, port);
+        }
+    }
+    panic!("no port is free for MiniStack");
 }
 
 /// A question to the program itself; `None` is everything but 200.

@@ -93,12 +93,13 @@ fn is_in_names(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Whether `BuildKit` gives it a value of its own.
+/// Whether an engine or Docker's command line may give it a value of its own.
 ///
 /// Source: Docker's documentation, "Dockerfile reference", section "Automatic platform ARGs in the global
 /// scope", and `buildMetaArgs`, which adds `TARGETSTAGE`.
 fn is_engine_s(name: &str) -> bool {
-    name.starts_with("TARGET") || name.starts_with("BUILD")
+    let is_proxy = name.to_ascii_uppercase().ends_with("_PROXY");
+    is_proxy || name.starts_with("TARGET") || name.starts_with("BUILD")
 }
 
 /// A default without quotes around it; `None` where it is more than plain text.

@@ -126,16 +126,12 @@ pub(super) fn first_word(text: &str) -> (String, &str) {
     (text[..end].chars().map(lower).collect(), &text[end..])
 }
 
-/// Words without quotes and escapes, however an engine may cut them.
-pub(super) fn words(text: &str) -> Vec<String> {
-    let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | '"' | '[' | ']');
-    let pieces = text.split_whitespace().chain(text.split(is_end));
-    pieces.map(bare).filter(|word| !word.is_empty()).collect()
-}
-
-/// Without quotes and escapes.
-fn bare(word: &str) -> String {
-    word.chars().filter(|c| !matches!(c, '"' | '\'' | '\\' | '`')).collect()
+/// A text as engines may read it once quotes, escapes and letters beyond ASCII are gone: with nothing in their
+/// place, and with a blank.
+pub(super) fn readings(text: &str) -> [String; 2] {
+    let is_kept = |c: char| c.is_ascii() && !matches!(c, '"' | '\'' | '\\' | '`');
+    let spaced = text.chars().map(|c| if is_kept(c) { c } else { ' ' });
+    [text.chars().filter(|c| is_kept(*c)).collect(), spaced.collect()]
 }
 
 /// What every engine reads as it is written: no quote, no escape, nothing but ASCII.

@@ -13,12 +13,13 @@ pub(super) fn check(text: &str, place: Where) -> Result<(), Refusal> {
     let is_head =
         |line: &&str| line.is_empty() || line.starts_with('#') || line.starts_with("//") || line.starts_with('{');
     for line in text.split('\n').map(str::trim).take_while(is_head) {
-        let line: String = line.chars().filter(|c| !c.is_whitespace()).collect();
         if line.starts_with('{') && place == Where::Apart {
             return Err(foreign("JSON"));
         }
-        let comment = line.trim_start_matches(['#', '/', '!']);
-        let Some((key, value)) = comment.split_once('=') else { continue };
+        let comment = line.trim_start_matches(|c: char| matches!(c, '#' | '/' | '!') || c.is_whitespace());
+        let Some((key, value)) = comment.split_once('=').map(|(key, value)| (key.trim(), value.trim())) else {
+            continue;
+        };
         // With a grave accent for an escape, lines and words end elsewhere. It is meant for Windows.
         if key.eq_ignore_ascii_case("escape") && value != "\\" {
             let reason = format!("the Dockerfile sets its escape to `{value}`");
@@ -31,8 +32,11 @@ pub(super) fn check(text: &str, place: Where) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Docker's own reader, of a version that reads as we do.
+/// Docker's own reader, of a version that reads as we do. What follows a blank is not part of its name.
 fn is_own(value: &str) -> bool {
+    if value.contains(char::is_whitespace) {
+        return false;
+    }
     let Some(tag) = OWN_READERS.iter().find_map(|own| value.strip_prefix(own)) else { return false };
     let tag = tag.split('-').next().unwrap_or_default();
     let mut numbers = tag.split('.');

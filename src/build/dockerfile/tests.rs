@@ -249,6 +249,10 @@ fn what_engines_read_differently_is_refused() {
         "ARG 1deadbeef=evil.example/x\nFROM $1deadbeef",
         "ARG A=1 B=2\nFROM node:$A",
         "ARG TARGETARCH=amd64\nFROM base-$TARGETARCH",
+        "ARG NO_PROXY=evil.example\nFROM ${NO_PROXY}/x",
+        "ARG http_proxy=evil.example\nFROM ${http_proxy}/x",
+        "FROM scratch\nONBUILD \u{feff}FROM scratch AS deadbeef\nFROM scratch\nCOPY --from=deadbeef /x /y",
+        "FROM scratch\nONBUILD ONBUILD FROM scratch AS deadbeef\nFROM deadbeef",
         "FROM --platform=$BUILDPLATFORM node",
     ] {
         assert!(judge(text, Where::Engine).is_err(), "{text}");
@@ -273,6 +277,11 @@ fn apart_from_the_engine_nothing_hides_a_name() {
         "RUN : $((1<<2))\nFROM --platform=\"a b\" reg.example/greenroom/x",
         "RUN : $((1<<2))\nCOPY --chown=\"a b\" \"--from=reg.example/greenroom/x\" /x /y",
         "ARG A=1 B=2\nRUN : $((1<<2))\nFROM $B",
+        "RUN : $((1<<2))\nCOPY --chown=0$\u{e0}--from=reg.example/greenroom/x:1 /x /y",
+        "RUN : $((1<<2))\nFROM \u{feff}reg.example/greenroom/x:1",
+        "RUN : $((1<<2))\nFROM --platform=a\u{a0}reg.example/greenroom/x:1",
+        "RUN : $((1<<2))\nRUN --mount=\"type=bind,target=/a b,from=reg.example/greenroom/x:1\" z",
+        "RUN : $((1<<2))\nRUN --mount=type=bind,target=/a\\ b,FROM=reg.example/green\"room\"/x:1 z",
         "ARG TARGETSTAGE\nFROM ${TARGETSTAGE:-evil.example}/greenroom/x AS reg.example",
     ] {
         let may_be = |name: &String| name.starts_with(PLACE) || name.starts_with('$');
@@ -307,6 +316,9 @@ fn apart_from_the_engine_only_names_count() {
         "#syntax = docker/dockerfile:1.2",
         "# Syntax=docker/dockerfile",
         "# syntax=docker/dockerfile:1@sha256:00",
+        "# syntax=docker/dockerfile:1.1 2",
+        "# syntax=docker/dockerfile:1.4-labs x",
+        "# \t syntax = evil/frontend",
         "#!/usr/bin/x\n# syntax=evil/frontend",
         "# escape=\\\n# syntax=evil/frontend",
         "// syntax=evil/frontend",
