@@ -35,6 +35,8 @@ const FEWEST: usize = 80;
 const EARLY: usize = 1_000;
 /// So many of them are under way at once.
 const AT_ONCE: usize = 50;
+/// In a house that is full of them.
+const PLACES: usize = 8;
 const ROUNDS: usize = 400;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,12 +72,25 @@ fn each_exchange_has_a_name_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_answers_that_come_before_their_requests_are_through_all_arrive() {
     let world = World::new().await;
+    early(&world).await;
+    world.tear_down().await;
+}
+
+/// Most of them wait for a place: whoever has one keeps it until its answer is heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_early_answers_arrive_in_a_full_house_too() {
+    let world = World::with_places(PLACES).await;
+    early(&world).await;
+    world.tear_down().await;
+}
+
+async fn early(world: &World) {
     let proxy = world.proxy;
     let ask = |number: usize| async move {
         let head = format!(
             "POST / HTTP/1.1\r\nHost: pr-1.localhost\r\nX-Case: early\r\nX-Number: {number}\r\nContent-Length: 300000\r\n\r\n"
         );
-        let got = client::say(proxy, &[Do::Send(head.into_bytes()), Do::Fill(300_000)], "POST", Until::End).await;
+        let got = client::say(proxy, &[Do::Send(head.into_bytes()), Do::Insist(300_000)], "POST", Until::End).await;
         let last = got.as_ref().and_then(|got| got.messages.last());
         let is_it =
             last.is_some_and(|last| last.status == 413 && last.is_whole && last.text() == format!("refused {number}"));
@@ -88,7 +103,6 @@ async fn a_thousand_answers_that_come_before_their_requests_are_through_all_arri
         .await;
     say(&format!("{} of {EARLY} early answers arrived", EARLY - lost.len()));
     assert!(lost.is_empty(), "{} are lost, the first of them: {:?}", lost.len(), lost.first());
-    world.tear_down().await;
 }
 
 /// By an error, or by saying no more: a program that works for somebody can stop.

@@ -1,5 +1,6 @@
 //! What a client and a program say and wait for, byte by byte.
 
+use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -14,6 +15,8 @@ pub(crate) enum Do {
     Send(Vec<u8>),
     /// So many bytes of nothing in particular.
     Fill(usize),
+    /// The same, and who cannot say them all hears nothing more either: so most clients do it.
+    Insist(usize),
     /// Until this has come, behind what was heard before.
     Await(&'static str),
     /// Until so many bytes have come, behind what was heard before.
@@ -61,8 +64,14 @@ impl Party {
     /// Does it; what cannot be said any more is not said.
     pub(crate) async fn perform(&mut self, step: &Do) {
         match step {
-            Do::Send(bytes) => self.send(bytes).await,
-            Do::Fill(length) => self.send(&vec![b'x'; *length]).await,
+            // What was told before may still be there to read.
+            Do::Send(bytes) => drop(self.send(bytes).await),
+            Do::Fill(length) => drop(self.send(&vec![b'x'; *length]).await),
+            Do::Insist(length) => {
+                if self.send(&vec![b'x'; *length]).await.is_err() {
+                    self.end = End::Reset;
+                }
+            }
             Do::Await(text) => {
                 let before = self.heard.len();
                 self.hear_until(|heard| heard[before..].ends_with(text.as_bytes())).await;
@@ -75,7 +84,7 @@ impl Party {
             Do::Echo => {
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", self.heard.len());
                 let answer = [head.as_bytes(), self.heard.as_slice()].concat();
-                self.send(&answer).await;
+                drop(self.send(&answer).await);
             }
             Do::Finish => {
                 if let Some(stream) = &mut self.stream {
@@ -132,10 +141,10 @@ impl Party {
         false
     }
 
-    async fn send(&mut self, bytes: &[u8]) {
-        if let Some(stream) = &mut self.stream {
-            // What was told before may still be there to read.
-            let _ = stream.write_all(bytes).await;
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Some(stream) => stream.write_all(bytes).await,
+            None => Ok(()),
         }
     }
 }

@@ -36,10 +36,10 @@ impl Clock for StillClock {
     }
 }
 
-fn settings(data: &Path) -> LocalSettings {
+fn settings(data: &Path, connections: usize) -> LocalSettings {
     LocalSettings {
         data_dir: data.to_path_buf(),
-        connections: 300,
+        connections,
         proxy_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         proxy_port_shown: None,
         clock: Arc::new(StillClock),
@@ -98,9 +98,14 @@ fn stage(port: u16) -> StageSpec {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with_places(300).await
+    }
+
+    /// Its proxy takes no more connections than these at once.
+    pub(crate) async fn with_places(connections: usize) -> Self {
         hang::watch();
         let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-        let cloud = LocalCloud::start(settings(folders[0].path())).await.expect("a local target starts");
+        let cloud = LocalCloud::start(settings(folders[0].path(), connections)).await.expect("a local target starts");
         let proxy = cloud.proxy_address();
         let stage = stage(proxy.port());
         let artifact = Artifact { reference: folders[1].path().display().to_string(), digest: "sha256:one".to_owned() };
@@ -122,7 +127,7 @@ impl World {
     }
 
     /// Removes everything.
-    pub(crate) async fn tear_down(self) {
+    pub(crate) async fn tear_down(mut self) {
         let Some(cloud) = &self.cloud else { return };
         let place = Place::default();
         let site = || Site { stage: &self.stage.stage, place: &place };
@@ -135,6 +140,8 @@ impl World {
             }
         }
         cloud.shutdown().await;
+        // By now its number may be somebody else's.
+        self.pid = 0;
     }
 }
 

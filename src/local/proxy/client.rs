@@ -76,9 +76,10 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Until it leaves, or has had the time to.
+    /// Until it leaves, or has had the time to. It keeps its place meanwhile: whoever is sent away in the
+    /// midst of a body loses the answer to it.
     async fn stay(&mut self, guest: &Arc<Guest>) -> End {
-        let end = self.attend(guest).await;
+        let (end, _work) = self.attend(guest).await;
         if matches!(end, End::Told) {
             let stop = self.house.stop.clone();
             tokio::select! {
@@ -89,32 +90,34 @@ impl Client<'_> {
         end
     }
 
-    async fn attend(&mut self, guest: &Arc<Guest>) -> End {
+    /// Answers what it asks, and says whether it is at work when it is to leave.
+    async fn attend(&mut self, guest: &Arc<Guest>) -> (End, Option<AtWork>) {
         loop {
             let said = tokio::select! {
                 biased;
-                () = self.house.stop.cancelled() => return End::Told,
+                () = self.house.stop.cancelled() => return (End::Told, None),
                 said = timeout(HEAD_TIMEOUT, next(&mut self.source)) => said,
             };
-            let request = match said {
-                Ok(Next::Request(request)) => request,
-                Ok(Next::Nothing) => return End::Quiet,
-                Ok(Next::Refused(page)) => return self.show(&page, "GET", Ending::Close).await,
-                Err(_) if self.source.input.is_empty() => return End::Told,
+            let work = guest.at_work();
+            let answered = match said {
+                Ok(Next::Request(request)) => self.answer(&request).await,
+                Ok(Next::Nothing) => Err(End::Quiet),
+                Ok(Next::Refused(page)) => Err(self.show(&page, "GET", Ending::Close).await),
+                // Nothing is under way.
+                Err(_) if self.source.input.is_empty() => return (End::Told, None),
                 Err(_) => {
                     let page = Page::new(StatusCode::REQUEST_TIMEOUT, "The request takes too long to arrive.");
-                    return self.show(&page, "GET", Ending::Close).await;
+                    Err(self.show(&page, "GET", Ending::Close).await)
                 }
             };
-            match self.answer(&request, guest.at_work()).await {
-                Ok(()) => {}
-                Err(end) => return end,
+            if let Err(end) = answered {
+                return (end, Some(work));
             }
         }
     }
 
     /// Has the request answered. The connection ends where it fails.
-    async fn answer(&mut self, request: &RequestHead, work: AtWork) -> Result<(), End> {
+    async fn answer(&mut self, request: &RequestHead) -> Result<(), End> {
         let question = match Question::of(request, self.peer.ip()) {
             Ok(question) => question,
             Err(refusal) => {
@@ -135,7 +138,7 @@ impl Client<'_> {
         let exchange = Exchange::new(making);
         let (source, sink, stop) = (&mut self.source, &mut self.sink, self.house.stop.clone());
         let outcome = exchange::over(&exchange, source, sink, &mut program, &stop).await;
-        drop((program, counted, work));
+        drop((program, counted));
         let host = question.host.as_str();
         match outcome {
             Outcome::Answered(Ending::Keep) => Ok(()),
