@@ -3,6 +3,8 @@
 //! Source: RFC 9110, section 7.6.1. `Trailer` is none of them; what belongs to a change of protocol is put
 //! back by whoever carries one out.
 
+use std::collections::BTreeSet;
+
 use super::fields::Fields;
 
 const HOP_BY_HOP: [&str; 9] = [
@@ -19,9 +21,11 @@ const HOP_BY_HOP: [&str; 9] = [
 
 /// Takes away what is meant for the one who read it, by its name or because `Connection` names it.
 pub(super) fn remove(fields: &mut Fields) {
-    let named = fields.words("connection");
-    let is_named = |name: &str| named.iter().any(|word| name.eq_ignore_ascii_case(word));
-    fields.retain(|field| !is_named(&field.name) && !HOP_BY_HOP.iter().any(|hop| field.is(hop)));
+    // Others say how many there are of either: looked up, not gone through.
+    let named: BTreeSet<String> = fields.words("connection").into_iter().collect();
+    fields.retain(|field| {
+        !named.contains(&field.name.to_ascii_lowercase()) && !HOP_BY_HOP.iter().any(|hop| field.is(hop))
+    });
 }
 
 /// The protocols that a message offers or changes to, as they are written.
@@ -33,7 +37,8 @@ pub(super) fn upgrades(fields: &Fields) -> Vec<String> {
         return Vec::new();
     }
     let lines = fields.values("upgrade").map(|line| String::from_utf8_lossy(line).into_owned());
-    let protocols = lines.flat_map(|line| line.split(',').map(|word| word.trim().to_owned()).collect::<Vec<_>>());
+    let protocols = lines
+        .flat_map(|line| line.split(',').map(|word| word.trim_matches([' ', '\t']).to_owned()).collect::<Vec<_>>());
     protocols.filter(|word| !word.is_empty() && !is_http2(word)).collect()
 }
 
@@ -73,6 +78,23 @@ mod tests {
         remove(&mut fields);
         let left: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         assert_eq!(left, ["Accept", "Trailer"]);
+    }
+
+    /// In this many there are as many comparisons as take minutes.
+    #[test]
+    fn very_many_names_and_very_many_lines_are_no_work() {
+        const MANY: usize = 200_000;
+        let words = "same-a,".repeat(MANY);
+        let mut fields = fields(&[("connection", words.as_str())]);
+        for _ in 0..MANY {
+            fields.push("same-b", "");
+        }
+        let (done, ends) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            remove(&mut fields);
+            done.send(fields.iter().count())
+        });
+        assert_eq!(ends.recv_timeout(std::time::Duration::from_mins(1)), Ok(MANY));
     }
 
     #[test]
