@@ -40,11 +40,14 @@ impl Fields {
         self.0.retain(keeps);
     }
 
-    /// The members of a list that may be spread over several lines, in small letters.
+    /// The members of a list that may be spread over several lines, in small letters. Only blanks and tabs
+    /// stand around one: whoever takes more away sees another word than the next one does.
+    ///
+    /// Source: RFC 9110, sections 5.6.1 and 5.6.3.
     pub(super) fn words(&self, name: &str) -> Vec<String> {
         let text = |value| String::from_utf8_lossy(value).into_owned();
         let words = |value: String| {
-            let words = value.split(',').map(|word| word.trim().to_ascii_lowercase());
+            let words = value.split(',').map(|word| word.trim_matches([' ', '\t']).to_ascii_lowercase());
             words.filter(|word| !word.is_empty()).collect::<Vec<_>>()
         };
         self.values(name).map(text).flat_map(words).collect()
@@ -99,8 +102,8 @@ mod tests {
     fn a_list_may_be_spread_over_lines_and_names_have_no_case() {
         let mut fields = Fields::default();
         fields.push("Connection", "Keep-Alive, ,X-One");
-        fields.push("connection", "x-two");
-        assert_eq!(fields.words("CONNECTION"), ["keep-alive", "x-one", "x-two"]);
+        fields.push("connection", "\t x-two ,\u{a0}x-three\u{3000}");
+        assert_eq!(fields.words("CONNECTION"), ["keep-alive", "x-one", "x-two", "\u{a0}x-three\u{3000}"]);
         assert_eq!(fields.values("connection").count(), 2);
     }
 

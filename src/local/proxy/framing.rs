@@ -133,6 +133,7 @@ mod tests {
             ("HTTP/1.1\r\ntransfer-encoding: chunked, gzip", Err(Unframed::Coding("chunked, gzip".into()))),
             ("HTTP/1.1\r\ntransfer-encoding: identity", Err(Unframed::Coding("identity".into()))),
             ("HTTP/1.1\r\ntransfer-encoding:", Err(Unframed::Coding(String::new()))),
+            ("HTTP/1.1\r\ntransfer-encoding: \u{a0}chunked", Err(Unframed::Coding("\\xc2\\xa0chunked".into()))),
             ("HTTP/1.1\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked", Err(Unframed::ChunkedTwice)),
         ] {
             assert_eq!(request(lines), framing, "{lines:?}");
