@@ -46,8 +46,9 @@ impl Reply {
         };
         let offered = hops::upgrades(&answer.fields);
         let mut fields = passed_on(&answer.fields);
-        // A length without a body is for those who only ask for the head.
-        let is_said = framing == Framing::Nothing && answer.status != 204;
+        // A length without a body is for those who only ask for the head. Beside a coding it says nothing.
+        let has_coding = answer.fields.words("transfer-encoding").iter().any(|coding| coding != "identity");
+        let is_said = framing == Framing::Nothing && answer.status != 204 && !has_coding;
         let length = answer.fields.words("content-length").into_iter().next().filter(|_| is_said);
         if coding == Coding::Plain {
             fields.retain(|field| !field.is("trailer"));
@@ -175,11 +176,19 @@ mod tests {
 
     #[test]
     fn a_length_is_said_where_there_is_no_body_to_it() {
-        for (request, status, is_said) in [(HEAD, 200, true), (NEW, 304, true), (NEW, 204, false)] {
-            let (head, framing, coding) =
-                told(request, &format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n"), Ending::Keep);
-            assert_eq!(head.contains("|Content-Length: 5|"), is_said, "{status}");
-            assert_eq!((framing, coding), (Framing::Nothing, Coding::Plain), "{status}");
+        for (request, rest, is_said) in [
+            (HEAD, "200", true),
+            (HEAD, "200\r\nTransfer-Encoding: identity", true),
+            (HEAD, "200\r\nTransfer-Encoding: chunked", false),
+            (NEW, "304", true),
+            (NEW, "304\r\nTransfer-Encoding: chunked", false),
+            (NEW, "204", false),
+        ] {
+            let text = format!("HTTP/1.1 {rest}\r\nContent-Length: 5\r\n\r\n");
+            let (head, framing, coding) = told(request, &text, Ending::Keep);
+            assert_eq!(head.contains("|Content-Length: 5|"), is_said, "{rest}");
+            assert!(!head.contains("Transfer-Encoding"), "{rest}");
+            assert_eq!((framing, coding), (Framing::Nothing, Coding::Plain), "{rest}");
         }
     }
 
