@@ -8,20 +8,33 @@ use super::fields::Fields;
 /// Beginnings of names that speak of a client or of what it asked for, as proxies, providers and
 /// frameworks agreed on them.
 ///
-/// Source: RFC 7239 for `Forwarded`; Rails' `RemoteIp` for `Client-IP`; the documentation of Cloudflare,
-/// Fastly, Fly, Azure, App Engine, Envoy, Netlify, Vercel and Oracle for theirs.
-const CLAIMS: [&str; 30] = [
+/// Source: RFC 7239 for `Forwarded`; Rails' `RemoteIp` for `Client-IP`; Jetty's `ForwardedRequestCustomizer`;
+/// what `request-ip` of npm looks at; the documentation of Cloudflare, `CloudFront`, `DigitalOcean`, Fastly, Fly,
+/// Azure, App Engine, Envoy, Netlify, Vercel and Oracle for theirs. Those with `http-` are what CGI calls
+/// the others, and some programs ask for them by that name.
+const CLAIMS: [&str; 43] = [
+    "ali-cdn-real-ip",
     "appengine-",
+    "cdn-real-ip",
+    "cdn-src-ip",
     "cf-connecting-ip",
     "cf-pseudo-ipv4",
     "cf-visitor",
     "client-ip",
+    "cloudfront-",
+    "do-connecting-ip",
     "fastly-client-ip",
     "fly-client-ip",
     "fly-forwarded-",
     "forwarded",
     "front-end-https",
+    "http-client-ip",
+    "http-forwarded",
+    "http-x-",
+    "oxygen-buyer-ip",
+    "proxy-auth-cert",
     "proxy-client-ip",
+    "proxy-ssl-id",
     "remote-addr",
     "true-client-ip",
     "wl-proxy-",
@@ -32,9 +45,11 @@ const CLAIMS: [&str; 30] = [
     "x-cluster-client-ip",
     "x-envoy-external-address",
     "x-forwarded",
+    "x-http-host-override",
     "x-nf-client-connection-ip",
     "x-original-",
     "x-originating-ip",
+    "x-proxied-https",
     "x-proxyuser-ip",
     "x-real-ip",
     "x-remote-",
@@ -44,10 +59,11 @@ const CLAIMS: [&str; 30] = [
 ];
 
 /// Whole names of the same kind. A program that is run by CGI has `Proxy` as `HTTP_PROXY`, and its libraries
-/// go out through it.
+/// go out through it. One behind gunicorn takes where it lies and what it is asked for from whoever is on the
+/// same machine, which we are.
 ///
-/// Source: httpoxy, CVE-2016-5385 and its siblings.
-const WHOLE_CLAIMS: [&str; 2] = ["proxy", "x-host"];
+/// Source: httpoxy, CVE-2016-5385 and its siblings; gunicorn's `forwarder_headers`.
+const WHOLE_CLAIMS: [&str; 6] = ["http-via", "path-info", "proxy", "script-name", "x-host", "x-scheme"];
 
 /// Whether a line says where a client comes from. Programs see some of the signs in a name as one: CGI and
 /// WSGI cannot tell `-` from `_`, nor PHP from `.`.
@@ -101,10 +117,41 @@ mod tests {
             "X-Cluster-Client-IP",
             "X-Host",
             "Proxy",
+            "SCRIPT_NAME",
+            "Script-Name",
+            "PATH_INFO",
+            "X-HTTP-Host-Override",
+            "DO-Connecting-IP",
+            "HTTP_CLIENT_IP",
+            "HTTP_X_FORWARDED_FOR",
+            "HTTP_X_CLUSTER_CLIENT_IP",
+            "HTTP_FORWARDED",
+            "HTTP_VIA",
+            "X-Proxied-Https",
+            "Proxy-Auth-Cert",
+            "Proxy-Ssl-Id",
+            "CloudFront-Viewer-Address",
+            "CloudFront-Forwarded-Proto",
+            "X-Scheme",
+            "Ali-CDN-Real-IP",
+            "Cdn-Src-Ip",
+            "Oxygen-Buyer-IP",
         ] {
             assert!(is_claim(claim), "{claim}");
         }
-        for other in ["Accept", "Cookie", "X-Requested-With", "Proxy-Status", "X-Hosted-By", "Client-Hints", "Via"] {
+        for other in [
+            "Accept",
+            "Cookie",
+            "X-Requested-With",
+            "Proxy-Status",
+            "X-Hosted-By",
+            "Client-Hints",
+            "Via",
+            "X-HTTP-Method-Override",
+            "X-Schemes",
+            "Script-Names",
+            "HTTP2-Settings",
+        ] {
             assert!(!is_claim(other), "{other}");
         }
     }
