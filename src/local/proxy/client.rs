@@ -142,7 +142,7 @@ impl Client<'_> {
         let host = question.host.as_str();
         match outcome {
             Outcome::Answered(Ending::Keep) => Ok(()),
-            Outcome::Answered(Ending::Close) => Err(End::Told),
+            Outcome::Answered(Ending::Close) | Outcome::Switched => Err(End::Told),
             Outcome::Impossible(why) => {
                 tracing::info!(host, %why, "an answer cannot be passed on");
                 self.end_with(&Page::bad_gateway(host, &why.to_string()), &question, &exchange).await
@@ -155,7 +155,7 @@ impl Client<'_> {
                 tracing::info!(host, %why, "an answer has broken off");
                 Err(if gap == Gap::Seen { End::Told } else { End::Torn })
             }
-            Outcome::Switched | Outcome::Abandoned => Err(End::Quiet),
+            Outcome::Abandoned => Err(End::Quiet),
         }
     }
 

@@ -114,7 +114,7 @@ impl<'a> Exchange<'a> {
             Sent::Whole | Sent::Partly => tokio::select! {
                 biased;
                 outcome = answer.as_mut() => outcome,
-                () = listen(source, to) => Outcome::Abandoned,
+                () = self.listen(source, to) => Outcome::Abandoned,
             },
         }
     }
@@ -130,11 +130,11 @@ impl<'a> Exchange<'a> {
                 Ok(Piece::End(trailers)) => {
                     coding.write_end(&question::trailers(trailers), &mut out);
                     self.through.store(true, Ordering::Relaxed);
-                    return if to.write_all(&out).await.is_ok() { Sent::Whole } else { Sent::Partly };
+                    return hand_over(source, to, &out).await.err().unwrap_or(Sent::Whole);
                 }
                 Ok(Piece::More) => {
-                    if to.write_all(&out).await.is_err() {
-                        return Sent::Partly;
+                    if let Err(sent) = hand_over(source, to, &out).await {
+                        return sent;
                     }
                     out.clear();
                     match source.fill().await {
@@ -151,10 +151,7 @@ impl<'a> Exchange<'a> {
 
     /// The answer on its way to the client.
     async fn answer(&self, from: &mut Source<'_>, sink: &mut WriteHalf<'_>) -> Outcome {
-        match self.try_answer(from, sink).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Abandoned,
-        }
+        self.try_answer(from, sink).await.unwrap_or(Outcome::Abandoned)
     }
 
     /// Fails where the client takes nothing any more.
@@ -234,6 +231,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Waits with a client that has said all of its request. What it says next is kept for later, and that it
+    /// will say no more is passed on with whatever it said last: a program may stop to work for somebody who
+    /// has left, or answer somebody who only listens. Ends when nobody is there any more.
+    async fn listen(&self, source: &mut Source<'_>, to: &mut WriteHalf<'_>) {
+        loop {
+            if source.input.len() >= REQUEST_HEAD_BYTES {
+                return source.gone().await;
+            }
+            match source.fill().await {
+                Ok(0) => {
+                    let has_next = self.is_through() && !source.input.iter().all(|byte| b"\r\n".contains(byte));
+                    if !has_next {
+                        // One that listens no more either says so by its answer.
+                        let _ = to.shutdown().await;
+                    }
+                    return source.gone().await;
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     async fn flush(&self, out: &mut Vec<u8>, sink: &mut WriteHalf<'_>) -> io::Result<()> {
         if !out.is_empty() {
             self.begun.store(true, Ordering::Relaxed);
@@ -271,23 +291,13 @@ async fn read_head(from: &mut Source<'_>) -> Result<head::AnswerHead, Why> {
     }
 }
 
-/// Waits with a client that has said all of its request. What it says next is kept for later, and that it
-/// will say no more is passed on: a program may stop to work for somebody who has left, or answer somebody
-/// who only listens. Ends when nobody is there any more.
-async fn listen(source: &mut Source<'_>, to: &mut WriteHalf<'_>) {
-    loop {
-        if source.input.len() >= REQUEST_HEAD_BYTES {
-            return source.gone().await;
-        }
-        match source.fill().await {
-            Ok(0) => {
-                // One that listens no more either says so by its answer.
-                let _ = to.shutdown().await;
-                return source.gone().await;
-            }
-            Ok(_) => {}
-            Err(_) => return,
-        }
+/// Sends the program a part of a request, or says how its way ends here. Only a look at the client shows that
+/// it is gone while its program does not read.
+async fn hand_over(source: &Source<'_>, to: &mut WriteHalf<'_>, part: &[u8]) -> Result<(), Sent> {
+    tokio::select! {
+        biased;
+        written = to.write_all(part) => written.map_err(|_| Sent::Partly),
+        () = source.gone() => Err(Sent::Abandoned),
     }
 }
 
@@ -314,4 +324,71 @@ pub(super) async fn over(
         }
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::local::proxy::question::Question;
+    use crate::local::proxy::stream::pair;
+
+    /// Longer than anything here takes, even on a busy machine.
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    fn question(text: &str) -> Question {
+        let (head, _) = head::request(text.as_bytes()).unwrap().expect("a whole head");
+        Question::of(&head, Ipv4Addr::LOCALHOST.into()).expect("it can be passed on")
+    }
+
+    fn exchange(question: &Question) -> Exchange<'_> {
+        Exchange::new(Making { question, ending: Ending::Keep, version: ("x", "one"), date: "today" })
+    }
+
+    #[tokio::test]
+    async fn a_program_is_not_told_of_an_end_that_stands_behind_another_request() {
+        for (lines, more, is_told) in [
+            ("", "", true),
+            ("", "\r\n", true),
+            ("", "GET /b HTTP/1.1\r\n", false),
+            ("Transfer-Encoding: chunked\r\n", "5\r\nhel", true),
+        ] {
+            let ((mut client, mut at_client), (mut at_program, mut program)) = (pair().await, pair().await);
+            client.write_all(more.as_bytes()).await.expect("somebody listens");
+            client.shutdown().await.expect("somebody listens");
+            let question = question(&format!("GET /a HTTP/1.1\r\nHost: one\r\n{lines}\r\n"));
+            let exchange = exchange(&question);
+            let (read, _sink) = at_client.split();
+            let (_from, mut to) = at_program.split();
+            let (mut source, mut said) = (Source::new(read), [0; 9]);
+            let patience = if is_told { PATIENCE } else { Duration::from_millis(300) };
+            let told = tokio::select! {
+                () = exchange.listen(&mut source, &mut to) => panic!("nobody has left"),
+                told = timeout(patience, program.read(&mut said)) => told,
+            };
+            assert_eq!(told.ok().and_then(Result::ok), is_told.then_some(0), "{lines:?} {more:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_while_its_program_reads_nothing() {
+        let ((mut client, mut at_client), (mut at_program, _program)) = (pair().await, pair().await);
+        let question = question("POST / HTTP/1.1\r\nHost: one\r\nContent-Length: 100000000\r\n\r\n");
+        let exchange = exchange(&question);
+        let (read, mut sink) = at_client.split();
+        let (mut source, stop) = (Source::new(read), CancellationToken::new());
+        let leaves = async move {
+            // More than fits on the way.
+            let body = vec![b'x'; 64 * 1024 * 1024];
+            let _ = timeout(Duration::from_millis(300), client.write_all(&body)).await;
+            client.set_zero_linger().expect("a connection");
+        };
+        let answered = timeout(PATIENCE, over(&exchange, &mut source, &mut sink, &mut at_program, &stop));
+        let (outcome, ()) = tokio::join!(answered, leaves);
+        assert!(matches!(outcome, Ok(Outcome::Abandoned)), "{outcome:?}");
+    }
 }

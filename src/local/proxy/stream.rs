@@ -34,27 +34,52 @@ impl<'a> Source<'a> {
 
     /// Waits until the other side is gone for good: it neither sends nor takes anything any more.
     pub(super) async fn gone(&self) {
-        if self.half.ready(Interest::ERROR).await.is_err() {
-            // There is no way to know: it will show when something is sent.
-            std::future::pending::<()>().await;
-        }
+        gone(&self.half).await;
     }
 }
 
-/// Both directions of a change of protocol, until both have ended or one is broken. That one of them has
+async fn gone(half: &ReadHalf<'_>) {
+    if half.ready(Interest::ERROR).await.is_err() {
+        // There is no way to know: it will show when something is sent.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Both directions of a change of protocol, until both have ended or the client is gone. That one of them has
 /// ended is passed on like everything else.
 pub(super) async fn join(
     client: (&mut Source<'_>, &mut WriteHalf<'_>),
     program: (&mut Source<'_>, &mut WriteHalf<'_>),
 ) -> io::Result<()> {
-    tokio::try_join!(pass(client.0, program.1), pass(program.0, client.1)).map(|((), ())| ())
+    tokio::try_join!(to_program(client.0, program.1), to_client(program.0, client.1)).map(|((), ())| ())
 }
 
-async fn pass(from: &mut Source<'_>, to: &mut WriteHalf<'_>) -> io::Result<()> {
+/// Ends well where the program takes nothing any more: what it said before is still on its way to the client.
+async fn to_program(client: &mut Source<'_>, program: &mut WriteHalf<'_>) -> io::Result<()> {
     loop {
-        to.write_all_buf(&mut from.input).await?;
-        if from.fill().await? == 0 {
-            return to.shutdown().await;
+        let Source { half, input } = &mut *client;
+        let written = tokio::select! {
+            biased;
+            written = program.write_all_buf(input) => written,
+            // A program that does not read would never show it.
+            () = gone(half) => return Err(io::ErrorKind::ConnectionReset.into()),
+        };
+        if written.is_err() {
+            return Ok(());
+        }
+        if client.fill().await? == 0 {
+            // One that takes nothing any more does not need to be told.
+            let _ = program.shutdown().await;
+            return Ok(());
+        }
+    }
+}
+
+async fn to_client(program: &mut Source<'_>, client: &mut WriteHalf<'_>) -> io::Result<()> {
+    loop {
+        client.write_all_buf(&mut program.input).await?;
+        if program.fill().await? == 0 {
+            return client.shutdown().await;
         }
     }
 }
@@ -72,5 +97,63 @@ pub(super) fn prepare(stream: &TcpStream) {
     });
     if let Err(error) = prepared {
         tracing::debug!(%error, "a connection stays as the system makes it");
+    }
+}
+
+/// Both ends of a connection.
+#[cfg(test)]
+pub(super) async fn pair() -> (TcpStream, TcpStream) {
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (ours.expect("a connection"), theirs.expect("a connection").0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Longer than anything here takes, even on a busy machine.
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn what_a_program_has_said_arrives_although_it_takes_nothing_any_more() {
+        const SAID: usize = 20_000_000;
+        let ((mut client, mut at_client), (mut at_program, mut program)) = (pair().await, pair().await);
+        // To write to it is an error from now on.
+        at_program.shutdown().await.expect("a connection");
+        client.write_all(b"ping").await.expect("somebody listens");
+        let ((theirs, mut sink), (ours, mut to)) = (at_client.split(), at_program.split());
+        let (mut source, mut from) = (Source::new(theirs), Source::new(ours));
+        let says = async {
+            program.write_all(&vec![b'x'; SAID]).await.expect("somebody listens");
+            drop(program);
+        };
+        let hears = async {
+            let mut heard = Vec::new();
+            client.read_to_end(&mut heard).await.map(|_| heard.len())
+        };
+        let joined = join((&mut source, &mut sink), (&mut from, &mut to));
+        let all = timeout(PATIENCE, async { tokio::join!(joined, says, hears) }).await.expect("it ends");
+        assert!(all.0.is_ok(), "{:?}", all.0);
+        assert_eq!(all.2.expect("an end that is none of an error"), SAID);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_is_noticed_while_the_program_reads_nothing() {
+        let ((mut client, mut at_client), (mut at_program, _program)) = (pair().await, pair().await);
+        let ((theirs, mut sink), (ours, mut to)) = (at_client.split(), at_program.split());
+        let (mut source, mut from) = (Source::new(theirs), Source::new(ours));
+        let leaves = async move {
+            // More than fits on the way.
+            let said = vec![b'x'; 64 * 1024 * 1024];
+            let _ = timeout(Duration::from_millis(300), client.write_all(&said)).await;
+            client.set_zero_linger().expect("a connection");
+        };
+        let joined = timeout(PATIENCE, join((&mut source, &mut sink), (&mut from, &mut to)));
+        let (joined, ()) = tokio::join!(joined, leaves);
+        assert!(matches!(joined, Ok(Err(_))), "{joined:?}");
     }
 }
