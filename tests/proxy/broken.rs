@@ -30,6 +30,11 @@ fn heads() -> Vec<Case> {
             "HTTP/1.1 200 OK\r\nX-A: 1\r\nno header\r\n\r\n",
             "line 3 is no header: `no header`",
         ),
+        Case::bad(
+            "a blank before the first header",
+            "HTTP/1.1 200 OK\r\n X-A: 1\r\nContent-Length: 0\r\n\r\n",
+            "line 2 is no header: ` X-A: 1`",
+        ),
         Case::bad("a line without a name", "HTTP/1.1 200 OK\r\n: 1\r\n\r\n", "line 2 is no header: `: 1`"),
         Case::bad("a name with a blank", "HTTP/1.1 200 OK\r\nX A: 1\r\n\r\n", "line 2 is no header: `X A: 1`"),
         Case::bad(

@@ -134,7 +134,10 @@ fn malformed(bytes: &[u8], error: Error, is_fine: impl Fn(&[u8]) -> bool) -> Mal
         Error::HeaderName | Error::HeaderValue | Error::NewLine | Error::TooManyHeaders => {
             let lines = (1..).zip(trimmed_start(bytes).split(|byte| *byte == b'\n'));
             let mut headers = lines.skip(1).map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)));
-            match headers.find(|(_, line)| !is_fine(line)) {
+            // The first of them has nothing to go on with.
+            let is_lone =
+                |number: usize, line: &[u8]| number == 2 && line.first().is_some_and(|byte| b" \t".contains(byte));
+            match headers.find(|(number, line)| is_lone(*number, line) || !is_fine(line)) {
                 Some((number, line)) => Malformed::Line { number, text: shown(line) },
                 None => Malformed::FirstLine(text()),
             }
@@ -209,7 +212,9 @@ mod tests {
     #[test]
     fn what_is_no_head_says_which_line_is_not() {
         let line = |number, text: &str| Malformed::Line { number, text: text.into() };
-        let answers: [(&[u8], Malformed); 8] = [
+        let answers: [(&[u8], Malformed); 10] = [
+            (b"HTTP/1.1 200 OK\r\n X-A: 1\r\n\r\n", line(2, " X-A: 1")),
+            (b"HTTP/1.1 200 OK\r\n\tX-A: 1\r\nb: 2\r\n\r\n", line(2, "\\tX-A: 1")),
             (b"HTTP/1.1 200 OK\r\na: 1\r\nno colon\r\n\r\n", line(3, "no colon")),
             (b"HTTP/1.1 200 OK\r\nb\xC3\xBC: 1\r\n\r\n", line(2, "b\\xc3\\xbc: 1")),
             (b"HTTP/1.1 200 OK\r\na: 1\0\r\n\r\n", line(2, "a: 1\\x00")),
