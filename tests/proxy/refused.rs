@@ -37,6 +37,24 @@ fn lost() -> Vec<Case> {
             "a host that is none: `pr-1.localhost/x`",
         ),
         refused(
+            "a host with a port that is none",
+            "GET / HTTP/1.1\r\nHost: pr-1.localhost:evil\r\nX-Case: {case}\r\n\r\n",
+            400,
+            "a host that is none: `pr-1.localhost:evil`",
+        ),
+        refused(
+            "a port without a host",
+            "GET / HTTP/1.1\r\nHost: :80\r\nX-Case: {case}\r\n\r\n",
+            400,
+            "a host that is none: `:80`",
+        ),
+        refused(
+            "an address with a port that is none",
+            "GET http://pr-1.localhost:80:90/ HTTP/1.1\r\nHost: pr-1.localhost\r\nX-Case: {case}\r\n\r\n",
+            400,
+            "a host that is none: `pr-1.localhost:80:90`",
+        ),
+        refused(
             "a name and a password",
             "GET http://me:pw@pr-1.localhost/ HTTP/1.1\r\nHost: x\r\nX-Case: {case}\r\n\r\n",
             400,

@@ -49,8 +49,7 @@ impl Target {
 
     /// The name in `Pr-1.localhost.:8088`, in small letters.
     pub(super) fn host(&self) -> String {
-        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
-        host.trim_end_matches('.').to_ascii_lowercase()
+        parts(&self.authority).0.trim_end_matches('.').to_ascii_lowercase()
     }
 }
 
@@ -74,6 +73,20 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())))
 }
 
+/// The host and the port, which may be empty. The colons in `[::1]` begin no port.
+fn parts(authority: &str) -> (&str, &str) {
+    authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).unwrap_or((authority, ""))
+}
+
+fn is_authority(text: &str) -> bool {
+    let (host, port) = parts(text);
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => !address.is_empty() && !address.contains(['[', ']']),
+        None => !host.trim_end_matches('.').is_empty() && !host.contains([':', '[', ']']),
+    };
+    is_host && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Nobody who reads it after us may see another host in it, or a name and a password.
 ///
 /// Source: RFC 3986, section 3.2; RFC 9110, section 4.2.4.
@@ -81,7 +94,7 @@ fn authority_of(bytes: &[u8]) -> Result<String, Lost> {
     let is_fine = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte);
     match std::str::from_utf8(bytes) {
         Ok("") => Err(Lost::NoHost),
-        Ok(text) if bytes.iter().all(is_fine) => Ok(text.to_owned()),
+        Ok(text) if bytes.iter().all(is_fine) && is_authority(text) => Ok(text.to_owned()),
         _ => Err(Lost::NotAHost(shown(bytes))),
     }
 }
@@ -103,6 +116,9 @@ mod tests {
             ("GET http://one/a HTTP/1.1\r\nhost: two\r\n\r\n", "one", "one", "/a"),
             ("GET HTTP://one:1?q HTTP/1.1\r\nhost: two\r\n\r\n", "one:1", "one", "/?q"),
             ("GET http://one HTTP/1.0\r\n\r\n", "one", "one", "/"),
+            ("GET / HTTP/1.1\r\nhost: one:\r\n\r\n", "one:", "one", "/"),
+            ("GET / HTTP/1.1\r\nhost: [::1]\r\n\r\n", "[::1]", "[::1]", "/"),
+            ("GET / HTTP/1.1\r\nhost: [2001:DB8::1]:80\r\n\r\n", "[2001:DB8::1]:80", "[2001:db8::1]", "/"),
             ("OPTIONS * HTTP/1.1\r\nhost: one\r\n\r\n", "one", "one", "*"),
             ("OPTIONS http://one HTTP/1.1\r\nhost: one\r\n\r\n", "one", "one", "*"),
             ("GET /http://two/ HTTP/1.1\r\nhost: one\r\n\r\n", "one", "one", "/http://two/"),
@@ -123,11 +139,40 @@ mod tests {
             ("GET / HTTP/1.1\r\nhost: one, two\r\n\r\n", Lost::NotAHost("one, two".into())),
             ("GET / HTTP/1.1\r\nhost: one/two\r\n\r\n", Lost::NotAHost("one/two".into())),
             ("GET http://me:pw@one/ HTTP/1.1\r\nhost: one\r\n\r\n", Lost::NotAHost("me:pw@one".into())),
+            ("GET http://one:x/ HTTP/1.1\r\nhost: one\r\n\r\n", Lost::NotAHost("one:x".into())),
+            ("GET http://:80/ HTTP/1.1\r\nhost: one\r\n\r\n", Lost::NotAHost(":80".into())),
             ("GET * HTTP/1.1\r\nhost: one\r\n\r\n", Lost::NotATarget("*".into())),
             ("GET page HTTP/1.1\r\nhost: one\r\n\r\n", Lost::NotATarget("page".into())),
             ("GET ftp://one/ HTTP/1.1\r\nhost: one\r\n\r\n", Lost::NotATarget("ftp://one/".into())),
         ] {
             assert_eq!(target(text), Err(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for host in [
+            "one:two",
+            "one:80x",
+            "one:-1",
+            "one:1:2",
+            "one:80:",
+            ":80",
+            ":",
+            ".",
+            ".:80",
+            "::1",
+            "[]",
+            "[::1",
+            "::1]",
+            "[::1]80",
+            "[::1]x:80",
+            "one[::1]",
+            "[[::1]]",
+            "[::1]:x",
+        ] {
+            let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+            assert_eq!(target(&text), Err(Lost::NotAHost(host.into())), "{host}");
         }
     }
 }
