@@ -8,7 +8,7 @@ use httparse::{EMPTY_HEADER, Status};
 
 use super::body::Piece;
 use super::fields::Fields;
-use super::head::shown;
+use super::head::{Looks, shown};
 
 /// The longest line with a chunk's size and its extensions, in bytes.
 const SIZE_LINE: usize = 4 * 1024;
@@ -37,7 +37,8 @@ pub(super) enum Chunks {
     Data(u64),
     /// Behind the bytes of a chunk.
     DataEnd,
-    Trailers,
+    /// Behind the last chunk. Many lines that come byte by byte are not read again for each byte.
+    Trailers(Looks),
 }
 
 impl Chunks {
@@ -55,7 +56,7 @@ impl Chunks {
                     };
                     let size = size(&input[..=line]).ok_or_else(|| BadChunk::Size(shown(&input[..=line])))?;
                     input.advance(line + 1);
-                    *self = if size == 0 { Self::Trailers } else { Self::Data(size) };
+                    *self = if size == 0 { Self::Trailers(Looks::default()) } else { Self::Data(size) };
                 }
                 Self::Data(left) => {
                     let some = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
@@ -78,7 +79,7 @@ impl Chunks {
                     input.advance(LINE_END.len());
                     *self = Self::Size;
                 }
-                Self::Trailers => return trailers(input),
+                Self::Trailers(looks) => return if looks.is_worth(input) { trailers(input) } else { more(input) },
             }
         }
     }
@@ -104,12 +105,15 @@ fn trailers(input: &mut BytesMut) -> Result<Piece, BadChunk> {
     let mut headers = vec![EMPTY_HEADER; input[..].split(|byte| *byte == b'\n').count()];
     let (length, fields) = match httparse::parse_headers(input, &mut headers) {
         Ok(Status::Complete((length, headers))) => (length, Fields::from(headers)),
-        Ok(Status::Partial) if input.len() > TRAILERS => return Err(BadChunk::LongTrailers),
-        Ok(Status::Partial) => return Ok(Piece::More),
+        Ok(Status::Partial) => return more(input),
         Err(_) => return Err(BadChunk::Trailer),
     };
     input.advance(length);
     Ok(Piece::End(fields))
+}
+
+fn more(input: &BytesMut) -> Result<Piece, BadChunk> {
+    if input.len() > TRAILERS { Err(BadChunk::LongTrailers) } else { Ok(Piece::More) }
 }
 
 /// Adds one chunk. An empty one would be the last.
@@ -185,6 +189,17 @@ mod tests {
         assert!(matches!(read(&endless, b""), Err(BadChunk::Size(_))));
         let long = format!("0\r\nx: {}", "y".repeat(TRAILERS));
         assert_eq!(read(long.as_bytes(), b""), Err(BadChunk::LongTrailers));
+    }
+
+    #[test]
+    fn trailers_are_not_read_again_for_every_byte() {
+        let (mut chunks, mut input) = (Chunks::Size, BytesMut::from(&b"0\r\n"[..]));
+        input.extend_from_slice("a: 1\n".repeat(1_000).as_bytes());
+        assert_eq!(chunks.next(&mut input), Ok(Piece::More));
+        input.extend_from_slice(b"no header\n");
+        assert_eq!(chunks.next(&mut input), Ok(Piece::More), "it is not looked at before there is more or an end");
+        input.extend_from_slice(b"\n");
+        assert_eq!(chunks.next(&mut input), Err(BadChunk::Trailer));
     }
 
     #[test]

@@ -212,6 +212,7 @@ impl Client<'_> {
 async fn next(source: &mut Source<'_>) -> Next {
     let mut looks = head::Looks::default();
     loop {
+        head::skip_empty_lines(&mut source.input);
         if looks.is_worth(&source.input) {
             match head::request(&source.input) {
                 Ok(Some((_, length))) if length > REQUEST_HEAD_BYTES => return Next::Refused(too_long(&source.input)),

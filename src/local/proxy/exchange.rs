@@ -268,6 +268,7 @@ impl<'a> Exchange<'a> {
 async fn read_head(from: &mut Source<'_>) -> Result<head::AnswerHead, Why> {
     let mut looks = head::Looks::default();
     loop {
+        head::skip_empty_lines(&mut from.input);
         if looks.is_worth(&from.input)
             && let Some((answer, length)) = head::answer(&from.input)?
         {

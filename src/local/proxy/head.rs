@@ -2,6 +2,7 @@
 //!
 //! Source: RFC 9112, sections 2 to 5. `httparse` reads; what is no head is said here, line by line.
 
+use bytes::{Buf as _, BytesMut};
 use httparse::{EMPTY_HEADER, Error, ParserConfig, Status};
 
 use super::fields::Fields;
@@ -45,10 +46,10 @@ pub(super) enum Malformed {
     Line { number: usize, text: String },
 }
 
-/// When it is worth to read a head that may not be whole yet: at its end, and whenever twice as much of
-/// it is there as at the time before. One that comes byte by byte costs little more than one that comes
-/// at once.
-#[derive(Debug, Default)]
+/// When it is worth to read a head, or other lines with an empty one behind them, that may not be whole yet:
+/// at its end, and whenever twice as much of it is there as at the time before. One that comes byte by byte
+/// costs little more than one that comes at once.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Looks {
     scanned: usize,
     looked_at: usize,
@@ -64,6 +65,19 @@ impl Looks {
         }
         self.looked_at = bytes.len();
         true
+    }
+}
+
+/// Takes away the empty lines before a message, which are none of it. Each of them would look like its end.
+///
+/// Source: RFC 9112, section 2.2.
+pub(super) fn skip_empty_lines(input: &mut BytesMut) {
+    loop {
+        let end = if input.starts_with(b"\r\n") { 2 } else { usize::from(input.starts_with(b"\n")) };
+        if end == 0 {
+            return;
+        }
+        input.advance(end);
     }
 }
 
@@ -244,6 +258,13 @@ mod tests {
         let mut looks = Looks::default();
         let worth = (0..=head.len()).filter(|end| looks.is_worth(&head.as_bytes()[..*end])).count();
         assert!((2..30).contains(&worth), "{worth} times");
+        let (mut looks, mut input, mut worth) = (Looks::default(), BytesMut::new(), 0);
+        for byte in format!("{}GET", "\n\r\n".repeat(20_000)).bytes() {
+            input.extend_from_slice(&[byte]);
+            skip_empty_lines(&mut input);
+            worth += usize::from(looks.is_worth(&input));
+        }
+        assert!(worth < 30 && input == b"GET"[..], "{worth} times, {input:?} is left");
         assert!(Looks::default().is_worth(b"x"), "what is no HTTP at all is said at once");
         let mut looks = Looks::default();
         assert!(looks.is_worth(b"GET / HTTP/1.1\r\nx: y\r\n") && looks.is_worth(b"GET / HTTP/1.1\r\nx: y\r\n\r\n"));
