@@ -22,12 +22,14 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use cases::Until;
 use futures_util::StreamExt as _;
 use fuzz::{Dice, Opinion};
-use script::{Do, PATIENCE};
+use script::{Do, End, PATIENCE, Party};
+use tokio::net::{TcpSocket, TcpStream};
 use world::World;
 
 /// Fewer would not be all rules.
@@ -115,6 +117,30 @@ async fn a_program_is_told_when_its_client_has_gone() {
         assert!(client::say(world.proxy, &steps, "GET", Until::End).await.is_some());
         until_noted(&world, "gone", times).await;
     }
+    world.tear_down().await;
+}
+
+/// One client has every place, and makes room for another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_ends_because_others_need_the_place_does_not_look_whole() {
+    let world = World::with_places(2).await;
+    let request = b"GET / HTTP/1.0\r\nHost: pr-1.localhost\r\nX-Case: begin\r\n\r\n".to_vec();
+    let begins = async || {
+        let mut party = Party::new(TcpStream::connect(world.proxy).await.expect("somebody listens"));
+        party.perform(&Do::Send(request.clone())).await;
+        party.perform(&Do::Await("begun")).await;
+        party
+    };
+    let (mut oldest, second) = (begins().await, begins().await);
+    let from = TcpSocket::new_v4().expect("a socket");
+    from.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).expect("all of 127.0.0.0/8 is this machine");
+    let mut newcomer = Party::new(from.connect(world.proxy).await.expect("somebody listens"));
+    let asks = Do::Send(b"GET / HTTP/1.1\r\nHost: pr-1.localhost\r\n\r\n".to_vec());
+    newcomer.perform(&asks).await;
+    newcomer.perform(&Do::Await("well")).await;
+    oldest.perform(&Do::AwaitEnd).await;
+    assert_eq!(oldest.end, End::Reset, "{}", oldest.heard.escape_ascii());
+    drop((oldest, second, newcomer));
     world.tear_down().await;
 }
 

@@ -77,6 +77,7 @@ async fn steps(party: &mut Party, program: &Program) -> Vec<Do> {
             let head = format!("HTTP/1.1 413 Content Too Large\r\nContent-Length: {}\r\n\r\n", answer.len());
             vec![Do::Send(format!("{head}{answer}").into_bytes()), Do::Leave]
         }
+        "begin" => vec![Do::Send(b"HTTP/1.1 200 OK\r\n\r\nbegun".to_vec()), Do::AwaitEnd],
         "watch" => vec![Do::AwaitEnd, Do::Note("gone")],
         "" => {
             let text = match head.split(' ').nth(1) {

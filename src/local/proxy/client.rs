@@ -53,10 +53,11 @@ pub(super) async fn serve(mut stream: TcpStream, peer: SocketAddr, guest: Arc<Gu
     stream::prepare(&stream);
     let end = {
         let (read, write) = stream.split();
-        let mut client = Client { source: Source::new(read), sink: write, peer, house: &house };
+        let mut client = Client { source: Source::new(read), sink: write, peer, house: &house, is_answering: false };
         tokio::select! {
             end = client.stay(&guest) => end,
-            () = guest.sent_away() => End::Quiet,
+            // In the midst of an answer nobody may take it for the end.
+            () = guest.sent_away() => if client.is_answering { End::Torn } else { End::Quiet },
         }
     };
     if matches!(end, End::Torn)
@@ -73,6 +74,8 @@ struct Client<'a> {
     sink: WriteHalf<'a>,
     peer: SocketAddr,
     house: &'a House,
+    /// Whether an answer may be on its way.
+    is_answering: bool,
 }
 
 impl Client<'_> {
@@ -137,7 +140,9 @@ impl Client<'_> {
         let making = making(&question, self.ending(&question), &version, &date);
         let exchange = Exchange::new(making);
         let (source, sink, stop) = (&mut self.source, &mut self.sink, self.house.stop.clone());
+        self.is_answering = true;
         let outcome = exchange::over(&exchange, source, sink, &mut program, &stop).await;
+        self.is_answering = false;
         drop((program, counted));
         let host = question.host.as_str();
         match outcome {
