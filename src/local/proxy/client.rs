@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::{self, Exchange, Gap, Outcome};
@@ -18,7 +18,7 @@ use super::question::{Ending, Question};
 use super::reply::Making;
 use super::routes::Routes;
 use super::stream::{self, Source};
-use super::{HEAD_TIMEOUT, LINGER_GAP, LINGER_TIME, REQUEST_HEAD_BYTES, VERSION_HEADER, link};
+use super::{HEAD_TIMEOUT, LINGER_GAP, LINGER_TIME, REQUEST_HEAD_BYTES, STOP_TIMEOUT, VERSION_HEADER, link};
 use crate::crowd::{AtWork, Guest};
 use crate::model::Timestamp;
 use crate::port::Clock;
@@ -85,9 +85,14 @@ impl Client<'_> {
         let (end, _work) = self.attend(guest).await;
         if matches!(end, End::Told) {
             let stop = self.house.stop.clone();
+            let has_stopped = async {
+                stop.cancelled().await;
+                // Whoever sends still has time enough to hear what it was told.
+                sleep(STOP_TIMEOUT / 2).await;
+            };
             tokio::select! {
                 () = self.linger() => {}
-                () = stop.cancelled() => {}
+                () = has_stopped => {}
             }
         }
         end
@@ -98,7 +103,11 @@ impl Client<'_> {
         loop {
             let said = tokio::select! {
                 biased;
-                () = self.house.stop.cancelled() => return (End::Told, None),
+                () = self.house.stop.cancelled() => {
+                    // Who says nothing does not need to be heard out.
+                    let end = if self.source.input.is_empty() { End::Quiet } else { End::Told };
+                    return (end, None);
+                }
                 said = timeout(HEAD_TIMEOUT, next(&mut self.source)) => said,
             };
             let work = guest.at_work();
@@ -274,7 +283,40 @@ fn http_date(now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
+    use crate::crowd::Crowd;
+    use crate::local::proxy::stream::pair;
+
+    struct Then;
+
+    impl Clock for Then {
+        fn now(&self) -> Timestamp {
+            Timestamp(784_111_777_000)
+        }
+    }
+
+    /// It is in the midst of its body and was answered.
+    #[tokio::test]
+    async fn who_still_sends_is_heard_out_by_a_proxy_that_stops() {
+        let (mut client, at_client) = pair().await;
+        let stop = CancellationToken::new();
+        let house = House { routes: Arc::default(), clock: Arc::new(Then), stop: stop.clone() };
+        let peer = client.local_addr().expect("an address");
+        let guest = Crowd::new(1).admit(peer.ip()).await;
+        let mut serving = tokio::spawn(serve(at_client, peer, guest, Arc::new(house)));
+        client.write_all(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n").await.expect("somebody listens");
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.expect("an answer");
+        assert!(told.starts_with(b"HTTP/1.1 400 "), "{}", told.escape_ascii());
+        stop.cancel();
+        assert!(timeout(Duration::from_millis(100), &mut serving).await.is_err(), "it is heard out");
+        drop(client);
+        timeout(Duration::from_mins(1), serving).await.expect("it ends").expect("nothing panics");
+    }
 
     #[test]
     fn the_time_is_told_as_http_tells_it() {
