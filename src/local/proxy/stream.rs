@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio_util::sync::CancellationToken;
 
 /// What is read at a time at most, in bytes.
 const READ: usize = 16 * 1024;
@@ -51,18 +52,29 @@ pub(super) async fn join(
     client: (&mut Source<'_>, &mut WriteHalf<'_>),
     program: (&mut Source<'_>, &mut WriteHalf<'_>),
 ) -> io::Result<()> {
-    tokio::try_join!(to_program(client.0, program.1), to_client(program.0, client.1)).map(|((), ())| ())
+    let ((source, sink), (from, to)) = (client, program);
+    let has_answered = CancellationToken::new();
+    let answers = async {
+        let answered = to_client(from, sink).await;
+        has_answered.cancel();
+        answered
+    };
+    tokio::try_join!(to_program(source, to, &has_answered), answers).map(|((), ())| ())
 }
 
 /// Ends well where the program takes nothing any more: what it said before is still on its way to the client.
-async fn to_program(client: &mut Source<'_>, program: &mut WriteHalf<'_>) -> io::Result<()> {
+async fn to_program(
+    client: &mut Source<'_>,
+    program: &mut WriteHalf<'_>,
+    has_answered: &CancellationToken,
+) -> io::Result<()> {
     loop {
         let Source { half, input } = &mut *client;
         let written = tokio::select! {
             biased;
             written = program.write_all_buf(input) => written,
             // A program that does not read would never show it.
-            () = gone(half) => return Err(io::ErrorKind::ConnectionReset.into()),
+            () = gone(half) => return Err(left()),
         };
         if written.is_err() {
             return Ok(());
@@ -70,9 +82,16 @@ async fn to_program(client: &mut Source<'_>, program: &mut WriteHalf<'_>) -> io:
         if client.fill().await? == 0 {
             // One that takes nothing any more does not need to be told.
             let _ = program.shutdown().await;
-            return Ok(());
+            return tokio::select! {
+                () = has_answered.cancelled() => Ok(()),
+                () = client.gone() => Err(left()),
+            };
         }
     }
+}
+
+fn left() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
 }
 
 async fn to_client(program: &mut Source<'_>, client: &mut WriteHalf<'_>) -> io::Result<()> {
@@ -151,6 +170,23 @@ mod tests {
             let said = vec![b'x'; 64 * 1024 * 1024];
             let _ = timeout(Duration::from_millis(300), client.write_all(&said)).await;
             client.set_zero_linger().expect("a connection");
+        };
+        let joined = timeout(PATIENCE, join((&mut source, &mut sink), (&mut from, &mut to)));
+        let (joined, ()) = tokio::join!(joined, leaves);
+        assert!(matches!(joined, Ok(Err(_))), "{joined:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_no_more_and_leaves_is_noticed_while_the_program_says_nothing() {
+        let ((mut client, mut at_client), (mut at_program, mut program)) = (pair().await, pair().await);
+        let ((theirs, mut sink), (ours, mut to)) = (at_client.split(), at_program.split());
+        let (mut source, mut from) = (Source::new(theirs), Source::new(ours));
+        let leaves = async {
+            client.shutdown().await.expect("somebody listens");
+            let mut said = [0; 9];
+            assert_eq!(program.read(&mut said).await.expect("an end"), 0);
+            client.set_zero_linger().expect("a connection");
+            drop(client);
         };
         let joined = timeout(PATIENCE, join((&mut source, &mut sink), (&mut from, &mut to)));
         let (joined, ()) = tokio::join!(joined, leaves);
