@@ -89,7 +89,7 @@ async fn as_process(
     limit: Duration,
 ) -> PortResult<Option<(Option<i32>, Vec<String>)>> {
     let record = unit.record();
-    let before = launch::trace(shared, &unit.id, ROLE);
+    let before = launch::trace(shared, &unit.id, ROLE)?;
     wait_for_earlier(&before, limit).await;
     if let Some(code) = code_of(shared, unit, &before) {
         return Ok(Some((Some(code), printed(shared, unit))));
@@ -102,7 +102,7 @@ async fn as_process(
     };
     let ended = tokio::time::timeout(limit, child.wait()).await;
     // On its end nothing of it stays; out of time it is ended.
-    process::stop(&launch::trace(shared, &unit.id, ROLE), PATIENCE).await;
+    launch::end_program(shared, &unit.id, ROLE, PATIENCE).await;
     let lines = printed(shared, unit);
     match ended {
         Err(_) => Ok(None),

@@ -18,7 +18,7 @@ use super::warden;
 use crate::port::{PortError, PortResult};
 
 /// Before the list of processes is looked at again that could not be read.
-const BLIND_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const BLIND_PAUSE: Duration = Duration::from_millis(250);
 /// What a warden gets to see that nothing is left to keep.
 const WARDEN_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -28,7 +28,7 @@ pub(super) struct Run {
     /// The warden; the program itself where an older version of Greenroom started it.
     #[serde(flatten)]
     pub(super) process: ProcessId,
-    /// The boot of the machine that the numbers belong to; an older version wrote none.
+    /// The boot of the machine that the numbers belong to, empty where it is not known; an older version wrote none.
     #[serde(default)]
     pub(super) boot: Option<String>,
     #[serde(default)]
@@ -73,7 +73,7 @@ impl Run {
         let mut heirs = Table::read()?.line_of(proc::own());
         // The first of all processes takes every orphan in, and may be us.
         heirs.retain(|pid| *pid == 1 || *pid != proc::own());
-        Ok(Self { process: warden, boot: proc::boot(), cgroup: None, heirs })
+        Ok(Self { process: warden, boot: Some(proc::boot().unwrap_or_default()), cgroup: None, heirs })
     }
 
     /// Whether a warden keeps it: an older version had none.
@@ -83,7 +83,9 @@ impl Run {
 
     /// Whether the machine runs on since then; nothing lives of an earlier time.
     pub(super) fn is_of_this_boot(&self) -> bool {
-        self.boot.is_none() || self.boot == proc::boot()
+        // What is not known is no other one.
+        let then = self.boot.as_ref().filter(|then| !then.is_empty());
+        then.zip(proc::boot()).is_none_or(|(then, now)| *then == now)
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -92,7 +94,9 @@ impl Run {
 
     /// Whether its warden lives, or something in its control group does.
     pub(super) fn has_life(&self) -> bool {
-        let grouped = || self.cgroup.as_deref().is_some_and(|folder| !warden::members(folder).is_empty());
+        // What cannot be seen at the moment may live.
+        let is_empty = |folder| warden::members(folder).is_ok_and(|members| members.is_empty());
+        let grouped = || self.cgroup.as_deref().is_some_and(|folder| !is_empty(folder));
         self.is_alive() || self.is_of_this_boot() && grouped()
     }
 }
@@ -155,8 +159,12 @@ fn look(trace: &Trace, before: &BTreeSet<ProcessId>) -> io::Result<Members> {
         } else {
             members.others.extend(known);
         }
-        let grouped = run.cgroup.as_deref().map(warden::members).unwrap_or_default();
-        members.others.extend(grouped.into_iter().filter_map(|pid| table.living_at(pid)));
+        for pid in run.cgroup.as_deref().map(warden::members).transpose()?.unwrap_or_default() {
+            let listed = table.living_at(pid);
+            // One that began since the list was made is in the group all the same.
+            let found = if listed.is_some() { listed } else { ProcessId::of(pid)?.filter(|id| id.is_alive()) };
+            members.others.extend(found);
+        }
     }
     let roots = members.wardens.iter().chain(&members.others).map(|id| id.pid).collect();
     members.others.extend(table.below(&roots));
@@ -260,6 +268,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<ProcessId>(&text).expect("an older version reads it"), newer.process);
         assert_eq!(serde_json::from_str::<Run>(&text).expect("a record"), newer);
         assert!(!newer.is_of_this_boot() && !newer.is_alive());
+        let unknown = Run { boot: Some(String::new()), ..newer };
+        assert!(unknown.has_warden() && unknown.is_of_this_boot(), "where the boot is not told, it is no other one");
     }
 
     #[tokio::test]
@@ -301,13 +311,18 @@ mod tests {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
         let known = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
+        let group = tempfile::tempdir().expect("a folder");
+        let run = Run { process: known, boot: proc::boot(), cgroup: None, heirs: vec![] };
         let before = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).expect("it may be less");
         let (lives, scanned) = (known.is_alive(), scan("greenroom-test:none"));
+        let (run_lives, members) = (run.is_alive(), warden::members(group.path()));
         let addresses = [std::net::SocketAddr::from(([127, 0, 0, 1], 1))];
         let asked = super::super::health::get(&addresses, "localhost", "/", Duration::from_mins(5)).await;
         setrlimit(Resource::Nofile, before).expect("as it was");
         assert!(lives, "it was not seen to be gone");
+        assert!(run_lives, "its boot is not another one");
+        assert!(members.is_err(), "its group was not seen to be empty: {members:?}");
         assert!(matches!(scanned, Err(PortError::Retry { .. })), "{scanned:?}");
         assert!(matches!(asked, Err(super::super::health::Silence::Ours(_))), "{asked:?}");
     }

@@ -258,10 +258,9 @@ async fn retire(unit: Arc<Unit>, shared: Arc<Shared>, how: Farewell) -> PortResu
     }
     match record.spec.runtime {
         Runtime::Process { .. } => {
-            let stops = roles(unit.copies()).map(|role| {
-                let trace = launch::trace(&shared, &unit.id, &role);
-                async move { process::stop(&trace, drain).await }
-            });
+            let traces = roles(unit.copies()).map(|role| launch::trace(&shared, &unit.id, &role));
+            let traces = traces.collect::<PortResult<Vec<_>>>()?;
+            let stops = traces.into_iter().map(|trace| async move { process::stop(&trace, drain).await });
             futures_util::future::join_all(stops).await;
             for role in roles(unit.copies()) {
                 launch::prove_gone(&shared, &unit.id, &role).await?;

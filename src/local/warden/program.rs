@@ -180,7 +180,7 @@ impl Kept {
     fn alive(&self) -> BTreeSet<ProcessId> {
         let Ok(table) = Table::read() else { return BTreeSet::new() };
         let mut alive = table.below(&BTreeSet::from([own()]));
-        let members = self.cgroup.as_deref().map(cgroup::members).unwrap_or_default();
+        let members = self.cgroup.as_deref().and_then(|folder| cgroup::members(folder).ok()).unwrap_or_default();
         alive.extend(members.into_iter().filter_map(|pid| table.living_at(pid)));
         alive
     }
