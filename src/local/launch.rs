@@ -339,6 +339,7 @@ mod tests {
         let run = |pid| Run {
             process: ProcessId { pid, started: 500 },
             boot: Some("b".into()),
+            first: None,
             cgroup: None,
             heirs: vec![1],
         };

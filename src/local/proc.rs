@@ -177,6 +177,11 @@ pub(super) fn boot() -> Option<String> {
     Some(BOOT.get_or_init(|| boot.trim().to_owned()).clone())
 }
 
+/// When the first of all processes that we see began; `None` where that cannot be read.
+pub(super) fn first() -> Option<u64> {
+    stat(1).ok().flatten().map(|stat| stat.started)
+}
+
 /// The number of this process.
 pub(super) fn own() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()

@@ -31,6 +31,10 @@ pub(super) struct Run {
     /// The boot of the machine that the numbers belong to, empty where it is not known; an older version wrote none.
     #[serde(default)]
     pub(super) boot: Option<String>,
+    /// When the first of all processes began. A container that was started anew has another one, and nothing of
+    /// before: with its first process all of them end (`pid_namespaces(7)`). Unknown where it may not be seen.
+    #[serde(default)]
+    pub(super) first: Option<u64>,
     #[serde(default)]
     pub(super) cgroup: Option<PathBuf>,
     /// To one of these go the orphans of a warden that was killed.
@@ -73,7 +77,8 @@ impl Run {
         let mut heirs = Table::read()?.line_of(proc::own());
         // The first of all processes takes every orphan in, and may be us.
         heirs.retain(|pid| *pid == 1 || *pid != proc::own());
-        Ok(Self { process: warden, boot: Some(proc::boot().unwrap_or_default()), cgroup: None, heirs })
+        let boot = Some(proc::boot().unwrap_or_default());
+        Ok(Self { process: warden, boot, first: proc::first(), cgroup: None, heirs })
     }
 
     /// Whether a warden keeps it: an older version had none.
@@ -81,11 +86,12 @@ impl Run {
         self.boot.is_some()
     }
 
-    /// Whether the machine runs on since then; nothing lives of an earlier time.
+    /// Whether the machine, or the container that we are in, runs on since then; nothing lives of an earlier time.
     pub(super) fn is_of_this_boot(&self) -> bool {
         // What is not known is no other one.
         let then = self.boot.as_ref().filter(|then| !then.is_empty());
         then.zip(proc::boot()).is_none_or(|(then, now)| *then == now)
+            && self.first.zip(proc::first()).is_none_or(|(then, now)| then == now)
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -312,7 +318,7 @@ mod tests {
 
         let known = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
         let group = tempfile::tempdir().expect("a folder");
-        let run = Run { process: known, boot: proc::boot(), cgroup: None, heirs: vec![] };
+        let run = Run { process: known, boot: proc::boot(), first: proc::first(), cgroup: None, heirs: vec![] };
         let before = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).expect("it may be less");
         let (lives, scanned) = (known.is_alive(), scan("greenroom-test:none"));

@@ -1,6 +1,7 @@
 //! Whether nothing of a program is left, where nothing of it is to be seen.
 //!
-//! A warden that wrote so is a proof, and so is an empty control group, and a machine that was started anew.
+//! A warden that wrote so is a proof, and so is an empty control group, and a machine or container that was started
+//! anew.
 //! A warden that was killed from outside leaves orphans that nobody tells apart: then every process that
 //! may be one is named, and nothing is called gone while there is any.
 
@@ -83,7 +84,8 @@ mod tests {
     use super::*;
 
     fn run() -> Run {
-        Run { process: ProcessId { pid: 70, started: 500 }, boot: proc::boot(), cgroup: None, heirs: vec![40, 1] }
+        let process = ProcessId { pid: 70, started: 500 };
+        Run { process, boot: proc::boot(), first: proc::first(), cgroup: None, heirs: vec![40, 1] }
     }
 
     #[test]
@@ -94,6 +96,9 @@ mod tests {
         assert!(is_proven(&run(), Some(&seen(true))));
         assert!(is_proven(&Run { cgroup: Some("/sys/fs/cgroup/x".into()), ..run() }, None));
         assert!(is_proven(&Run { boot: Some("another".into()), ..run() }, None));
+        let first = proc::first().expect("the first of all processes is seen here");
+        assert!(is_proven(&Run { first: Some(first + 1), ..run() }, None), "the container was started anew");
+        assert!(!is_proven(&Run { first: None, ..run() }, None), "what is not known is no other start");
         assert!(is_proven(&Run { boot: None, ..run() }, None), "an older version wrote nothing down");
     }
 
@@ -127,7 +132,7 @@ mod tests {
     fn an_orphan_of_a_killed_warden_is_a_suspect_until_it_ends() {
         let own = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
         let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep runs");
-        let run = Run { process: own, boot: proc::boot(), cgroup: None, heirs: vec![own.pid] };
+        let run = Run { process: own, boot: proc::boot(), first: None, cgroup: None, heirs: vec![own.pid] };
         let pid = i32::try_from(child.id()).expect("a number");
         let found = |run: &Run| suspects(run, None).expect("a list").iter().any(|suspect| suspect.id.pid == pid);
         assert!(found(&run));
