@@ -126,7 +126,7 @@ async fn start_process(
         return Ok(Body::Adopted(run));
     }
     // What the ended program left behind would hold its port.
-    process::stop(&trace, Duration::from_millis(500)).await;
+    end_traced(&unit.id, &trace, Duration::from_millis(500)).await?;
     let record = unit.record();
     let mut env = BTreeMap::new();
     if let (Some(_), Some(port)) = (record.spec.port, record.ports.get(copy)) {
@@ -219,7 +219,14 @@ pub(super) fn trace(shared: &Shared, id: &VersionId, role: &str) -> PortResult<T
     Ok(Trace { marker: shared.marker(id, role), run: recorded(shared, id, role)? })
 }
 
-/// Ends a program of a version with all that it started. What cannot be read at the moment is waited for.
+/// Ends a program of a version with all that it started. A failure where something of it does not end.
+pub(super) async fn end_traced(id: &VersionId, trace: &Trace, patience: Duration) -> PortResult<()> {
+    let ended = process::stop(trace, patience).await;
+    ended.map_err(|left| PortError::Failed(Box::new(proof::resists(id.service.as_str(), left))))
+}
+
+/// Ends it as far as it can be ended; whoever starts it again, or removes it, says what does not end. What cannot
+/// be read at the moment is waited for.
 pub(super) async fn end_program(shared: &Shared, id: &VersionId, role: &str, patience: Duration) {
     let trace = loop {
         match trace(shared, id, role) {
@@ -231,7 +238,9 @@ pub(super) async fn end_program(shared: &Shared, id: &VersionId, role: &str, pat
             }
         }
     };
-    process::stop(&trace, patience).await;
+    if let Err(left) = process::stop(&trace, patience).await {
+        tracing::warn!(stage = %id.stage, service = %id.service, pid = left.pid, "a process does not end");
+    }
 }
 
 /// The starts of a program of a version that are on record.

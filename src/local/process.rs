@@ -21,6 +21,8 @@ use crate::port::{PortError, PortResult};
 pub(super) const BLIND_PAUSE: Duration = Duration::from_millis(250);
 /// What a warden gets to see that nothing is left to keep.
 const WARDEN_PATIENCE: Duration = Duration::from_secs(5);
+/// What `SIGKILL` has not ended for so long is another user's, or held by the kernel.
+const STUBBORN: Duration = Duration::from_secs(30);
 
 /// A start of a program, as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,8 +186,9 @@ async fn look_aside(trace: &Trace, before: &BTreeSet<ProcessId>) -> PortResult<M
     looked.map_err(|error| PortError::bug("reading the process list", error))?.map_err(|error| unseen(&error))
 }
 
-/// Ends a copy: `SIGTERM`, then `SIGKILL` after `patience`, until nothing of it is to be seen.
-pub(super) async fn stop(trace: &Trace, patience: Duration) {
+/// Ends a copy: `SIGTERM`, then `SIGKILL` after `patience`, until nothing of it is to be seen. An error is a process
+/// that does not end all the same.
+pub(super) async fn stop(trace: &Trace, patience: Duration) -> Result<(), ProcessId> {
     let begun = Instant::now();
     let (mut told, mut alone, mut pause) = (BTreeSet::new(), None, Duration::from_millis(5));
     // An orphan of what has ended meanwhile is known by this alone, where no warden takes it in.
@@ -203,13 +206,24 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) {
         if begun.elapsed() < patience {
             // A warden passes it on. Nobody is asked twice, which many take for a wish to drop everything.
             let asked = if wardens.is_empty() { others } else { wardens };
-            asked.into_iter().filter(|id| told.insert(*id)).for_each(|id| id.signal(Signal::TERM));
+            for id in asked.into_iter().filter(|id| told.insert(*id)) {
+                id.signal(Signal::TERM);
+                // One that is stopped hears nothing before it goes on.
+                id.signal(Signal::CONT);
+            }
         } else if others.is_empty() {
             // It ends by itself now, unless something holds it.
-            if alone.get_or_insert_with(Instant::now).elapsed() >= WARDEN_PATIENCE {
-                wardens.into_iter().for_each(|id| id.signal(Signal::KILL));
+            let alone = alone.get_or_insert_with(Instant::now).elapsed();
+            if let Some(left) = wardens.first().filter(|_| alone >= WARDEN_PATIENCE + STUBBORN) {
+                return Err(*left);
             }
+            let signal = if alone >= WARDEN_PATIENCE { Signal::KILL } else { Signal::CONT };
+            wardens.into_iter().for_each(|id| id.signal(signal));
+        } else if let Some(left) = others.first().filter(|_| begun.elapsed() >= patience.saturating_add(STUBBORN)) {
+            return Err(*left);
         } else {
+            // What is missed by one look is there in the next, and the warden is the proof that nothing is.
+            alone = None;
             if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.as_deref()) {
                 warden::kill(folder);
             }
@@ -223,6 +237,7 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) {
         let removed = tokio::task::spawn_blocking(move || warden::remove(&folder)).await;
         drop(removed);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -290,7 +305,7 @@ mod tests {
         let expected = Found { id, part: Part::Program, marker: marker.clone() };
         assert_eq!(scan(marker.trim_end_matches('0')).expect("a list"), [expected]);
 
-        stop(&trace(&marker), Duration::from_mins(1)).await;
+        stop(&trace(&marker), Duration::from_mins(1)).await.expect("it ends");
         // Nobody has waited for it yet: it is a zombie or was just reaped, and counts as gone.
         assert!(!id.is_alive());
         assert!(!child.wait().await.expect("it ended").success());
@@ -306,9 +321,26 @@ mod tests {
         let deaf: i32 = lines.next_line().await.expect("a line").expect("a line").parse().expect("a number");
         let deaf = ProcessId::of(deaf).expect("it is seen").expect("it is there");
         assert!(members(&trace(&marker)).expect("a list").others.contains(&deaf));
-        stop(&trace(&marker), Duration::ZERO).await;
+        stop(&trace(&marker), Duration::ZERO).await.expect("it ends");
         assert!(!deaf.is_alive());
         assert!(!child.wait().await.expect("it ended").success());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_stopped_hears_that_it_is_to_end() {
+        use std::os::unix::process::ExitStatusExt;
+        let marker = marker("stopped");
+        let mut child = bare(&marker, "kill -STOP $$; exit 3");
+        let id = id(&child);
+        let is_stopped = || {
+            let table = Table::read().expect("a list");
+            table.living().any(|(found, stat)| found == id && stat.state == 'T')
+        };
+        while !is_stopped() {
+            tokio::task::yield_now().await;
+        }
+        stop(&trace(&marker), Duration::from_secs(20)).await.expect("it ends");
+        assert_eq!(child.wait().await.expect("it ended").signal(), Some(15), "by SIGTERM, and before SIGKILL");
     }
 
     /// In a process of its own, as nextest runs it: others would be short of descriptors as well.

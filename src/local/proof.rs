@@ -79,6 +79,17 @@ pub(super) fn doubt(service: &str, suspects: &[Suspect]) -> Option<Failure> {
     Some(Failure::new(FailureKind::Environment, summary, advice))
 }
 
+/// What stands against calling a service's programs gone where one of them does not end.
+pub(super) fn resists(service: &str, id: ProcessId) -> Failure {
+    let (pid, name) = (id.pid, id.name());
+    let summary = format!("process {pid} (`{name}`), which `{service}` started, does not end, not even by SIGKILL");
+    let advice = format!(
+        "It is another user's, or waits in the kernel, as for a disk that does not answer: look at it on the server (`ps \
+         -o pid,user,stat,cmd {pid}`) and end it there. Greenroom looks again by itself."
+    );
+    Failure::new(FailureKind::Environment, summary, advice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +136,16 @@ mod tests {
         assert!(told.summary.ends_with("5 (`sleep`) and 2 more"), "{}", told.summary);
         assert!(told.summary.contains("process 1 (`sleep`), 2"), "{}", told.summary);
         assert!(told.advice.contains("`kill 1`"), "{}", told.advice);
+    }
+
+    #[test]
+    fn what_does_not_end_is_named_with_the_way_out() {
+        let own = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
+        let told = resists("web", own);
+        let begin = format!("process {} (`{}`), which `web` started, does not end", own.pid, own.name());
+        assert!(told.summary.starts_with(&begin) && !own.name().is_empty(), "{}", told.summary);
+        assert!(told.advice.contains(&format!("`ps -o pid,user,stat,cmd {}`", own.pid)), "{}", told.advice);
+        assert_eq!(told.kind, FailureKind::Environment);
     }
 
     /// This test's own child, of a warden that never was.
