@@ -19,9 +19,9 @@ use crate::port::PortResult;
 /// A program may be away for so long before it is told.
 const GRAVE: Duration = Duration::from_secs(3);
 /// So long it must have been well to be called so again.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 /// Of a program that ends again and again, somebody is told this often.
-const GAP: Duration = Duration::from_secs(60);
+const GAP: Duration = Duration::from_mins(1);
 
 /// What is remembered of a version that did not stay up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use super::{Answer, Ended, NAMES, Order, PROGRAM, cgroup, write_end};
 use crate::local::proc::{ProcessId, Table, own};
 
 /// A look around while nothing has to end: children that end ring at once.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 /// And while something has.
 const BUSY: Duration = Duration::from_millis(200);
 /// What a program left behind that ended by itself is asked to end for so long at most.

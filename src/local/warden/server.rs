@@ -14,7 +14,7 @@ use super::{Answer, Order, WARDEN, WardenProgram};
 use crate::local::proc::ProcessId;
 
 /// A warden answers as soon as its program runs; longer takes only a machine that stands still.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// A warden that waits for its order, or keeps its program.
 pub(in crate::local) struct Ward {
