@@ -69,7 +69,15 @@ impl Shared {
             return Ok(Some(Arc::clone(unit)));
         }
         let Some(record) = self.disk.read_version(id)? else { return Ok(None) };
-        let watch = Watch::of(self.disk.read_falls(id)?);
+        let falls = match self.disk.read_falls(id) {
+            // It is a note about the version: one that cannot be understood keeps nobody from serving it.
+            Err(error @ PortError::Bug { .. }) => {
+                tracing::warn!(version = %id.version, %error, "how a version fared is not known");
+                None
+            }
+            falls => falls?,
+        };
+        let watch = Watch::of(falls);
         let unit = Arc::new(Unit::new(id.clone(), record, watch, &self.halt));
         units.insert(id.clone(), Arc::clone(&unit));
         Ok(Some(unit))

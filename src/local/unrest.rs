@@ -154,16 +154,13 @@ pub(super) fn rose(shared: &Shared, unit: &Unit) {
     changed(shared, unit, |watch| watch.rose(Instant::now()));
 }
 
-/// Changes what is known of a version, in memory and on disk.
+/// Changes what is known of a version, in memory and on disk, in the same order.
 fn changed<T>(shared: &Shared, unit: &Unit, change: impl FnOnce(&mut Watch) -> T) -> T {
-    let (told, falls) = {
-        let mut watch = unit.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = watch.falls.clone();
-        let told = change(&mut watch);
-        (told, watch.falls.clone().filter(|falls| before.as_ref() != Some(falls)))
-    };
-    if let Some(falls) = falls
-        && let Err(error) = shared.disk.write_falls(&unit.id, &falls)
+    let mut watch = unit.watch.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = watch.falls.clone();
+    let told = change(&mut watch);
+    if let Some(falls) = watch.falls.as_ref().filter(|falls| before.as_ref() != Some(*falls))
+        && let Err(error) = shared.disk.write_falls(&unit.id, falls)
     {
         tracing::warn!(version = %unit.id.version, %error, "how a version fares is not kept for the next server");
     }
