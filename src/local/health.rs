@@ -25,6 +25,9 @@ const SAID_BYTES: usize = 40;
 /// How long such a program is listened to.
 const SAID_WAIT: Duration = Duration::from_secs(1);
 
+/// A program of this machine that takes connections takes them at once.
+const REACH: Duration = Duration::from_secs(1);
+
 /// Why there is no answer, in words for a reader.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Silence {
@@ -57,11 +60,11 @@ pub(super) async fn get(
     tokio::time::timeout(timeout, ask(addresses, host, path, begun)).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The first of the addresses that takes a connection; the first of all where none does.
+/// The first of the addresses that takes a connection; the first of all where none does, within [`REACH`].
 pub(super) async fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    match connect(addresses).await {
-        Ok((_, address)) => Some(address),
-        Err(_) => addresses.first().copied(),
+    match tokio::time::timeout(REACH, connect(addresses)).await {
+        Ok(Ok((_, address))) => Some(address),
+        Ok(Err(_)) | Err(_) => addresses.first().copied(),
     }
 }
 
@@ -150,7 +153,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use rustix::io::Errno;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -195,6 +198,21 @@ mod tests {
         assert_eq!(get(&both(port)[..1], "localhost", "/", PATIENCE).await.err(), Some(Silence::Absent(port)));
         assert_eq!(reachable(&both(port)[..1]).await, Some(both(port)[0]));
         assert_eq!(reachable(&[]).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_connection_holds_nobody_up() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let listener = socket.listen(1).expect("it listens");
+        let address = listener.local_addr().expect("an address");
+        // Nobody accepts. Once the queue is full, the kernel lets whoever comes wait for two minutes.
+        let mut waiting = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(REACH, TcpStream::connect(address)).await {
+            waiting.push(stream.expect("a place in the queue"));
+        }
+        let reached = tokio::time::timeout(PATIENCE, reachable(&[address])).await;
+        assert_eq!(reached.ok(), Some(Some(address)), "{} wait", waiting.len());
     }
 
     #[tokio::test]

@@ -91,13 +91,19 @@ impl Tape {
         Ok(bytes)
     }
 
-    /// Where the line begins that goes on at `at`.
+    /// Where that begins which is to be seen of the line that goes on at `at`: a return draws over what was before it.
     fn line_begins(&self, at: u64) -> io::Result<u64> {
         let mut end = at;
         while end > 0 {
             let start = end.saturating_sub(STEP);
-            let bytes = self.read(start..end)?;
-            if let Some(found) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            // With the byte behind: a return at the end of a line draws over nothing.
+            let bytes = self.read(start..end + 1)?;
+            let is_border = |pair: &[u8]| match pair {
+                [b'\r', next] => !matches!(next, b'\r' | b'\n'),
+                [first, _] => *first == b'\n',
+                _ => false,
+            };
+            if let Some(found) = bytes.windows(2).rposition(is_border) {
                 return Ok(start + u64::try_from(found).unwrap_or_default() + 1);
             }
             end = start;
@@ -176,6 +182,13 @@ mod tests {
         assert_eq!(tail(&path, 2, &[]), ["done: 100%", "failed"]);
         let (_data, path) = log(&format!("before\n{bar}"));
         assert_eq!(tail(&path, 1, &[]), ["downloading 10%"]);
+        let (_data, path) = log(&format!("before\n{}begins {}ends", "10%\r".repeat(2_000), "x".repeat(300_000)));
+        let shown = tail(&path, 1, &[]);
+        assert!(shown[0].starts_with("begins x") && shown[0].ends_with("xends"), "{shown:?}");
+        // What is read of the end begins between the return and the end of a line.
+        let last = "y".repeat(256 * 1024 - 1);
+        let (_data, path) = log(&format!("before\nhere it was\r\n{last}"));
+        assert!(tail(&path, 2, &[])[0].starts_with("here it was"));
     }
 
     #[test]
