@@ -199,7 +199,7 @@ pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order:
     let no_record = |error| PortError::retry(format!("making room for how `{}` ends: {error}", id.service));
     warden::begin_record(&order.end).map_err(no_record)?;
     let no_warden = |error| PortError::retry(format!("`{}` cannot be started by this server: {error}", id.service));
-    let mut ward = warden::begin(&shared.warden, &order.marker, &order.log).map_err(no_warden)?;
+    let mut ward = warden::begin(&shared.warden, &order.marker).map_err(no_warden)?;
     let mut run = Run::of(ward.id).map_err(|error| unseen(&error))?;
     record_run(shared, id, role, &run)?;
     match ward.start(order).await {
