@@ -265,7 +265,7 @@ async fn looked_for(shared: &Shared, unit: &Unit, copy: usize, saw: Sight) -> Si
         let members = process::members(&trace).unwrap_or_default();
         sockets::listening(members.others.into_iter().map(|id| id.pid))
     };
-    Sight::Absent { port, listens: tokio::task::spawn_blocking(look).await.unwrap_or_default() }
+    Sight::absent(port, tokio::task::spawn_blocking(look).await.unwrap_or_default())
 }
 
 /// Whether a copy is unhealthy after so many missed probes in a row, those of its grace not counted.

@@ -48,7 +48,12 @@ fn end_of(tape: &Tape, lines: usize, secrets: &[SecretString]) -> io::Result<Vec
         return Ok(printed_torn("", &chunks, lines, secrets));
     }
     let begins = tape.line_begins(start)?;
-    let beginning = tape.read(begins..start.min(begins + BEGINNING_BYTES))?;
+    if start - begins <= BEGINNING_BYTES {
+        // Nothing of it is left out.
+        let bytes = tape.read(begins..tape.length)?;
+        return Ok(printed(&String::from_utf8_lossy(&bytes).lines().collect::<Vec<_>>(), lines, secrets));
+    }
+    let beginning = tape.read(begins..begins + BEGINNING_BYTES)?;
     Ok(printed_torn(&String::from_utf8_lossy(&beginning), &chunks, lines, secrets))
 }
 
@@ -188,7 +193,13 @@ mod tests {
         // What is read of the end begins between the return and the end of a line.
         let last = "y".repeat(256 * 1024 - 1);
         let (_data, path) = log(&format!("before\nhere it was\r\n{last}"));
-        assert!(tail(&path, 2, &[])[0].starts_with("here it was"));
+        assert_eq!(tail(&path, 2, &[])[0], "here it was");
+    }
+
+    #[test]
+    fn nothing_is_left_out_of_a_line_that_was_read_whole() {
+        let (_data, path) = log(&format!("before\n{}\n{}", "a line ".repeat(100), "y".repeat(256 * 1024 - 30)));
+        assert_eq!(tail(&path, 2, &[])[0], "a line ".repeat(100).trim_end());
     }
 
     #[test]
