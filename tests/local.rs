@@ -144,6 +144,11 @@ async fn a_program_that_never_becomes_healthy_says_what_the_probe_saw() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_of_the_second_family_alone_is_served() {
+    let addresses = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    if !addresses.contains(&format!("{:032x}", 1)) {
+        // Many a container has no `::1`.
+        return;
+    }
     let mut machine = Machine::new().await;
     machine.go_live(&machine.web("six").env("MODE", "six")).await;
     assert_eq!(machine.ask("/").await, (200, "six".into()));

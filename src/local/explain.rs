@@ -1,5 +1,7 @@
 //! Why a copy came to its end, and what to do about it, decided from what is known of it.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use super::warden::Ended;
 use crate::model::{Failure, FailureKind, Health};
 
@@ -18,7 +20,7 @@ pub(super) enum Sight {
     Absent {
         port: u16,
         /// Where it takes some.
-        listens: Vec<std::net::SocketAddr>,
+        listens: Vec<SocketAddr>,
     },
     /// It answers, or not, and otherwise than it should.
     Wrong(String),
@@ -61,6 +63,18 @@ pub(super) struct Story<'a> {
     pub(super) place: Place,
     /// What the program's own file says about it.
     pub(super) hint: Option<String>,
+}
+
+impl Sight {
+    /// Of a program that nobody could reach at a port, with where it listens by now.
+    pub(super) fn absent(port: u16, listens: Vec<SocketAddr>) -> Self {
+        let own = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let is_right = |at: &SocketAddr| at.port() == port && (at.ip().is_unspecified() || own.contains(&at.ip()));
+        if listens.iter().any(is_right) {
+            return Self::Wrong(format!("nothing listened on port {port} until it was given up"));
+        }
+        Self::Absent { port, listens }
+    }
 }
 
 impl std::fmt::Display for Sight {
@@ -154,8 +168,6 @@ fn advice(story: &Story<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-
     use super::*;
     use crate::model::Seconds;
 
@@ -246,5 +258,20 @@ mod tests {
         assert!(elsewhere.advice.contains("the port in `PORT`"), "{}", elsewhere.advice);
         let outside = told(Age::Young, Before::Nothing, absent(vec![at([10, 0, 0, 5], 20_001)]), &[]);
         assert!(outside.advice.starts_with("Let it listen on 127.0.0.1, ::1"), "{}", outside.advice);
+    }
+
+    #[test]
+    fn who_listens_in_the_last_moment_is_not_told_to_listen_there() {
+        for place in ["127.0.0.1:20001", "0.0.0.0:20001", "[::1]:20001", "[::]:20001"] {
+            let at = vec![place.parse().expect("an address")];
+            let late = told(Age::Young, Before::Nothing, End::Unhealthy(Sight::absent(20_001, at)), &[]);
+            assert!(late.summary.ends_with("nothing listened on port 20001 until it was given up"), "{}", late.summary);
+            assert!(late.advice.contains("or change `health` in the configuration"), "{}", late.advice);
+        }
+        for place in ["10.0.0.5:20001", "127.0.0.1:3000"] {
+            let listens: Vec<SocketAddr> = vec![place.parse().expect("an address")];
+            let elsewhere = Sight::absent(20_001, listens.clone());
+            assert_eq!(elsewhere, Sight::Absent { port: 20_001, listens });
+        }
     }
 }

@@ -25,6 +25,9 @@ const SAID_BYTES: usize = 40;
 /// How long such a program is listened to.
 const SAID_WAIT: Duration = Duration::from_secs(1);
 
+/// A program of this machine that takes connections takes them at once.
+const REACH: Duration = Duration::from_secs(1);
+
 /// Why there is no answer, in words for a reader.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Silence {
@@ -57,11 +60,11 @@ pub(super) async fn get(
     tokio::time::timeout(timeout, ask(addresses, host, path, begun)).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The first of the addresses that takes a connection; the first of all where none does.
+/// The first of the addresses that takes a connection; the first of all where none does, within [`REACH`].
 pub(super) async fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    match connect(addresses).await {
-        Ok((_, address)) => Some(address),
-        Err(_) => addresses.first().copied(),
+    match tokio::time::timeout(REACH, connect(addresses)).await {
+        Ok(Ok((_, address))) => Some(address),
+        Ok(Err(_)) | Err(_) => addresses.first().copied(),
     }
 }
 
@@ -147,10 +150,10 @@ fn no_connection(address: SocketAddr, error: &io::Error) -> Silence {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use rustix::io::Errno;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -166,9 +169,9 @@ mod tests {
         assert!(matches!(silence(Errno::HOSTUNREACH), Silence::Theirs(_)));
     }
 
-    /// A port of this machine's second family, on which everybody hears the same.
-    async fn speaker(words: &'static [u8]) -> u16 {
-        let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.expect("a port of IPv6");
+    /// A port on which everybody hears the same.
+    async fn speaker(ip: impl Into<IpAddr>, words: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind((ip.into(), 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -188,13 +191,31 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_of_the_second_family_is_found_there() {
-        let port = speaker(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        if !super::super::sockets::has_second_family() {
+            return;
+        }
+        let port = speaker(Ipv6Addr::LOCALHOST, b"HTTP/1.1 204 No Content\r\n\r\n").await;
         let answer = get(&both(port), "localhost", "/", PATIENCE).await.expect("an answer");
         assert_eq!((answer.status, answer.from), (204, both(port)[1]));
         assert_eq!(reachable(&both(port)).await, Some(both(port)[1]));
         assert_eq!(get(&both(port)[..1], "localhost", "/", PATIENCE).await.err(), Some(Silence::Absent(port)));
         assert_eq!(reachable(&both(port)[..1]).await, Some(both(port)[0]));
         assert_eq!(reachable(&[]).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_connection_holds_nobody_up() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let listener = socket.listen(1).expect("it listens");
+        let address = listener.local_addr().expect("an address");
+        // Nobody accepts. Once the queue is full, the kernel lets whoever comes wait for two minutes.
+        let mut waiting = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(REACH, TcpStream::connect(address)).await {
+            waiting.push(stream.expect("a place in the queue"));
+        }
+        let reached = tokio::time::timeout(PATIENCE, reachable(&[address])).await;
+        assert_eq!(reached.ok(), Some(Some(address)), "{} wait", waiting.len());
     }
 
     #[tokio::test]
@@ -205,7 +226,7 @@ mod tests {
             (b"", "closes it without an answer"),
         ];
         for (words, told) in cases {
-            let port = speaker(words).await;
+            let port = speaker(Ipv4Addr::LOCALHOST, words).await;
             let silence = get(&both(port), "localhost", "/", PATIENCE).await.err();
             assert!(matches!(&silence, Some(Silence::Theirs(said)) if said.contains(told)), "{told}: {silence:?}");
         }

@@ -85,7 +85,7 @@ async fn docker_things(
 
 /// The programs of a version of which something lives, or may, by name.
 async fn processes(shared: &Arc<Shared>, id: &VersionId) -> PortResult<Vec<String>> {
-    let Ok(Some(record)) = shared.disk.read_version(id) else { return Ok(Vec::new()) };
+    let Some(record) = shared.disk.read_version(id)? else { return Ok(Vec::new()) };
     let mut left = Vec::new();
     if matches!(record.spec.runtime, Runtime::Process { .. }) {
         for role in roles(record.ports.len()) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::disk::Fate;
 use super::explain::{Age, Before, End, Place, Sight, Story, explain};
 use super::health::{self, Silence};
-use super::launch::{Body, Occasion, end_file, launch, log_file, trace};
+use super::launch::{Body, Occasion, end_file, end_program, launch, log_file, trace};
 use super::log::FAILURE_LINES;
 use super::shared::Shared;
 use super::unit::{CopyState, Unit};
@@ -134,7 +134,7 @@ async fn attend(shared: &Arc<Shared>, unit: &Unit, copy: usize, mut body: Body) 
             // Whoever was found unhealthy may have ended just now; its warden knows.
             let ended = warden::read_end(&end_file).filter(|ended| ended.code.is_some() && !is_bare).map(End::Exited);
             let end = if matches!(end, End::Unhealthy(_)) { ended.unwrap_or(end) } else { end };
-            process::stop(&trace(shared, &unit.id, &role), drain).await;
+            end_program(shared, &unit.id, &role, drain).await;
             (end, log::tail(&log_path, FAILURE_LINES, &secrets))
         }
     };
@@ -260,12 +260,12 @@ async fn looked_for(shared: &Shared, unit: &Unit, copy: usize, saw: Sight) -> Si
     if !matches!(unit.record().spec.runtime, Runtime::Process { .. }) {
         return saw;
     }
-    let trace = trace(shared, &unit.id, &copy.to_string());
+    let Ok(trace) = trace(shared, &unit.id, &copy.to_string()) else { return saw };
     let look = move || {
         let members = process::members(&trace).unwrap_or_default();
         sockets::listening(members.others.into_iter().map(|id| id.pid))
     };
-    Sight::Absent { port, listens: tokio::task::spawn_blocking(look).await.unwrap_or_default() }
+    Sight::absent(port, tokio::task::spawn_blocking(look).await.unwrap_or_default())
 }
 
 /// Whether a copy is unhealthy after so many missed probes in a row, those of its grace not counted.

@@ -115,7 +115,7 @@ async fn start_process(
     command: Vec<String>,
 ) -> PortResult<Body> {
     let role = copy.to_string();
-    let trace = trace(shared, &unit.id, &role);
+    let trace = trace(shared, &unit.id, &role)?;
     if why == Occasion::Arrival
         && let Some(run) = alive(&trace).await?
     {
@@ -126,7 +126,7 @@ async fn start_process(
         return Ok(Body::Adopted(run));
     }
     // What the ended program left behind would hold its port.
-    process::stop(&trace, Duration::from_millis(500)).await;
+    end_traced(&unit.id, &trace, Duration::from_millis(500)).await?;
     let record = unit.record();
     let mut env = BTreeMap::new();
     if let (Some(_), Some(port)) = (record.spec.port, record.ports.get(copy)) {
@@ -199,7 +199,7 @@ pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order:
     let no_record = |error| PortError::retry(format!("making room for how `{}` ends: {error}", id.service));
     warden::begin_record(&order.end).map_err(no_record)?;
     let no_warden = |error| PortError::retry(format!("`{}` cannot be started by this server: {error}", id.service));
-    let mut ward = warden::begin(&shared.warden, &order.marker, &order.log).map_err(no_warden)?;
+    let mut ward = warden::begin(&shared.warden, &order.marker).map_err(no_warden)?;
     let mut run = Run::of(ward.id).map_err(|error| unseen(&error))?;
     record_run(shared, id, role, &run)?;
     match ward.start(order).await {
@@ -215,48 +215,89 @@ pub(super) async fn run(shared: &Arc<Shared>, id: &VersionId, role: &str, order:
 }
 
 /// Everything by which a program of a version is known.
-pub(super) fn trace(shared: &Shared, id: &VersionId, role: &str) -> Trace {
-    Trace { marker: shared.marker(id, role), run: recorded(shared, id, role) }
+pub(super) fn trace(shared: &Shared, id: &VersionId, role: &str) -> PortResult<Trace> {
+    Ok(Trace { marker: shared.marker(id, role), run: recorded(shared, id, role)? })
+}
+
+/// Ends a program of a version with all that it started. A failure where something of it does not end.
+pub(super) async fn end_traced(id: &VersionId, trace: &Trace, patience: Duration) -> PortResult<()> {
+    let ended = process::stop(trace, patience).await;
+    ended.map_err(|left| PortError::Failed(Box::new(proof::resists(id.service.as_str(), left))))
+}
+
+/// Ends it as far as it can be ended; whoever starts it again, or removes it, says what does not end. What cannot
+/// be read at the moment is waited for.
+pub(super) async fn end_program(shared: &Shared, id: &VersionId, role: &str, patience: Duration) {
+    let trace = loop {
+        match trace(shared, id, role) {
+            Ok(trace) => break trace,
+            Err(PortError::Retry { .. }) => tokio::time::sleep(process::BLIND_PAUSE).await,
+            Err(error) => {
+                tracing::warn!(stage = %id.stage, service = %id.service, %error, "a program is known by its mark alone");
+                break Trace { marker: shared.marker(id, role), run: None };
+            }
+        }
+    };
+    if let Err(left) = process::stop(&trace, patience).await {
+        tracing::warn!(stage = %id.stage, service = %id.service, pid = left.pid, "a process does not end");
+    }
+}
+
+/// The starts of a program of a version that are on record.
+#[derive(Debug, Default)]
+struct Starts {
+    last: Option<Run>,
+    /// Those of which it is not known that nothing is left; the last one may be among them.
+    lost: Vec<Run>,
+}
+
+impl Starts {
+    fn read(shared: &Shared, id: &VersionId, role: &str) -> PortResult<Self> {
+        let lost = disk::read_json(&lost_file(shared, id, role))?.unwrap_or_default();
+        Ok(Self { last: recorded(shared, id, role)?, lost })
+    }
+
+    /// Each of them, with what is known of its end; `end` is what is written of one.
+    fn with_ends(self, end: Option<Ended>) -> Vec<(Run, Option<Ended>)> {
+        let Self { last, lost } = self;
+        // It is of the last one, or of the next, for which room was made: then the last one is in doubt already.
+        let told = last.filter(|last| !lost.contains(last)).map(|last| (last, end));
+        told.into_iter().chain(lost.into_iter().map(|run| (run, None))).collect()
+    }
 }
 
 /// Before another start takes the place of the last one: what is in doubt of that stays on record.
 async fn keep_doubt(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortResult<()> {
-    let Some(run) = recorded(shared, id, role) else { return Ok(()) };
-    if suspects(shared, id, role, vec![run.clone()]).await?.is_empty() {
+    let Starts { last, mut lost } = Starts::read(shared, id, role)?;
+    let Some(run) = last.filter(|last| !lost.contains(last)) else { return Ok(()) };
+    let alone = Starts { last: Some(run.clone()), lost: Vec::new() };
+    if suspects(alone, end_file(shared, id, role)).await?.is_empty() {
         return Ok(());
     }
     tracing::warn!(stage = %id.stage, service = %id.service, "the warden of a program was killed, and something of it may still run");
-    let mut lost = lost(shared, id, role);
     lost.push(run);
     disk::write_json(&lost_file(shared, id, role), &lost)
 }
 
 /// Whether anything of a version's program is there, or nobody can say that it is not.
 pub(super) async fn is_left(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortResult<bool> {
-    if recorded(shared, id, role).is_some_and(|run| run.has_life()) {
+    let starts = Starts::read(shared, id, role)?;
+    if starts.last.as_ref().is_some_and(Run::has_life) {
         return Ok(true);
     }
-    Ok(!suspects(shared, id, role, starts(shared, id, role)).await?.is_empty())
+    Ok(!suspects(starts, end_file(shared, id, role)).await?.is_empty())
 }
 
 /// Fails where somebody has to look whether anything of a version's program is left.
 pub(super) async fn prove_gone(shared: &Arc<Shared>, id: &VersionId, role: &str) -> PortResult<()> {
-    let suspects = suspects(shared, id, role, starts(shared, id, role)).await?;
+    let suspects = suspects(Starts::read(shared, id, role)?, end_file(shared, id, role)).await?;
     proof::doubt(id.service.as_str(), &suspects).map_or(Ok(()), |failure| Err(PortError::Failed(Box::new(failure))))
 }
 
-/// The last start, and those before it that are in doubt.
-fn starts(shared: &Shared, id: &VersionId, role: &str) -> Vec<Run> {
-    recorded(shared, id, role).into_iter().chain(lost(shared, id, role)).collect()
-}
-
-async fn suspects(shared: &Arc<Shared>, id: &VersionId, role: &str, runs: Vec<Run>) -> PortResult<Vec<proof::Suspect>> {
-    let (last, end) = (recorded(shared, id, role), end_file(shared, id, role));
+async fn suspects(starts: Starts, end: PathBuf) -> PortResult<Vec<proof::Suspect>> {
     let looked = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<proof::Suspect>> {
         let mut found = Vec::new();
-        for run in runs {
-            // What is written of an end is of the last start.
-            let ended = last.as_ref().filter(|last| **last == run).and_then(|_| warden::read_end(&end));
+        for (run, ended) in starts.with_ends(warden::read_end(&end)) {
             for suspect in proof::suspects(&run, ended.as_ref())? {
                 if !found.contains(&suspect) {
                     found.push(suspect);
@@ -293,11 +334,30 @@ fn record_run(shared: &Shared, id: &VersionId, role: &str, run: &Run) -> PortRes
 }
 
 /// The start that was written down for a program; it may be long over.
-pub(super) fn recorded(shared: &Shared, id: &VersionId, role: &str) -> Option<Run> {
-    disk::read_json(&run_file(shared, id, role)).ok().flatten()
+pub(super) fn recorded(shared: &Shared, id: &VersionId, role: &str) -> PortResult<Option<Run>> {
+    disk::read_json(&run_file(shared, id, role))
 }
 
-/// Starts before the last one of which it is not known that nothing is left.
-fn lost(shared: &Shared, id: &VersionId, role: &str) -> Vec<Run> {
-    disk::read_json(&lost_file(shared, id, role)).ok().flatten().unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::super::proc::ProcessId;
+    use super::*;
+
+    #[test]
+    fn what_is_written_of_an_end_says_nothing_of_a_start_that_is_in_doubt() {
+        let run = |pid| Run {
+            process: ProcessId { pid, started: 500 },
+            boot: Some("b".into()),
+            first: None,
+            cgroup: None,
+            heirs: vec![1],
+        };
+        let end = Some(Ended { nothing_lives: true, ..Ended::default() });
+        let starts = Starts { last: Some(run(8)), lost: vec![run(7)] };
+        assert_eq!(starts.with_ends(end.clone()), [(run(8), end.clone()), (run(7), None)]);
+        // Killed before the next one was written down: room for its end was made already.
+        let between = Starts { last: Some(run(7)), lost: vec![run(7)] };
+        assert_eq!(between.with_ends(end.clone()), [(run(7), None)]);
+        assert!(Starts::default().with_ends(end).is_empty());
+    }
 }

@@ -48,7 +48,12 @@ fn end_of(tape: &Tape, lines: usize, secrets: &[SecretString]) -> io::Result<Vec
         return Ok(printed_torn("", &chunks, lines, secrets));
     }
     let begins = tape.line_begins(start)?;
-    let beginning = tape.read(begins..start.min(begins + BEGINNING_BYTES))?;
+    if start - begins <= BEGINNING_BYTES {
+        // Nothing of it is left out.
+        let bytes = tape.read(begins..tape.length)?;
+        return Ok(printed(&String::from_utf8_lossy(&bytes).lines().collect::<Vec<_>>(), lines, secrets));
+    }
+    let beginning = tape.read(begins..begins + BEGINNING_BYTES)?;
     Ok(printed_torn(&String::from_utf8_lossy(&beginning), &chunks, lines, secrets))
 }
 
@@ -91,13 +96,19 @@ impl Tape {
         Ok(bytes)
     }
 
-    /// Where the line begins that goes on at `at`.
+    /// Where that begins which is to be seen of the line that goes on at `at`: a return draws over what was before it.
     fn line_begins(&self, at: u64) -> io::Result<u64> {
         let mut end = at;
         while end > 0 {
             let start = end.saturating_sub(STEP);
-            let bytes = self.read(start..end)?;
-            if let Some(found) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            // With the byte behind: a return at the end of a line draws over nothing.
+            let bytes = self.read(start..end + 1)?;
+            let is_border = |pair: &[u8]| match pair {
+                [b'\r', next] => !matches!(next, b'\r' | b'\n'),
+                [first, _] => *first == b'\n',
+                _ => false,
+            };
+            if let Some(found) = bytes.windows(2).rposition(is_border) {
                 return Ok(start + u64::try_from(found).unwrap_or_default() + 1);
             }
             end = start;
@@ -176,6 +187,19 @@ mod tests {
         assert_eq!(tail(&path, 2, &[]), ["done: 100%", "failed"]);
         let (_data, path) = log(&format!("before\n{bar}"));
         assert_eq!(tail(&path, 1, &[]), ["downloading 10%"]);
+        let (_data, path) = log(&format!("before\n{}begins {}ends", "10%\r".repeat(2_000), "x".repeat(300_000)));
+        let shown = tail(&path, 1, &[]);
+        assert!(shown[0].starts_with("begins x") && shown[0].ends_with("xends"), "{shown:?}");
+        // What is read of the end begins between the return and the end of a line.
+        let last = "y".repeat(256 * 1024 - 1);
+        let (_data, path) = log(&format!("before\nhere it was\r\n{last}"));
+        assert_eq!(tail(&path, 2, &[])[0], "here it was");
+    }
+
+    #[test]
+    fn nothing_is_left_out_of_a_line_that_was_read_whole() {
+        let (_data, path) = log(&format!("before\n{}\n{}", "a line ".repeat(100), "y".repeat(256 * 1024 - 30)));
+        assert_eq!(tail(&path, 2, &[])[0], "a line ".repeat(100).trim_end());
     }
 
     #[test]

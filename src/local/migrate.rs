@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::MigrationRecord;
+use super::disk::{MigrationRecord, VersionId};
 use super::keeper::what_served;
 use super::launch::{self, end_file, log_file, prepare};
 use super::log::{self, FAILURE_LINES};
@@ -89,8 +89,8 @@ async fn as_process(
     limit: Duration,
 ) -> PortResult<Option<(Option<i32>, Vec<String>)>> {
     let record = unit.record();
-    let before = launch::trace(shared, &unit.id, ROLE);
-    wait_for_earlier(&before, limit).await;
+    let before = launch::trace(shared, &unit.id, ROLE)?;
+    wait_for_earlier(&unit.id, &before, limit).await?;
     if let Some(code) = code_of(shared, unit, &before) {
         return Ok(Some((Some(code), printed(shared, unit))));
     }
@@ -102,7 +102,7 @@ async fn as_process(
     };
     let ended = tokio::time::timeout(limit, child.wait()).await;
     // On its end nothing of it stays; out of time it is ended.
-    process::stop(&launch::trace(shared, &unit.id, ROLE), PATIENCE).await;
+    launch::end_program(shared, &unit.id, ROLE, PATIENCE).await;
     let lines = printed(shared, unit);
     match ended {
         Err(_) => Ok(None),
@@ -139,7 +139,7 @@ fn as_migration(error: PortError) -> PortError {
 }
 
 /// One that was started before the server was killed runs to its end, or its time.
-async fn wait_for_earlier(earlier: &Trace, limit: Duration) {
+async fn wait_for_earlier(id: &VersionId, earlier: &Trace, limit: Duration) -> PortResult<()> {
     let ended = async {
         loop {
             let trace = earlier.clone();
@@ -154,6 +154,8 @@ async fn wait_for_earlier(earlier: &Trace, limit: Duration) {
         }
     };
     if tokio::time::timeout(limit, ended).await.is_err() {
-        process::stop(earlier, PATIENCE).await;
+        // Two never run at the same time.
+        launch::end_traced(id, earlier, PATIENCE).await?;
     }
+    Ok(())
 }

@@ -219,7 +219,9 @@ async fn recover(shared: &Arc<Shared>) -> PortResult<()> {
         let trace = Trace { marker: marker.clone(), run: None };
         async move { process::stop(&trace, Duration::from_secs(2)).await }
     });
-    futures_util::future::join_all(stops).await;
+    for left in futures_util::future::join_all(stops).await.into_iter().filter_map(Result::err) {
+        tracing::warn!(pid = left.pid, "a process that belongs to no version does not end");
+    }
     Ok(())
 }
 

@@ -64,20 +64,22 @@ impl LocalObserver {
             for id in self.shared.disk.versions(stage, &service)? {
                 let Some(unit) = self.shared.unit(&id)? else { continue };
                 let record = unit.record();
-                for copy in (0..unit.copies()).filter(|copy| self.runs(&id, &record, *copy, &containers)) {
-                    unit.set(copy, CopyState::Healthy);
+                for copy in 0..unit.copies() {
+                    if self.runs(&id, &record, copy, &containers)? {
+                        unit.set(copy, CopyState::Healthy);
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn runs(&self, id: &VersionId, record: &VersionRecord, copy: usize, containers: &[String]) -> bool {
+    fn runs(&self, id: &VersionId, record: &VersionRecord, copy: usize, containers: &[String]) -> PortResult<bool> {
         let lives = match record.spec.runtime {
-            Runtime::Process { .. } => recorded(&self.shared, id, &copy.to_string()).is_some_and(|run| run.is_alive()),
+            Runtime::Process { .. } => recorded(&self.shared, id, &copy.to_string())?.is_some_and(|run| run.is_alive()),
             Runtime::Image(_) => containers.iter().any(|name| name.contains(&id.version.0)),
         };
-        record.fate == Fate::Proven && lives
+        Ok(record.fate == Fate::Proven && lives)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -149,8 +150,13 @@ impl Table {
 /// Reads of a process; `None` where there is none, or it is none of ours. An error where this server has
 /// nothing left to look with: then nothing is known.
 pub(super) fn read(pid: i32, file: &str) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(format!("/proc/{pid}/{file}")) {
-        Ok(bytes) => Ok(Some(bytes)),
+    seen(fs::read(format!("/proc/{pid}/{file}")))
+}
+
+/// What is not there, or is none of ours, is `None`. An error where this server has nothing left to look with.
+pub(super) fn seen<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
+    match looked {
+        Ok(found) => Ok(Some(found)),
         Err(error) if is_own_exhaustion(&error) => Err(error),
         Err(_) => Ok(None),
     }
@@ -160,10 +166,20 @@ fn stat(pid: i32) -> io::Result<Option<Stat>> {
     Ok(read(pid, "stat")?.and_then(|bytes| Stat::read(&String::from_utf8_lossy(&bytes))))
 }
 
-/// Tells one boot of the machine from the next; `None` where the kernel does not say.
+/// Tells one boot of the machine from the next; `None` where that cannot be read. It does not change while
+/// this server lives.
 pub(super) fn boot() -> Option<String> {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return Some(boot.clone());
+    }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(boot.trim().to_owned())
+    Some(BOOT.get_or_init(|| boot.trim().to_owned()).clone())
+}
+
+/// When the first of all processes that we see began; `None` where that cannot be read.
+pub(super) fn first() -> Option<u64> {
+    stat(1).ok().flatten().map(|stat| stat.started)
 }
 
 /// The number of this process.

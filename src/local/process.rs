@@ -18,9 +18,11 @@ use super::warden;
 use crate::port::{PortError, PortResult};
 
 /// Before the list of processes is looked at again that could not be read.
-const BLIND_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const BLIND_PAUSE: Duration = Duration::from_millis(250);
 /// What a warden gets to see that nothing is left to keep.
 const WARDEN_PATIENCE: Duration = Duration::from_secs(5);
+/// What `SIGKILL` has not ended for so long is another user's, or held by the kernel.
+const STUBBORN: Duration = Duration::from_secs(30);
 
 /// A start of a program, as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +30,13 @@ pub(super) struct Run {
     /// The warden; the program itself where an older version of Greenroom started it.
     #[serde(flatten)]
     pub(super) process: ProcessId,
-    /// The boot of the machine that the numbers belong to; an older version wrote none.
+    /// The boot of the machine that the numbers belong to, empty where it is not known; an older version wrote none.
     #[serde(default)]
     pub(super) boot: Option<String>,
+    /// When the first of all processes began. A container that was started anew has another one, and nothing of
+    /// before: with its first process all of them end (`pid_namespaces(7)`). Unknown where it may not be seen.
+    #[serde(default)]
+    pub(super) first: Option<u64>,
     #[serde(default)]
     pub(super) cgroup: Option<PathBuf>,
     /// To one of these go the orphans of a warden that was killed.
@@ -73,7 +79,8 @@ impl Run {
         let mut heirs = Table::read()?.line_of(proc::own());
         // The first of all processes takes every orphan in, and may be us.
         heirs.retain(|pid| *pid == 1 || *pid != proc::own());
-        Ok(Self { process: warden, boot: proc::boot(), cgroup: None, heirs })
+        let boot = Some(proc::boot().unwrap_or_default());
+        Ok(Self { process: warden, boot, first: proc::first(), cgroup: None, heirs })
     }
 
     /// Whether a warden keeps it: an older version had none.
@@ -81,9 +88,12 @@ impl Run {
         self.boot.is_some()
     }
 
-    /// Whether the machine runs on since then; nothing lives of an earlier time.
+    /// Whether the machine, or the container that we are in, runs on since then; nothing lives of an earlier time.
     pub(super) fn is_of_this_boot(&self) -> bool {
-        self.boot.is_none() || self.boot == proc::boot()
+        // What is not known is no other one.
+        let then = self.boot.as_ref().filter(|then| !then.is_empty());
+        then.zip(proc::boot()).is_none_or(|(then, now)| *then == now)
+            && self.first.zip(proc::first()).is_none_or(|(then, now)| then == now)
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -92,7 +102,9 @@ impl Run {
 
     /// Whether its warden lives, or something in its control group does.
     pub(super) fn has_life(&self) -> bool {
-        let grouped = || self.cgroup.as_deref().is_some_and(|folder| !warden::members(folder).is_empty());
+        // What cannot be seen at the moment may live.
+        let is_empty = |folder| warden::members(folder).is_ok_and(|members| members.is_empty());
+        let grouped = || self.cgroup.as_deref().is_some_and(|folder| !is_empty(folder));
         self.is_alive() || self.is_of_this_boot() && grouped()
     }
 }
@@ -155,8 +167,12 @@ fn look(trace: &Trace, before: &BTreeSet<ProcessId>) -> io::Result<Members> {
         } else {
             members.others.extend(known);
         }
-        let grouped = run.cgroup.as_deref().map(warden::members).unwrap_or_default();
-        members.others.extend(grouped.into_iter().filter_map(|pid| table.living_at(pid)));
+        for pid in run.cgroup.as_deref().map(warden::members).transpose()?.unwrap_or_default() {
+            let listed = table.living_at(pid);
+            // One that began since the list was made is in the group all the same.
+            let found = if listed.is_some() { listed } else { ProcessId::of(pid)?.filter(|id| id.is_alive()) };
+            members.others.extend(found);
+        }
     }
     let roots = members.wardens.iter().chain(&members.others).map(|id| id.pid).collect();
     members.others.extend(table.below(&roots));
@@ -170,8 +186,9 @@ async fn look_aside(trace: &Trace, before: &BTreeSet<ProcessId>) -> PortResult<M
     looked.map_err(|error| PortError::bug("reading the process list", error))?.map_err(|error| unseen(&error))
 }
 
-/// Ends a copy: `SIGTERM`, then `SIGKILL` after `patience`, until nothing of it is to be seen.
-pub(super) async fn stop(trace: &Trace, patience: Duration) {
+/// Ends a copy: `SIGTERM`, then `SIGKILL` after `patience`, until nothing of it is to be seen. An error is a process
+/// that does not end all the same.
+pub(super) async fn stop(trace: &Trace, patience: Duration) -> Result<(), ProcessId> {
     let begun = Instant::now();
     let (mut told, mut alone, mut pause) = (BTreeSet::new(), None, Duration::from_millis(5));
     // An orphan of what has ended meanwhile is known by this alone, where no warden takes it in.
@@ -189,13 +206,24 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) {
         if begun.elapsed() < patience {
             // A warden passes it on. Nobody is asked twice, which many take for a wish to drop everything.
             let asked = if wardens.is_empty() { others } else { wardens };
-            asked.into_iter().filter(|id| told.insert(*id)).for_each(|id| id.signal(Signal::TERM));
+            for id in asked.into_iter().filter(|id| told.insert(*id)) {
+                id.signal(Signal::TERM);
+                // One that is stopped hears nothing before it goes on.
+                id.signal(Signal::CONT);
+            }
         } else if others.is_empty() {
             // It ends by itself now, unless something holds it.
-            if alone.get_or_insert_with(Instant::now).elapsed() >= WARDEN_PATIENCE {
-                wardens.into_iter().for_each(|id| id.signal(Signal::KILL));
+            let alone = alone.get_or_insert_with(Instant::now).elapsed();
+            if let Some(left) = wardens.first().filter(|_| alone >= WARDEN_PATIENCE + STUBBORN) {
+                return Err(*left);
             }
+            let signal = if alone >= WARDEN_PATIENCE { Signal::KILL } else { Signal::CONT };
+            wardens.into_iter().for_each(|id| id.signal(signal));
+        } else if let Some(left) = others.first().filter(|_| begun.elapsed() >= patience.saturating_add(STUBBORN)) {
+            return Err(*left);
         } else {
+            // What is missed by one look is there in the next, and the warden is the proof that nothing is.
+            alone = None;
             if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.as_deref()) {
                 warden::kill(folder);
             }
@@ -209,6 +237,7 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) {
         let removed = tokio::task::spawn_blocking(move || warden::remove(&folder)).await;
         drop(removed);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -260,6 +289,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<ProcessId>(&text).expect("an older version reads it"), newer.process);
         assert_eq!(serde_json::from_str::<Run>(&text).expect("a record"), newer);
         assert!(!newer.is_of_this_boot() && !newer.is_alive());
+        let unknown = Run { boot: Some(String::new()), ..newer };
+        assert!(unknown.has_warden() && unknown.is_of_this_boot(), "where the boot is not told, it is no other one");
     }
 
     #[tokio::test]
@@ -274,7 +305,7 @@ mod tests {
         let expected = Found { id, part: Part::Program, marker: marker.clone() };
         assert_eq!(scan(marker.trim_end_matches('0')).expect("a list"), [expected]);
 
-        stop(&trace(&marker), Duration::from_mins(1)).await;
+        stop(&trace(&marker), Duration::from_mins(1)).await.expect("it ends");
         // Nobody has waited for it yet: it is a zombie or was just reaped, and counts as gone.
         assert!(!id.is_alive());
         assert!(!child.wait().await.expect("it ended").success());
@@ -290,9 +321,26 @@ mod tests {
         let deaf: i32 = lines.next_line().await.expect("a line").expect("a line").parse().expect("a number");
         let deaf = ProcessId::of(deaf).expect("it is seen").expect("it is there");
         assert!(members(&trace(&marker)).expect("a list").others.contains(&deaf));
-        stop(&trace(&marker), Duration::ZERO).await;
+        stop(&trace(&marker), Duration::ZERO).await.expect("it ends");
         assert!(!deaf.is_alive());
         assert!(!child.wait().await.expect("it ended").success());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_stopped_hears_that_it_is_to_end() {
+        use std::os::unix::process::ExitStatusExt;
+        let marker = marker("stopped");
+        let mut child = bare(&marker, "kill -STOP $$; exit 3");
+        let id = id(&child);
+        let is_stopped = || {
+            let table = Table::read().expect("a list");
+            table.living().any(|(found, stat)| found == id && stat.state == 'T')
+        };
+        while !is_stopped() {
+            tokio::task::yield_now().await;
+        }
+        stop(&trace(&marker), Duration::from_secs(20)).await.expect("it ends");
+        assert_eq!(child.wait().await.expect("it ended").signal(), Some(15), "by SIGTERM, and before SIGKILL");
     }
 
     /// In a process of its own, as nextest runs it: others would be short of descriptors as well.
@@ -301,13 +349,18 @@ mod tests {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
         let known = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
+        let group = tempfile::tempdir().expect("a folder");
+        let run = Run { process: known, boot: proc::boot(), first: proc::first(), cgroup: None, heirs: vec![] };
         let before = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).expect("it may be less");
         let (lives, scanned) = (known.is_alive(), scan("greenroom-test:none"));
+        let (run_lives, members) = (run.is_alive(), warden::members(group.path()));
         let addresses = [std::net::SocketAddr::from(([127, 0, 0, 1], 1))];
         let asked = super::super::health::get(&addresses, "localhost", "/", Duration::from_mins(5)).await;
         setrlimit(Resource::Nofile, before).expect("as it was");
         assert!(lives, "it was not seen to be gone");
+        assert!(run_lives, "its boot is not another one");
+        assert!(members.is_err(), "its group was not seen to be empty: {members:?}");
         assert!(matches!(scanned, Err(PortError::Retry { .. })), "{scanned:?}");
         assert!(matches!(asked, Err(super::super::health::Silence::Ours(_))), "{asked:?}");
     }

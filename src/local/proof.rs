@@ -1,6 +1,7 @@
 //! Whether nothing of a program is left, where nothing of it is to be seen.
 //!
-//! A warden that wrote so is a proof, and so is an empty control group, and a machine that was started anew.
+//! A warden that wrote so is a proof, and so is an empty control group, and a machine or container that was started
+//! anew.
 //! A warden that was killed from outside leaves orphans that nobody tells apart: then every process that
 //! may be one is named, and nothing is called gone while there is any.
 
@@ -78,12 +79,24 @@ pub(super) fn doubt(service: &str, suspects: &[Suspect]) -> Option<Failure> {
     Some(Failure::new(FailureKind::Environment, summary, advice))
 }
 
+/// What stands against calling a service's programs gone where one of them does not end.
+pub(super) fn resists(service: &str, id: ProcessId) -> Failure {
+    let (pid, name) = (id.pid, id.name());
+    let summary = format!("process {pid} (`{name}`), which `{service}` started, does not end, not even by SIGKILL");
+    let advice = format!(
+        "It is another user's, or waits in the kernel, as for a disk that does not answer: look at it on the server (`ps \
+         -o pid,user,stat,cmd {pid}`) and end it there. Greenroom looks again by itself."
+    );
+    Failure::new(FailureKind::Environment, summary, advice)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn run() -> Run {
-        Run { process: ProcessId { pid: 70, started: 500 }, boot: proc::boot(), cgroup: None, heirs: vec![40, 1] }
+        let process = ProcessId { pid: 70, started: 500 };
+        Run { process, boot: proc::boot(), first: proc::first(), cgroup: None, heirs: vec![40, 1] }
     }
 
     #[test]
@@ -94,6 +107,9 @@ mod tests {
         assert!(is_proven(&run(), Some(&seen(true))));
         assert!(is_proven(&Run { cgroup: Some("/sys/fs/cgroup/x".into()), ..run() }, None));
         assert!(is_proven(&Run { boot: Some("another".into()), ..run() }, None));
+        let first = proc::first().expect("the first of all processes is seen here");
+        assert!(is_proven(&Run { first: Some(first + 1), ..run() }, None), "the container was started anew");
+        assert!(!is_proven(&Run { first: None, ..run() }, None), "what is not known is no other start");
         assert!(is_proven(&Run { boot: None, ..run() }, None), "an older version wrote nothing down");
     }
 
@@ -122,12 +138,22 @@ mod tests {
         assert!(told.advice.contains("`kill 1`"), "{}", told.advice);
     }
 
+    #[test]
+    fn what_does_not_end_is_named_with_the_way_out() {
+        let own = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
+        let told = resists("web", own);
+        let begin = format!("process {} (`{}`), which `web` started, does not end", own.pid, own.name());
+        assert!(told.summary.starts_with(&begin) && !own.name().is_empty(), "{}", told.summary);
+        assert!(told.advice.contains(&format!("`ps -o pid,user,stat,cmd {}`", own.pid)), "{}", told.advice);
+        assert_eq!(told.kind, FailureKind::Environment);
+    }
+
     /// This test's own child, of a warden that never was.
     #[test]
     fn an_orphan_of_a_killed_warden_is_a_suspect_until_it_ends() {
         let own = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
         let mut child = std::process::Command::new("sleep").arg("600").spawn().expect("sleep runs");
-        let run = Run { process: own, boot: proc::boot(), cgroup: None, heirs: vec![own.pid] };
+        let run = Run { process: own, boot: proc::boot(), first: None, cgroup: None, heirs: vec![own.pid] };
         let pid = i32::try_from(child.id()).expect("a number");
         let found = |run: &Run| suspects(run, None).expect("a list").iter().any(|suspect| suspect.id.pid == pid);
         assert!(found(&run));

@@ -15,7 +15,7 @@ use super::disk::{Fate, VersionId, VersionRecord};
 use super::proxy::Upstream;
 use super::shared::Shared;
 use super::unrest::{self, Watch};
-use super::{docker, launch, process};
+use super::{docker, launch};
 use crate::model::{Failure, Output, Runtime};
 use crate::port::{PortError, PortResult};
 
@@ -258,11 +258,14 @@ async fn retire(unit: Arc<Unit>, shared: Arc<Shared>, how: Farewell) -> PortResu
     }
     match record.spec.runtime {
         Runtime::Process { .. } => {
-            let stops = roles(unit.copies()).map(|role| {
-                let trace = launch::trace(&shared, &unit.id, &role);
-                async move { process::stop(&trace, drain).await }
+            let traces = roles(unit.copies()).map(|role| launch::trace(&shared, &unit.id, &role));
+            let traces = traces.collect::<PortResult<Vec<_>>>()?;
+            let stops = traces.into_iter().map(|trace| {
+                let id = unit.id.clone();
+                async move { launch::end_traced(&id, &trace, drain).await }
             });
-            futures_util::future::join_all(stops).await;
+            let ended = futures_util::future::join_all(stops).await;
+            ended.into_iter().collect::<PortResult<()>>()?;
             for role in roles(unit.copies()) {
                 launch::prove_gone(&shared, &unit.id, &role).await?;
             }

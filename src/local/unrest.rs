@@ -1,7 +1,8 @@
 //! How a version fares once it is live: what is told of it, and when somebody should look.
 //!
-//! A program that ends once and is back at once is nothing to speak of; one that ends again before it has
-//! been well for [`CALM`], or stays away for [`GRAVE`], is. It has recovered once it was well for [`CALM`].
+//! A program that ends once and is back at once is nothing to speak of; one that ends again within [`AGAIN`], or
+//! stays away for [`GRAVE`], is. It has recovered once it was well for [`CALM`], and for twice as long as it last
+//! took to end again: what ends every few minutes is not well in between.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +20,12 @@ use crate::port::PortResult;
 /// A program may be away for so long before it is told.
 const GRAVE: Duration = Duration::from_secs(3);
 /// So long it must have been well to be called so again.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
+/// Falls that lie no further apart are one trouble, however well it was in between. Kubernetes counts restarts alike:
+/// "Once a container has executed for 10 minutes without any problems, the kubelet resets the restart backoff timer".
+const AGAIN: Duration = Duration::from_mins(10);
 /// Of a program that ends again and again, somebody is told this often.
-const GAP: Duration = Duration::from_secs(60);
+const GAP: Duration = Duration::from_mins(1);
 
 /// What is remembered of a version that did not stay up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,21 +43,26 @@ pub(super) struct Falls {
 pub(super) struct Watch {
     falls: Option<Falls>,
     fell_at: Option<Instant>,
+    /// How long it must be well to have recovered, where it falls more seldom than [`CALM`].
+    calm: Duration,
     well_since: Option<Instant>,
     told_at: Option<Instant>,
 }
 
 impl Watch {
-    /// As an earlier server left it.
+    /// As an earlier server left it. What was nothing to speak of is over with the server that saw it: how soon it was
+    /// back is not known here.
     pub(super) fn of(falls: Option<Falls>) -> Self {
-        Self { falls, ..Self::default() }
+        Self { falls: falls.filter(|falls| falls.is_grave), ..Self::default() }
     }
 
     /// A program of it came down. Answers how long until somebody should look.
     fn fell(&mut self, failure: &Failure, now: Timestamp, at: Instant) -> Option<Duration> {
         // Whoever was well for so long in between had recovered, whether or not somebody looked.
         let was_calm = self.well_since.is_some_and(|since| at.duration_since(since) >= CALM);
-        let before = self.falls.take().filter(|falls| falls.over.is_none() && !was_calm);
+        let gap = self.fell_at.map(|fell| at.duration_since(fell)).filter(|gap| *gap < AGAIN);
+        self.calm = gap.unwrap_or_default() * 2;
+        let before = self.falls.take().filter(|falls| gap.is_some() || falls.over.is_none() && !was_calm);
         if before.is_none() {
             self.told_at = None;
         }
@@ -90,7 +99,8 @@ impl Watch {
     fn look(&mut self, is_well: bool, now: Timestamp, at: Instant) -> Option<Falls> {
         if is_well {
             let well_for = at.duration_since(*self.well_since.get_or_insert(at));
-            if let Some(falls) = self.falls.as_mut().filter(|falls| falls.over.is_none() && well_for >= CALM) {
+            let calm = self.calm.max(CALM);
+            if let Some(falls) = self.falls.as_mut().filter(|falls| falls.over.is_none() && well_for >= calm) {
                 let millis = i64::try_from(well_for.as_millis()).unwrap_or_default();
                 falls.over = Some(now.after_millis(-millis));
             }
@@ -144,16 +154,13 @@ pub(super) fn rose(shared: &Shared, unit: &Unit) {
     changed(shared, unit, |watch| watch.rose(Instant::now()));
 }
 
-/// Changes what is known of a version, in memory and on disk.
+/// Changes what is known of a version, in memory and on disk, in the same order.
 fn changed<T>(shared: &Shared, unit: &Unit, change: impl FnOnce(&mut Watch) -> T) -> T {
-    let (told, falls) = {
-        let mut watch = unit.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = watch.falls.clone();
-        let told = change(&mut watch);
-        (told, watch.falls.clone().filter(|falls| before.as_ref() != Some(falls)))
-    };
-    if let Some(falls) = falls
-        && let Err(error) = shared.disk.write_falls(&unit.id, &falls)
+    let mut watch = unit.watch.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = watch.falls.clone();
+    let told = change(&mut watch);
+    if let Some(falls) = watch.falls.as_ref().filter(|falls| before.as_ref() != Some(*falls))
+        && let Err(error) = shared.disk.write_falls(&unit.id, falls)
     {
         tracing::warn!(version = %unit.id.version, %error, "how a version fares is not kept for the next server");
     }
@@ -239,10 +246,23 @@ mod tests {
         assert_eq!(w.fell(10), Some(GRAVE));
         w.rose(11);
         assert_eq!(w.look(13, true), None);
-        assert_eq!(w.fell(71), Some(GRAVE), "that is another time, although nobody looked in between");
-        w.rose(72);
-        assert_eq!(w.look(200, true), None);
-        assert_eq!(w.fell(201), Some(GRAVE));
+        assert_eq!(w.fell(700), Some(GRAVE), "that is another time, although nobody looked in between");
+        w.rose(701);
+        assert_eq!(w.look(1_000, true), None);
+        assert_eq!(w.fell(1_400), Some(GRAVE));
+    }
+
+    #[test]
+    fn who_ends_again_every_few_minutes_is_told_and_recovers_when_that_is_over() {
+        let mut w = World::new();
+        assert_eq!(w.fell(10), Some(GRAVE));
+        w.rose(11);
+        assert_eq!(w.look(80, true), None);
+        assert_eq!(w.fell(86), Some(Duration::ZERO));
+        w.rose(87);
+        assert_eq!(w.look(147, true), Some((2, 10, None)), "so long it was well the last time as well");
+        assert_eq!(w.look(238, true), Some((2, 10, None)));
+        assert_eq!(w.look(239, true), Some((2, 10, Some(87))), "twice as long as that");
     }
 
     #[test]
@@ -269,9 +289,10 @@ mod tests {
         assert_eq!((w.fell(20), w.fell(40), w.fell(72)), (None, None, Some(Duration::ZERO)));
         assert_eq!(w.look(131, true), Some((5, 10, None)));
         w.rose(132);
-        assert_eq!(w.look(191, true), Some((5, 10, Some(131))), "well since it was seen so");
-        assert_eq!(w.fell(300), Some(GRAVE));
-        assert_eq!(w.look(301, false), None, "what is over is over");
+        assert_eq!(w.look(194, true), Some((5, 10, None)));
+        assert_eq!(w.look(195, true), Some((5, 10, Some(131))), "well since it was seen so");
+        assert_eq!(w.fell(1_000), Some(GRAVE));
+        assert_eq!(w.look(1_001, false), None, "what is over is over");
     }
 
     #[test]
@@ -283,6 +304,17 @@ mod tests {
         w.watch = Watch::of(serde_json::from_str(&kept).expect("a record"));
         assert_eq!(w.look(100, true), Some((2, 10, None)), "this one has not seen it well for long");
         assert_eq!(w.look(160, true), Some((2, 10, Some(100))));
+    }
+
+    #[test]
+    fn what_was_nothing_to_speak_of_is_nothing_to_a_new_server() {
+        let mut w = World::new();
+        w.fell(10);
+        w.rose(11);
+        w.watch = Watch::of(w.watch.falls.take());
+        w.rose(20);
+        assert_eq!(w.look(21, true), None, "it was well all the while");
+        assert_eq!(w.fell(30), Some(GRAVE));
     }
 
     #[test]

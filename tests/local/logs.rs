@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use greenroom::port::{Cloud, Phase};
 
-use crate::machine::{Machine, Step, site, until};
+use crate::machine::{Machine, Step, parent, site, until};
 
 /// What a log may take, in bytes: two files of 16 MiB and what was read last.
 const MOST: u64 = 33 << 20;
@@ -44,6 +44,15 @@ exec sleep 600"#;
     machine.web("flood").worker().env("FLAG", &flag.display().to_string()).command(&["sh", "-c", script])
 }
 
+/// What the wardens of the programs hold open.
+fn held(machine: &Machine) -> Vec<String> {
+    let pids = machine.pids();
+    let wardens = pids.iter().map(|pid| parent(*pid)).filter(|parent| !pids.contains(parent));
+    let entries = wardens.flat_map(|warden| std::fs::read_dir(format!("/proc/{warden}/fd")).expect("it is ours"));
+    let target = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_link(entry.ok()?.path()).ok();
+    entries.filter_map(target).map(|path| path.display().to_string()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_prints_without_end_fills_no_disk_and_keeps_its_end() {
     let machine = Machine::new().await;
@@ -54,6 +63,9 @@ async fn a_worker_that_prints_without_end_fills_no_disk_and_keeps_its_end() {
     until("the end is there", async || last(&machine, &step).await == "the very end").await;
     let files = files(&machine);
     assert!(files.len() == 2 && size(&files) <= MOST && size(&files) > MOST / 4, "{files:?}: {}", size(&files));
+    let held = held(&machine);
+    assert!(held.iter().any(|path| path.ends_with("/log-0")), "its warden writes there: {held:?}");
+    assert!(!held.iter().any(|path| path.ends_with(" (deleted)")), "room that nobody finds: {held:?}");
     machine.tear_down().await;
 }
 

@@ -250,7 +250,7 @@ impl Machine {
         self.pids().len()
     }
 
-    fn pids(&self) -> Vec<i32> {
+    pub(crate) fn pids(&self) -> Vec<i32> {
         let mark = format!("MACHINE={}\0", self.data.path().display());
         let processes = std::fs::read_dir("/proc").expect("a process list").flatten();
         let marked = processes.filter(|process| lives_with(&process.path(), mark.as_bytes()));

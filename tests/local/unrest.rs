@@ -52,3 +52,14 @@ async fn a_program_that_ends_again_and_again_is_told_with_its_last_words() {
     assert!(!next.is_trouble() && !next.is_recovered(), "that was another version: {next:?}");
     machine.tear_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_that_cannot_be_read_keeps_nobody_from_serving() {
+    let mut machine = Machine::new().await;
+    machine.go_live(&machine.web("one")).await;
+    let note = machine.data().join("stages/acme/shop/pr-1/web/one/falls.json");
+    std::fs::write(&note, r#"{"since":"#).expect("the version's folder is there");
+    machine.restart().await;
+    until("it is served", async || machine.ask("/").await == (200, "one".to_owned())).await;
+    machine.tear_down().await;
+}

@@ -1,10 +1,12 @@
 //! One container: its start, its end, its log.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use regex::Regex;
 use secrecy::SecretString;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -25,6 +27,14 @@ const NEW_POLL: Duration = Duration::from_millis(200);
 const OLD_POLL: Duration = Duration::from_secs(3);
 /// That many quick polls, then slow ones.
 const QUICK_POLLS: u32 = 150;
+
+/// The engine keeps a line of more bytes than this in pieces, and writes a time before each: moby/moby, issue 37681.
+const PIECE: usize = 16 << 10;
+
+/// A time of the engine's, which are all equally long.
+static STAMP: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{9}Z ").expect("a pattern of our own")
+});
 
 /// What holds for every container.
 const LIMITS: [&str; 6] = [
@@ -125,9 +135,15 @@ impl Container {
         // The two streams come apart; the timestamps, all equally long, put them together again.
         let mut stamped: Vec<&str> = said.out.lines().chain(said.err.lines()).collect();
         stamped.sort_by_key(|line| line.split_once(' ').map_or(*line, |(stamp, _)| stamp));
-        let plain: Vec<&str> = stamped.iter().map(|line| line.split_once(' ').map_or("", |(_, text)| text)).collect();
+        let plain: Vec<Cow<'_, str>> = stamped.iter().map(|line| unstamped(line)).collect();
         printed(&plain, lines, secrets)
     }
+}
+
+/// A line without the times that the engine put into it: in the middle of a secret, one would hide it from us.
+fn unstamped(line: &str) -> Cow<'_, str> {
+    let text = line.split_once(' ').map_or("", |(_, text)| text);
+    if text.len() > PIECE { STAMP.replace_all(text, "") } else { Cow::Borrowed(text) }
 }
 
 /// Starts a copy, or finds it running.
@@ -286,4 +302,24 @@ pub(in crate::local) async fn version_log(
 fn container_name(shared: &Shared, id: &VersionId, role: &str) -> String {
     let whose = hex::encode(Sha256::digest(format!("{} {}", shared.home, id.stage.repo)));
     format!("greenroom-{}-{}-{}-{role}-{}", id.stage.name, id.service, id.version, &whose[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_the_engine_keeps_in_pieces_is_whole_again() {
+        const TIME: &str = "2026-11-30T12:24:00.123456789Z ";
+        let (first, second) = ("x".repeat(PIECE), "y".repeat(PIECE));
+        assert_eq!(unstamped(&format!("{TIME}{first}{TIME}{second}{TIME}end")), format!("{first}{second}end"));
+        // A secret over the border of two pieces is found.
+        let padding = "-".repeat(PIECE - 7);
+        let line = format!("{TIME}{padding}correct{TIME}-horse-battery-staple");
+        let secrets = [SecretString::from("correct-horse-battery-staple")];
+        assert!(printed(&[unstamped(&line)], 1, &secrets)[0].ends_with("--***"));
+        // A time that the program prints itself stays.
+        assert_eq!(unstamped(&format!("{TIME}{TIME}began")), format!("{TIME}began"));
+        assert_eq!(unstamped(""), "");
+    }
 }

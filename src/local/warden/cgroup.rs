@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::local::proc::seen;
+
 /// The program's group, and the one to go back to.
 pub(super) struct Entered {
     pub(super) folder: PathBuf,
@@ -45,14 +47,14 @@ impl Entered {
     }
 }
 
-/// The numbers of all that is in a group or in one below it.
-pub(in crate::local) fn members(folder: &Path) -> Vec<i32> {
+/// The numbers of all that is in a group or in one below it. An error where we have nothing left to look with.
+pub(in crate::local) fn members(folder: &Path) -> io::Result<Vec<i32>> {
     let mut found = Vec::new();
-    for folder in with_those_below(folder) {
-        let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    for folder in with_those_below(folder)? {
+        let text = seen(fs::read_to_string(folder.join("cgroup.procs")))?.unwrap_or_default();
         found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
     }
-    found
+    Ok(found)
 }
 
 /// Ends all that is in a group, at one moment. Where the kernel is older than 5.14, nothing happens.
@@ -63,7 +65,8 @@ pub(in crate::local) fn kill(folder: &Path) {
 
 /// Removes a group in which nothing lives; one that has members stays.
 pub(in crate::local) fn remove(folder: &Path) {
-    for folder in with_those_below(folder).into_iter().rev() {
+    let folders = with_those_below(folder).unwrap_or_else(|_| vec![folder.to_path_buf()]);
+    for folder in folders.into_iter().rev() {
         // The last one to end may still be leaving.
         for _ in 0..20 {
             match fs::remove_dir(&folder) {
@@ -77,17 +80,17 @@ pub(in crate::local) fn remove(folder: &Path) {
 }
 
 /// A group and those that the program made in it, each after the one that it lies in.
-fn with_those_below(folder: &Path) -> Vec<PathBuf> {
+fn with_those_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![folder.to_path_buf()];
     let mut at = 0;
     while at < found.len() {
-        let entries = fs::read_dir(&found[at]).into_iter().flatten().flatten();
+        let entries = seen(fs::read_dir(&found[at]))?.into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         let below: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
         found.extend(below);
         at += 1;
     }
-    found
+    Ok(found)
 }
 
 fn move_to(folder: &Path) -> io::Result<()> {
@@ -142,7 +145,7 @@ mod tests {
     fn a_group_that_is_gone_has_no_members_and_is_removed_twice() {
         let folder = tempfile::tempdir().expect("a folder");
         let gone = folder.path().join("gone");
-        assert_eq!(members(&gone), Vec::<i32>::new());
+        assert_eq!(members(&gone).ok(), Some(Vec::new()));
         kill(&gone);
         remove(&gone);
         fs::create_dir_all(gone.join("a/b")).expect("folders");

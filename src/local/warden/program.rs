@@ -1,7 +1,9 @@
 //! The warden itself: a process that starts one program and ends when nothing of it lives.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +19,7 @@ use super::{Answer, Ended, NAMES, Order, PROGRAM, cgroup, write_end};
 use crate::local::proc::{ProcessId, Table, own};
 
 /// A look around while nothing has to end: children that end ring at once.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 /// And while something has.
 const BUSY: Duration = Duration::from_millis(200);
 /// What a program left behind that ended by itself is asked to end for so long at most.
@@ -151,7 +153,7 @@ impl Kept {
         let mut ended = Ended::default();
         let mut ending: Option<Ending> = None;
         loop {
-            let (status, is_last) = reap(self.pid);
+            let (status, is_last) = reap(self.pid, &order.log);
             if let Some(status) = status {
                 ended.code = code(status);
                 if ending.is_none() {
@@ -180,7 +182,7 @@ impl Kept {
     fn alive(&self) -> BTreeSet<ProcessId> {
         let Ok(table) = Table::read() else { return BTreeSet::new() };
         let mut alive = table.below(&BTreeSet::from([own()]));
-        let members = self.cgroup.as_deref().map(cgroup::members).unwrap_or_default();
+        let members = self.cgroup.as_deref().and_then(|folder| cgroup::members(folder).ok()).unwrap_or_default();
         alive.extend(members.into_iter().filter_map(|pid| table.living_at(pid)));
         alive
     }
@@ -188,7 +190,7 @@ impl Kept {
     /// What cannot be written down is not known later, and is not taken for known.
     fn note(&self, order: &Order, ended: &Ended) {
         if let Err(error) = write_end(&order.end, ended) {
-            complain(&format!("how process {} ended cannot be written down: {error}", self.pid));
+            complain(&order.log, &format!("how process {} ended cannot be written down: {error}", self.pid));
         }
     }
 }
@@ -226,7 +228,7 @@ impl Ending {
 
 /// Takes leave of children that ended: how the program did, if it is among them, and whether no child is
 /// left. A child is whatever lives below us: orphans come to us.
-fn reap(program: i32) -> (Option<WaitStatus>, bool) {
+fn reap(program: i32, log: &Path) -> (Option<WaitStatus>, bool) {
     let mut status = None;
     loop {
         match rustix::process::wait(WaitOptions::NOHANG) {
@@ -239,7 +241,7 @@ fn reap(program: i32) -> (Option<WaitStatus>, bool) {
             Err(Errno::CHILD) => return (status, true),
             Err(Errno::INTR) => {}
             Err(error) => {
-                complain(&format!("cannot wait for a process: {error}"));
+                complain(log, &format!("cannot wait for a process: {error}"));
                 return (status, false);
             }
         }
@@ -260,6 +262,8 @@ fn tell(answer: &Answer) {
 }
 
 /// Into the program's log, which is all that a warden has.
-fn complain(what: &str) {
-    let _ = io::stderr().write_all(format!("warden: {what}\n").as_bytes());
+fn complain(log: &Path, what: &str) {
+    let file = File::options().append(true).create(true).mode(0o600).open(log);
+    // A log that takes nothing is told of no better elsewhere.
+    let _ = file.and_then(|mut file| file.write_all(format!("warden: {what}\n").as_bytes()));
 }

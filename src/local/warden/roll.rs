@@ -50,12 +50,11 @@ impl Roll {
 
     fn keep(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
-        if self.write(&mut rest).is_ok() {
-            return;
-        }
-        // What was printed long ago makes room for what is printed now.
+        let Err(error) = self.write(&mut rest) else { return };
         self.file = None;
-        if fs::remove_file(older(&self.path)).is_ok() && self.write(&mut rest).is_ok() {
+        // On a disk that is full, what was printed long ago makes room for what is printed now.
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if is_full && fs::remove_file(older(&self.path)).is_ok() && self.write(&mut rest).is_ok() {
             return;
         }
         self.file = None;
@@ -158,5 +157,15 @@ mod tests {
         roll.keep(b"at last\n");
         let said = fs::read_to_string(&path).expect("a log");
         assert_eq!(said, "\n... (27 bytes are missing here: the disk took no more)\nat last\n");
+    }
+
+    #[test]
+    fn what_was_printed_long_ago_stays_where_it_would_make_no_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log-0");
+        fs::create_dir(&path).expect("a folder in its place");
+        fs::write(older(&path), "long ago").expect("a file");
+        Roll::new(path.clone()).keep(b"it cannot be written\n");
+        assert_eq!(fs::read_to_string(older(&path)).expect("it is there"), "long ago");
     }
 }

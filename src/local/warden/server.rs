@@ -1,9 +1,7 @@
 //! The server's side: a warden is started, written down by the caller, and only then told what to run.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use super::{Answer, Order, WARDEN, WardenProgram};
 use crate::local::proc::ProcessId;
 
 /// A warden answers as soon as its program runs; longer takes only a machine that stands still.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// A warden that waits for its order, or keeps its program.
 pub(in crate::local) struct Ward {
@@ -32,8 +30,7 @@ pub(in crate::local) enum NoStart {
 }
 
 /// Starts a warden, which starts nothing before it is told to. Without the rest of its order it ends.
-pub(in crate::local) fn begin(warden: &WardenProgram, marker: &str, log: &Path) -> io::Result<Ward> {
-    let complaints = File::options().append(true).create(true).mode(0o600).open(log)?;
+pub(in crate::local) fn begin(warden: &WardenProgram, marker: &str) -> io::Result<Ward> {
     let child = Command::new(&warden.program)
         .args(&warden.arguments)
         // For whoever lists processes: the file is the server's own, under a name of the kernel's.
@@ -44,7 +41,8 @@ pub(in crate::local) fn begin(warden: &WardenProgram, marker: &str, log: &Path) 
         .env(WARDEN, marker)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(complaints)
+        // A file that it held open would keep its room on the disk when the log has long gone on in another one.
+        .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(false)
         .spawn()?;
