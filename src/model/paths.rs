@@ -4,7 +4,7 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Which files concern somebody who names them by patterns.
 ///
-/// - A pattern begins at the top of the repository, with or without `./`. It means a file, or a folder
+/// - A pattern begins at the top of the repository, with or without `./` or `/`. It means a file, or a folder
 ///   with everything in it, with or without `/` at its end; `*` and `**` stand for any run of characters.
 /// - `!` before a pattern takes files away again. The last pattern that means a file decides; where the
 ///   first takes away, everything counts that none takes away.
@@ -144,7 +144,9 @@ mod tests {
     #[test]
     fn a_folder_is_meant_however_it_is_written() {
         let inside = ["web/index.html", "web/a/b.ts"];
-        for pattern in ["web/**", "./web/**", "web/", "./web/", "web//", "./web/./**", "web/**/", "web/*", "web/**/*"] {
+        for pattern in
+            ["web/**", "./web/**", "/web/**", "web/", "./web/", "web//", "./web/./**", "web/**/", "web/*", "web/**/*"]
+        {
             assert_eq!(meant(&[pattern], &FILES), inside, "{pattern}");
         }
         for pattern in ["web", "./web"] {
