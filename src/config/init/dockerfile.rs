@@ -28,7 +28,7 @@ pub(super) fn exposed(text: &str, target: Option<&str>, args: &BTreeMap<String, 
     let mut found = Exposed::Nothing;
     let mut known = BTreeMap::new();
     for stage in chain(&dockerfile, target) {
-        let mut here = Vec::new();
+        let mut here: Vec<Exposed> = Vec::new();
         for instruction in stage.instructions {
             match instruction {
                 Instruction::Arg(arg) => declare(&mut known, &arg.arguments.value, args, &globals),
