@@ -250,6 +250,37 @@ fn a_path_is_told_what_is_wrong_with_it() {
     }
 }
 
+fn with_pushes(patterns: &[&str]) -> Vec<String> {
+    let rule =
+        |(index, pattern): (usize, &&str)| format!("  \"s{index}-{{branch}}\": {{ on: {{ push: \"{pattern}\" }} }}\n");
+    let rules: String = patterns.iter().enumerate().map(rule).collect();
+    problems(&format!("{}\nstages:\n{rules}", smallest()))
+}
+
+#[test]
+fn a_pattern_that_no_branch_can_match_is_refused() {
+    for pattern in ["feature/", "/main", "a//b", "a..b", "a/.b", "main.", "a@{1}"] {
+        let said = with_pushes(&[pattern]).join("; ");
+        assert!(said.contains("git allows no such name"), "{pattern}: {said}");
+    }
+    for pattern in ["main,develop", "!main"] {
+        let said = with_pushes(&[pattern]).join("; ");
+        assert!(said.contains("one branch of that very name"), "{pattern}: {said}");
+    }
+    for pattern in ["feature/*", "*", "release-1.2", "dependabot/npm_and_yarn/*", "a@b", "v1.*", "wip!"] {
+        assert_eq!(with_pushes(&[pattern]), [""; 0], "{pattern}");
+    }
+}
+
+#[test]
+fn what_one_stage_leaves_to_the_next_is_not_refused() {
+    assert_eq!(with_pushes(&["*", "gh-readonly-queue/*"]), [""; 0]);
+    for both in [["*", "gh-*"], ["gh-readonly-queue/*", "gh-readonly-queue/main/*"]] {
+        let said = with_pushes(&both).join("; ");
+        assert!(said.contains("takes every event of this one"), "{both:?}: {said}");
+    }
+}
+
 #[test]
 fn the_example_checks_clean() {
     let example = include_bytes!("../examples/hello/.github/greenroom.yml");

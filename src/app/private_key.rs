@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
-use crate::wire::{KeyText, key_file, key_text};
+use crate::wire::{KeyText, key_file, key_text, unquoted};
 
 const NAME: &str = "GREENROOM_GITHUB_PRIVATE_KEY";
 /// What is said where it is not right.
@@ -22,7 +22,7 @@ pub(super) fn read(given: &str) -> anyhow::Result<SecretString> {
     match key_text(given) {
         KeyText::Pem(key) => Ok(key),
         KeyText::Wrong(fault) => bail!("{NAME} {fault}: {WANTED}"),
-        KeyText::Path => in_file(given.trim()),
+        KeyText::Path => in_file(unquoted(given)),
     }
 }
 
@@ -94,7 +94,9 @@ mod tests {
         }
         let key = "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n";
         std::fs::write(&path, key).expect("a file");
-        assert_eq!(read(&format!("{path}\n")).expect("a key").expose_secret(), key);
+        for given in [format!("{path}\n"), format!("\"{path}\""), format!("'{path}'\n")] {
+            assert_eq!(read(&given).expect("a key").expose_secret(), key, "{given}");
+        }
         assert!(said(&folder.path().display().to_string()).contains(NAME), "a folder");
     }
 }

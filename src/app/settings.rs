@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
-use super::given::{address, app_id, registry};
+use super::given::{address, app_id, folder, registry};
 use super::variable;
 use crate::model::{RepoList, Seconds, Wall, ZoneList};
 use crate::wire;
@@ -156,7 +156,7 @@ pub struct ServerSettings {
     #[command(flatten)]
     pub store: StoreSettings,
     /// A folder of the server's own, for sources and stages on this machine.
-    #[arg(long, env = "GREENROOM_DATA", default_value = "greenroom-data", value_name = "FOLDER")]
+    #[arg(long, env = "GREENROOM_DATA", default_value = "greenroom-data", value_name = "FOLDER", value_parser = folder)]
     pub data: PathBuf,
     /// GitHub's API, another one for an Enterprise Server.
     #[arg(long, env = "GREENROOM_GITHUB_API_URL", default_value = "https://api.github.com", value_name = "URL")]
@@ -233,7 +233,7 @@ pub const SECRETS: [SecretVariable; 4] = [
 /// The App's private key from the environment: as PEM, or from the file that it names.
 pub fn private_key() -> anyhow::Result<SecretString> {
     let given = variable("GREENROOM_GITHUB_PRIVATE_KEY").context(
-        "GREENROOM_GITHUB_PRIVATE_KEY is not set: give the App's private key as PEM, or the path of its file",
+        "GREENROOM_GITHUB_PRIVATE_KEY is not set: give the App's private key as PEM or base64 of it, or the path of its file",
     )?;
     super::private_key::read(&given)
 }
@@ -254,14 +254,15 @@ impl ServerSecrets {
         Ok(secrets)
     }
 
-    /// A secret that came from a file brought the file's line break along, and no signature is made with that.
+    /// A secret that came from a file brought the file's line break along, or what that has around its values,
+    /// and no signature is made with that.
     fn tell_edges(&self) {
         let current = ("GREENROOM_WEBHOOK_SECRET", Some(&self.webhook));
         for (name, secret) in [current, ("GREENROOM_WEBHOOK_SECRET_PREVIOUS", self.webhook_previous.as_ref())] {
             if secret.is_some_and(wire::has_edges) {
                 tracing::warn!(
-                    "{name} begins or ends with white space, such as the line break at the end of a file: GitHub's \
-                     page does not keep it, so the secret counts with and without it; take it away"
+                    "{name} begins or ends with white space, such as the line break at the end of a file, or stands \
+                     in quotation marks: the secret counts with and without them; take them away"
                 );
             }
         }

@@ -20,22 +20,22 @@ pub(super) fn gaps(tree: &Path) -> io::Result<Vec<String>> {
     let pointers = pointers(tree)?;
     if !pointers.is_empty() {
         found.push(format!(
-            "{} in Git LFS, of which the archive has the pointers alone: turn on \"Include Git LFS objects in archives\" in \
+            "{}, of which the archive has the pointers alone: turn on \"Include Git LFS objects in archives\" in \
              the repository's settings on GitHub, under Archives",
-            listed(&pointers, "file is", "files are")
+            listed(&pointers, "file is in Git LFS", "files are in Git LFS")
         ));
     }
     let empty = empty_submodules(tree)?;
     if !empty.is_empty() {
         found.push(format!(
-            "{} empty, because archives of GitHub have none: put what is needed into the repository, or fetch it in the build",
-            listed(&empty, "submodule is", "submodules are")
+            "{}, because archives of GitHub have none: put what is needed into the repository, or fetch it in the build",
+            listed(&empty, "submodule is empty", "submodules are empty")
         ));
     }
     Ok(found)
 }
 
-/// `2 files are (a.png, b.png)`
+/// `2 files are in Git LFS (a.png, b.png)`
 fn listed(names: &[String], one: &str, many: &str) -> String {
     let shown = names.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = names.len().saturating_sub(MOST_NAMED);
@@ -123,9 +123,9 @@ mod tests {
         let top = tree(&names.map(|name| (name, EXAMPLE)));
         let said = gaps(top.path()).expect("it is ours");
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].starts_with("4 files are (a.png, b/c.png, d.bin and 1 more) in Git LFS"), "{said:?}");
+        assert!(said[0].starts_with("4 files are in Git LFS (a.png, b/c.png, d.bin and 1 more), of"), "{said:?}");
         let one = gaps(tree(&[("a.png", EXAMPLE)]).path()).expect("it is ours");
-        assert!(one[0].starts_with("1 file is (a.png) in Git LFS"), "{one:?}");
+        assert!(one[0].starts_with("1 file is in Git LFS (a.png), of"), "{one:?}");
         let large = format!("{EXAMPLE}{}", "x".repeat(2_000));
         let none = tree(&[("a", "version https://git-lfs"), ("b", "1"), ("large", &large)]);
         assert_eq!(gaps(none.path()).expect("it is ours"), [""; 0]);
@@ -141,7 +141,7 @@ mod tests {
         }
         let said = gaps(top.path()).expect("it is ours");
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].starts_with("3 submodules are (vendor/lib, x, gone) empty"), "{said:?}");
+        assert!(said[0].starts_with("3 submodules are empty (vendor/lib, x, gone), because"), "{said:?}");
         assert_eq!(gaps(tree(&[("full/file", "1")]).path()).expect("it is ours"), [""; 0]);
     }
 }

@@ -50,7 +50,9 @@ pub fn is_telling(path: &str) -> bool {
 
 /// As compose files and builds name them; only one called `Dockerfile` is a service by itself.
 fn is_dockerfile(name: &str) -> bool {
-    name == "Dockerfile" || name.starts_with("Dockerfile.") || name.ends_with(".Dockerfile")
+    // BuildKit's list of what stays out of the context is called after its Dockerfile.
+    let is_list = name.ends_with(".dockerignore");
+    name == "Dockerfile" || (name.starts_with("Dockerfile.") && !is_list) || name.ends_with(".Dockerfile")
 }
 
 fn is_lock(name: &str) -> bool {
@@ -166,7 +168,7 @@ fn dockerfiles(files: &Files<'_>) -> Vec<Found> {
         let name = context.rsplit('/').next().filter(|name| *name != ".").unwrap_or("web").to_owned();
         let dockerfile = "Dockerfile".to_owned();
         let (port, notes) = match compose::exposed_by(files, path, None, &BTreeMap::new()) {
-            Exposed::Port(port) => (Some(port), Vec::new()),
+            Exposed::Port(port, others) => (Some(port), dockerfile::told_of(&others).into_iter().collect()),
             Exposed::Nothing => (None, Vec::new()),
             Exposed::Unclear(why) => (None, vec![why]),
         };

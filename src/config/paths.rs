@@ -52,7 +52,8 @@ fn means_one(pattern: &str, files: &[String]) -> bool {
 
 /// What was probably meant.
 fn hint(pattern: &str, context: Option<&str>, files: &[String]) -> String {
-    let inside = context.map(|context| format!("{}/{}", context.trim_matches('/'), pattern.trim_start_matches("./")));
+    let bare = pattern.trim_start_matches("./").trim_start_matches('/');
+    let inside = context.map(|context| format!("{}/{bare}", context.trim_matches('/')));
     if let Some(inside) = inside.filter(|inside| means_one(inside, files)) {
         return format!(": it begins at the top of the repository, so write {}", code(&inside));
     }

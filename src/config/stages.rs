@@ -165,8 +165,16 @@ pub(super) fn bad_branch(text: &str) -> Option<String> {
     if text.starts_with("refs/") {
         return Some("write the branch without `refs/heads/`".to_owned());
     }
-    let is_bad = text.contains(|c: char| c.is_whitespace() || c.is_control() || "~^:?[\\".contains(c));
-    is_bad.then(|| format!("{} cannot be a branch; `*` is the only wildcard", shown(text)))
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || "~^:?[\\".contains(c)) {
+        return Some(format!("{} cannot be a branch; `*` is the only wildcard", shown(text)));
+    }
+    let ends = text.starts_with(['/', '.']) || text.ends_with(['/', '.']);
+    if ends || ["//", "..", "/.", "@{"].iter().any(|bad| text.contains(bad)) {
+        return Some(format!("{} cannot be a branch: git allows no such name", shown(text)));
+    }
+    // Names may hold these; whoever writes them here means several branches, or all but one.
+    (text.starts_with('!') || text.contains(','))
+        .then(|| format!("{} would be one branch of that very name: write one pattern, and none with `!`", shown(text)))
 }
 
 fn mismatch(pattern: &StagePattern, trigger: &Trigger) -> Option<String> {
@@ -216,7 +224,7 @@ fn takes_all(first: &Trigger, second: &Trigger) -> bool {
     match (first, second) {
         // A `*` of the second is for the first a character that only its own `*` can match.
         (Trigger::Push { branches: first }, Trigger::Push { branches: second }) => {
-            first.matches(&Branch(second.0.clone()))
+            first.asks_for(&Branch(second.0.clone()))
         }
         (
             // A rule that skips drafts or forks still claims them: to skip is its answer.

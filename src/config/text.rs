@@ -112,8 +112,8 @@ pub(super) fn glob(text: &str) -> Option<String> {
     if own.is_empty() {
         return Some("an empty glob matches nothing: take it out".to_owned());
     }
-    if own.starts_with('/') || own.split('/').any(|part| part == "..") {
-        return Some(format!("{} matches nothing: write it from the top of the repository, without `..`", shown(text)));
+    if own.split('/').any(|part| part == "..") {
+        return Some(format!("{} leaves the repository: write it from its top, without `..`", shown(text)));
     }
     if own.len() > MOST_GLOB || braces(own) > MOST_BRACES {
         return Some(format!(
@@ -224,10 +224,20 @@ mod tests {
 
     #[test]
     fn what_can_match_nothing_is_told_so() {
-        for pattern in ["", "!", "/web/**", "!/web/**", "../web/**", "!../web", "web\\src\\**", "a\\"] {
+        for pattern in ["", "!", "../web/**", "/../web", "!../web", "web\\src\\**", "a\\"] {
             assert!(glob(pattern).is_some(), "{pattern}");
         }
-        for pattern in ["./web/**", "web/", "app/[slug]/**", "app/[user-id]", "!docs/**", "app/\\[slug\\]", "a\\*"] {
+        for pattern in [
+            "./web/**",
+            "/web/**",
+            "!/web/**",
+            "web/",
+            "app/[slug]/**",
+            "app/[user-id]",
+            "!docs/**",
+            "app/\\[slug\\]",
+            "a\\*",
+        ] {
             assert_eq!(glob(pattern), None, "{pattern}");
         }
     }

@@ -4,7 +4,7 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Which files concern somebody who names them by patterns.
 ///
-/// - A pattern begins at the top of the repository, with or without `./`. It means a file, or a folder
+/// - A pattern begins at the top of the repository, with or without `./` or `/`. It means a file, or a folder
 ///   with everything in it, with or without `/` at its end; `*` and `**` stand for any run of characters.
 /// - `!` before a pattern takes files away again. The last pattern that means a file decides; where the
 ///   first takes away, everything counts that none takes away.
@@ -80,25 +80,45 @@ fn globs(sense: Sense, text: &str) -> Result<Vec<Glob>, globset::Error> {
 
 /// The pattern with its brackets as a class, as themselves, or both.
 fn spellings(sense: Sense, base: String) -> Vec<String> {
-    let inside: Vec<&str> =
-        base.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(inside, _)| inside).collect();
     // A backslash says which brackets are meant as themselves.
-    if base.contains('\\') || inside.iter().all(|inside| is_class(inside)) {
+    if base.contains('\\') {
         return vec![base];
     }
-    let literal = base.replace('[', "\\[").replace(']', "\\]");
-    match sense {
-        Sense::Counts => vec![base, literal],
+    let (words, names) = (with_literal(&base, is_word), with_literal(&base, is_name));
+    let mut all = match sense {
+        Sense::Counts => vec![base, words, names],
         // Whoever takes a folder away does not take its neighbours.
-        Sense::CountsNot => vec![literal],
-    }
+        Sense::CountsNot => vec![words, names],
+    };
+    all.dedup();
+    all
 }
 
-/// Whether brackets around this can only stand for one character: `0-9`, `!a`, `ab`.
-fn is_class(inside: &str) -> bool {
+/// The pattern with those brackets as themselves around which `is_literal` stands; a bracket that
+/// nothing opened stands for itself anyway.
+fn with_literal(base: &str, is_literal: fn(&str) -> bool) -> String {
+    let mut out = String::new();
+    for (at, c) in base.char_indices() {
+        if c == '[' && base[at + 1..].split_once(']').is_some_and(|(inside, _)| is_literal(inside)) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Whether this can stand in brackets as a name: `id`, but not `0-9`, `!a`, or `a-zA-Z_`.
+fn is_name(inside: &str) -> bool {
     let chars: Vec<char> = inside.chars().collect();
     let are_ranges = chars.len().is_multiple_of(3) && chars.chunks(3).all(|range| range[1] == '-');
-    chars.len() < 3 || are_ranges || inside.starts_with(['!', '^'])
+    let has_range = ["0-9", "a-z", "A-Z"].iter().any(|range| inside.contains(range));
+    let is_class = are_ranges || has_range || inside.starts_with(['!', '^']);
+    !is_class && chars.iter().any(|c| c.is_alphanumeric())
+}
+
+/// Whether nobody means one of these characters alone, as with `*.[tj]s` or `v[123]`.
+fn is_word(inside: &str) -> bool {
+    is_name(inside) && inside.chars().count() > 2 && inside.contains(char::is_alphabetic)
 }
 
 #[cfg(test)]
@@ -124,7 +144,9 @@ mod tests {
     #[test]
     fn a_folder_is_meant_however_it_is_written() {
         let inside = ["web/index.html", "web/a/b.ts"];
-        for pattern in ["web/**", "./web/**", "web/", "./web/", "web//", "./web/./**", "web/**/", "web/*", "web/**/*"] {
+        for pattern in
+            ["web/**", "./web/**", "/web/**", "web/", "./web/", "web//", "./web/./**", "web/**/", "web/*", "web/**/*"]
+        {
             assert_eq!(meant(&[pattern], &FILES), inside, "{pattern}");
         }
         for pattern in ["web", "./web"] {
@@ -167,6 +189,27 @@ mod tests {
         assert_eq!(meant(&["app/[!0-9]/**"], &files), ["app/s/page.tsx", "app/x/page.tsx"]);
         let others = meant(&["app/**", "!app/[slug]/**"], &files);
         assert!(others.contains(&"app/s/page.tsx") && !others.contains(&"app/[slug]/page.tsx"), "{others:?}");
+    }
+
+    #[test]
+    fn brackets_that_may_be_both_are_both_and_a_class_beside_a_name_stays_one() {
+        let files =
+            ["app/[id]/page.tsx", "app/[x]/a/[123]/a", "app/[slug]/v1/x", "v7/a", "v_/a", "lib/a.ts", "lib/a.js"];
+        for (pattern, file) in [
+            ("app/[id]/**", files[0]),
+            ("app/[x]/a", files[1]),
+            ("app/*/a/[123]/", files[1]),
+            ("app/[slug]/v[0-9]/**", files[2]),
+            ("app/[slug]/v[12]/x", files[2]),
+        ] {
+            assert_eq!(meant(&[pattern], &files), [file], "{pattern}");
+        }
+        assert_eq!(meant(&["!v[0-9_]/**", "!lib/*.[tj]s"], &files), &files[..3]);
+        assert_eq!(meant(&["app/**", "!app/[id]/**"], &files), &files[1..3]);
+        assert_eq!(meant(&["app/**", "!app/[slug]/v[12]/"], &files), &files[..2]);
+        for pattern in ["[slug]/[x", "app/[id]/["] {
+            assert!(PathFilter::new(&[pattern]).is_err(), "{pattern}");
+        }
     }
 
     #[test]

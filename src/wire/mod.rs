@@ -18,5 +18,5 @@ mod signature;
 
 pub use head::{HeadError, check_head};
 pub use parse::{Message, Parsed, Poison, WireError, event_label, parse};
-pub use private_key::{KeyFault, KeyText, key_file, key_text};
+pub use private_key::{KeyFault, KeyText, key_file, key_text, unquoted};
 pub use signature::{Secrets, SignatureError, WeakSecret, has_edges, sign, verify};

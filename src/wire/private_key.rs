@@ -81,7 +81,7 @@ static CLIENT_ID: LazyLock<Regex> =
 
 /// Reads the text.
 pub fn key_text(given: &str) -> KeyText {
-    let text = unquoted(given.trim_start_matches('\u{feff}').trim());
+    let text = unquoted(given);
     if text.is_empty() {
         return KeyText::Wrong(KeyFault::Empty);
     }
@@ -100,18 +100,32 @@ pub fn key_text(given: &str) -> KeyText {
 
 /// Reads what a file holds.
 pub fn key_file(bytes: &[u8]) -> KeyText {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => match key_text(text) {
+    match text_of(bytes) {
+        Some(text) => match key_text(&text) {
             // A path in a file leads nowhere.
             KeyText::Path => KeyText::Wrong(KeyFault::NoKey),
             found => found,
         },
-        Err(_) => KeyText::Wrong(KeyFault::Binary),
+        None => KeyText::Wrong(if is_der(bytes) { KeyFault::Binary } else { KeyFault::NoKey }),
     }
 }
 
-/// Without the quotation marks that an environment file leaves around a value.
-fn unquoted(text: &str) -> &str {
+/// The text of a file, also in the two bytes for each character that Windows' PowerShell writes.
+fn text_of(bytes: &[u8]) -> Option<String> {
+    let wide = |text: &[u8], read: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = text.chunks_exact(2).map(|pair| read([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).ok()
+    };
+    match bytes {
+        [0xff, 0xfe, text @ ..] => wide(text, u16::from_le_bytes),
+        [0xfe, 0xff, text @ ..] => wide(text, u16::from_be_bytes),
+        _ => String::from_utf8(bytes.to_vec()).ok(),
+    }
+}
+
+/// Without white space around it, and without the quotation marks that an environment file leaves there.
+pub fn unquoted(text: &str) -> &str {
+    let text = text.trim_start_matches('\u{feff}').trim();
     let inside = |mark: char| text.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
     inside('"').or_else(|| inside('\'')).unwrap_or(text).trim()
 }
@@ -188,7 +202,7 @@ fn encoded(bare: &str) -> Option<KeyText> {
         return Some(KeyText::Wrong(KeyFault::NoMarkers));
     }
     let inside = std::str::from_utf8(&bytes).ok()?;
-    marked(unquoted(inside.trim_start_matches('\u{feff}').trim()))
+    marked(unquoted(inside))
 }
 
 fn from_base64(bare: &str) -> Option<Vec<u8>> {
@@ -223,7 +237,7 @@ fn fault_of(text: &str, bare: &str) -> Option<KeyFault> {
         } else {
             KeyFault::Lines
         })
-    } else if bare.len() > LONGEST_NAME || (bare.starts_with("MII") && is_key(bare)) {
+    } else if (bare.len() > LONGEST_NAME && is_base64(bare)) || (bare.starts_with("MII") && is_key(bare)) {
         // The lines of a key that were joined.
         Some(KeyFault::NoMarkers)
     } else {

@@ -115,6 +115,8 @@ fn what_has_no_shape_may_be_the_path_of_a_file() {
     {
         assert!(matches!(key_text(path), KeyText::Path), "{path}");
     }
+    let long = format!("/nix/{}app.pem", "a.b/".repeat(60));
+    assert!(matches!(key_text(&long), KeyText::Path), "{long}");
 }
 
 #[test]
@@ -122,6 +124,12 @@ fn a_file_holds_the_key_itself() {
     assert!(matches!(key_file(key().as_bytes()), KeyText::Pem(_)));
     assert!(matches!(key_file(STANDARD.encode(key()).as_bytes()), KeyText::Pem(_)));
     assert!(matches!(key_file(&der()), KeyText::Wrong(KeyFault::Binary)));
+    let wide: Vec<u16> = key().encode_utf16().collect();
+    let little = [0xff, 0xfe].into_iter().chain(wide.iter().flat_map(|unit| unit.to_le_bytes()));
+    let big = [0xfe, 0xff].into_iter().chain(wide.iter().flat_map(|unit| unit.to_be_bytes()));
+    assert!(matches!(key_file(&little.collect::<Vec<u8>>()), KeyText::Pem(_)));
+    assert!(matches!(key_file(&big.collect::<Vec<u8>>()), KeyText::Pem(_)));
+    assert!(matches!(key_file(b"\x89PNG\r\n\x1a\n\xff"), KeyText::Wrong(KeyFault::NoKey)));
     assert!(matches!(key_file(b"another.pem"), KeyText::Wrong(KeyFault::NoKey)));
     assert!(matches!(key_file(b""), KeyText::Wrong(KeyFault::Empty)));
 }

@@ -7,6 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
+use super::private_key::unquoted;
+
 const SCHEME: &str = "sha256=";
 
 /// The webhook secrets that are live: the current one, and the previous one while it is rotated out.
@@ -43,12 +45,12 @@ pub enum SignatureError {
 }
 
 impl Secrets {
-    /// Refuses a secret, current or previous, that is empty or shorter than 16 characters. One with white
-    /// space at an end holds with it and without: nobody can tell which of both GitHub was given.
+    /// Refuses a secret, current or previous, that is empty or shorter than 16 characters. One with white space
+    /// or quotation marks around it holds with them and without: nobody can tell which GitHub was given.
     pub fn new(current: SecretString, previous: Option<SecretString>) -> Result<Self, WeakSecret> {
         let mut live: Vec<_> = std::iter::once(current).chain(previous).collect();
         for secret in &live {
-            match secret.expose_secret().trim().chars().count() {
+            match unquoted(secret.expose_secret()).chars().count() {
                 0 => return Err(WeakSecret::Empty),
                 short @ ..SHORTEST => return Err(WeakSecret::Short(short)),
                 _ => {}
@@ -60,14 +62,14 @@ impl Secrets {
     }
 }
 
-/// Whether white space stands at an end of the secret.
+/// Whether something stands around the secret that came along from a file.
 pub fn has_edges(secret: &SecretString) -> bool {
     let text = secret.expose_secret();
-    text.trim().len() < text.len()
+    unquoted(text).len() < text.len()
 }
 
 fn without_edges(secret: &SecretString) -> SecretString {
-    secret.expose_secret().trim().into()
+    unquoted(secret.expose_secret()).into()
 }
 
 /// Holds when the header is the signature of exactly these bytes under one of the live secrets, and
@@ -183,7 +185,9 @@ mod tests {
             assert_eq!(Secrets::new(empty.into(), None).err(), Some(WeakSecret::Empty));
             assert_eq!(Secrets::new(CURRENT.into(), Some(empty.into())).err(), Some(WeakSecret::Empty));
         }
-        for (short, length) in [("x", 1), ("fifteen letters", 15), ("fifteen letters\n  ", 15)] {
+        for (short, length) in
+            [("x", 1), ("fifteen letters", 15), ("fifteen letters\n  ", 15), ("'fifteen letters'", 15)]
+        {
             assert_eq!(Secrets::new(short.into(), None).err(), Some(WeakSecret::Short(length)), "{short:?}");
             assert_eq!(Secrets::new(CURRENT.into(), Some(short.into())).err(), Some(WeakSecret::Short(length)));
         }
@@ -193,7 +197,13 @@ mod tests {
 
     #[test]
     fn a_line_break_that_came_along_from_a_file_costs_no_delivery() {
-        for given in ["the current secret\n", "the current secret\r\n", "  the current secret"] {
+        for given in [
+            "the current secret\n",
+            "the current secret\r\n",
+            "  the current secret",
+            "\"the current secret\"",
+            "'the current secret'\n",
+        ] {
             let live = secrets(given, Some("the secret before it\n"));
             for key in [CURRENT, given, "the secret before it"] {
                 assert!(verify(b"{}", Some(&sign(b"{}", &key.into())), &live).is_ok(), "{given:?} {key:?}");

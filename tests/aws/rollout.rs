@@ -210,6 +210,7 @@ async fn a_migration_runs_once_and_its_failure_stops_everything() {
     let failure = failed(w.settle(Phase::Migrate, &two).await);
     assert_eq!((failure.kind, failure.exit_code), (FailureKind::Migration, Some(7)), "{failure:?}");
     assert_eq!(failure.summary, "the migration of `web` ended with exit code 7");
+    assert!(!failure.advice.contains("served before"), "nothing served before: {failure:?}");
     assert_eq!(failure.log, ["half-way"]);
     w.settle(Phase::Retire, &two).await.expect("it is cleaned up");
     assert_eq!(w.active_definitions().await, std::slice::from_ref(&one.version.0));

@@ -183,7 +183,7 @@ async fn a_plan_says_what_it_needs() {
     bench.env("GREENROOM_GITHUB_APP_ID", "1");
     assert_snapshot!(bench.run(&plan).await.all(), @"
     --- stderr
-    error: GREENROOM_GITHUB_PRIVATE_KEY is not set: give the App's private key as PEM, or the path of its file
+    error: GREENROOM_GITHUB_PRIVATE_KEY is not set: give the App's private key as PEM or base64 of it, or the path of its file
     --- exit 3
     ");
     bench.env("GREENROOM_GITHUB_PRIVATE_KEY", "key.pem");

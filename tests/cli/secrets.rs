@@ -74,6 +74,7 @@ async fn a_secret_where_another_setting_belongs_is_not_said_again() {
         ("GREENROOM_TARGET", 1),
         ("GREENROOM_GITHUB_API_URL", 2),
         ("GREENROOM_DATABASE_URL", 3),
+        ("GREENROOM_REGISTRY", 1),
         ("GREENROOM_BUILD_DEADLINE", 1),
     ] {
         for given in [key.as_str(), "me:a-password-of-twenty@host", "postgre://me:a-password-of-twenty@host/x"] {
@@ -86,6 +87,20 @@ async fn a_secret_where_another_setting_belongs_is_not_said_again() {
                 assert_eq!(said.code == 0, args.contains(&"--help"), "{variable}: {}", said.err);
             }
         }
+    }
+}
+
+/// What no pattern of a secret's shape takes out of a message.
+#[tokio::test]
+async fn a_key_in_base64_where_another_setting_belongs_is_not_said_again() {
+    let (_, github, key) = settings().await;
+    let given = STANDARD.encode(&key);
+    for variable in ["GREENROOM_GITHUB_APP_ID", "GREENROOM_DATABASE_URL", "GREENROOM_REGISTRY", "GREENROOM_DATA"] {
+        let mut bench = bench(&github);
+        bench.env(variable, given.as_str());
+        let said = bench.run(&["serve"]).await;
+        assert_eq!(leaks(&said, &given), None, "{variable}: {}{}", said.out, said.err);
+        assert_ne!(said.code, 0, "{variable}: {}", said.err);
     }
 }
 

@@ -105,11 +105,11 @@ async fn a_draft_and_a_fork_are_told_why_they_get_no_stage() {
 #[tokio::test]
 async fn what_a_source_lacks_is_said_while_it_deploys_and_after() {
     let w = World::new().await;
-    w.builder.gap("1 submodule is (vendor/lib) empty");
+    w.builder.gap("1 submodule is empty (vendor/lib)");
     let (pull, _) = w.open("topic", "2");
     w.settle().await;
     assert!(w.headline(pull).contains("live"), "it is no failure: {}", w.headline(pull));
-    let noted = w.comment(pull).matches("**Note:** 1 submodule is (vendor/lib) empty.").count();
+    let noted = w.comment(pull).matches("**Note:** 1 submodule is empty (vendor/lib).").count();
     assert_eq!(noted, 1, "{}", w.comment(pull));
 }
 

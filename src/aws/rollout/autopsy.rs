@@ -192,6 +192,14 @@ pub(in crate::aws) fn told(cause: &Cause, subject: &Subject<'_>, log: Vec<String
     let foreign = Cause::Architecture { said: "exec format error".into() };
     let cause = if looks_foreign && matches!(cause, Cause::Exited { .. }) { &foreign } else { cause };
     let (kind, summary, advice) = explain(cause, subject, health);
+    // What serves is told again at each change, and its lines may only be late.
+    let is_silent = log.is_empty() && subject.life == Life::Starting;
+    let advice = match cause {
+        Cause::Exited { code } if *code != 0 && is_silent => {
+            "None of its lines is there: have it say on its standard error why it ends, and push."
+        }
+        _ => advice,
+    };
     let exit_code = match cause {
         Cause::Exited { code } => Some(*code),
         Cause::OutOfMemory { code } => *code,

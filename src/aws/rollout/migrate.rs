@@ -105,7 +105,7 @@ enum Ended {
 /// Only a program that ended by itself with 0 has done its work.
 fn judge(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> Ended {
     let name = work.name();
-    let advice = "Mend the migration and push; nothing was started, what served before still serves.";
+    let advice = "Mend the migration and push; nothing was started.";
     let failed = |summary: String, exit_code: Option<i32>| {
         let failure = Failure::new(FailureKind::Migration, summary, advice);
         Ended::Badly(Box::new(Failure { exit_code, ..failure }))
@@ -124,7 +124,7 @@ fn judge(work: &Work<'_>, spec: &Migrate, task: &TaskSeen) -> Ended {
         (exit_code, Finding::Fault(cause) | Finding::Hiccup(cause)) => {
             let known = failure(&cause, work.rollout.service, Vec::new(), "");
             let summary = format!("the migration of `{name}` failed: {}", known.summary);
-            let advice = format!("{} Nothing was started, what served before still serves.", known.advice);
+            let advice = format!("{} Nothing was started.", known.advice);
             Ended::Badly(Box::new(Failure { exit_code, advice, ..Failure::new(FailureKind::Migration, summary, "") }))
         }
         (exit_code, Finding::Transient) => {

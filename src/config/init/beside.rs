@@ -66,6 +66,7 @@ mod tests {
         let others = left_out(&[("Dockerfile", dockerfile), ("Dockerfile.worker", dockerfile)]);
         assert_eq!(others.len(), 1, "{others:?}");
         assert!(others[0].contains("context: ., dockerfile: Dockerfile.worker"), "{others:?}");
+        assert_eq!(left_out(&[("Dockerfile", dockerfile), ("Dockerfile.dockerignore", "x")]), [""; 0]);
         assert_eq!(left_out(&[("a/Dockerfile", dockerfile), ("b/Dockerfile", dockerfile)]), [""; 0]);
         assert_eq!(left_out(&[("Procfile", "web: a\nclock: b\n")]), [""; 0]);
     }

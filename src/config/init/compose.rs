@@ -9,17 +9,24 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::dockerfile::{Exposed, exposed, first_port};
+use super::dockerfile::{Exposed, exposed, first_port, told_of};
 use super::expand::expand;
 use super::{Build, Files, Found, LeftOut, compose_file};
 use crate::config::text;
 
 /// What services have there and a first file does not say, with what to do.
-const UNTOLD: [(&str, &str); 4] = [
+const UNTOLD: [(&str, &str); 8] = [
     ("command", "here the image's own counts: give the build a `target` that starts so"),
     ("entrypoint", "here the image's own counts: give the build a `target` that starts so"),
     ("environment", "write it under `env`, and what is secret under `secrets`"),
     ("env_file", "write what it holds under `env`, and what is secret under `secrets`"),
+    (
+        "volumes",
+        "here nothing is mounted, and a copy keeps nothing: what must stay belongs into a database or a bucket",
+    ),
+    ("secrets", "name each under `secrets` with the store that has it"),
+    ("configs", "put the files into the image"),
+    ("depends_on", "name those of them that are services here under `needs`"),
 ];
 
 /// What is read, whatever the file holds besides.
@@ -41,7 +48,13 @@ pub(super) fn services(files: &Files<'_>, left_out: &mut LeftOut) -> Vec<Found> 
 }
 
 fn untold(service: &Map<String, Value>) -> Vec<(&'static str, &'static str)> {
-    UNTOLD.into_iter().filter(|(key, _)| service.get(*key).is_some_and(|value| !value.is_null())).collect()
+    let is_there = |value: &Value| match value {
+        Value::Null => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        _ => true,
+    };
+    UNTOLD.into_iter().filter(|(key, _)| service.get(*key).is_some_and(is_there)).collect()
 }
 
 /// One service, or why it is none of the app's.
@@ -62,12 +75,21 @@ fn built(name: &str, service: &Map<String, Value>, files: &Files<'_>) -> Result<
     if count(build.get("args")) > args.keys().filter(|name| is_told(name)).count() {
         notes.push("some of its build arguments have no value here".to_owned());
     }
+    if target.is_none() && build.get("target").is_some_and(|target| !target.is_null()) {
+        notes.push("the stage that its build names has no value here".to_owned());
+    }
+    for key in ["additional_contexts", "secrets", "ssh"].into_iter().filter(|key| count(build.get(*key)) > 0) {
+        notes.push(format!("its build has `{key}` in compose, which builds here do not have"));
+    }
     if count(service.get("profiles")) > 0 {
         notes.push("compose starts it only where one of its profiles is asked for".to_owned());
     }
     let port = port(service, &mut notes).or_else(|| {
         match exposed_by(files, &file_of(&context, &dockerfile), target.as_deref(), &args) {
-            Exposed::Port(port) => Some(port),
+            Exposed::Port(port, others) => {
+                notes.extend(told_of(&others));
+                Some(port)
+            }
             Exposed::Nothing => None,
             Exposed::Unclear(why) => {
                 notes.push(why);
@@ -109,10 +131,17 @@ pub(super) fn exposed_by(
 fn path(written: Option<&Value>, default: &str) -> Result<String, String> {
     let written = written.and_then(Value::as_str).unwrap_or(default);
     let Some(path) = filled(written) else { return Err(format!("{written:?} has a variable without a value here")) };
-    if path.contains("://") || path.contains('@') {
+    if is_elsewhere(&path) {
         return Err(format!("it is built from {path:?}, which is not in the repository"));
     }
     text::inside(&path)
+}
+
+/// Whether Docker would fetch it. Source: BuildKit, `gitutil.ParseGitRef`: by a scheme, by `git@host:path`, or
+/// from GitHub.
+fn is_elsewhere(path: &str) -> bool {
+    let over_ssh = path.split_once(':').is_some_and(|(host, _)| host.contains('@') && !host.contains('/'));
+    path.contains("://") || over_ssh || path.starts_with("github.com/")
 }
 
 /// Without the environment of whoever calls compose, and without `.env`, which is not read: it holds secrets.
@@ -137,10 +166,7 @@ fn port(service: &Map<String, Value>, notes: &mut Vec<String>) -> Option<u16> {
         }
     }
     let (first, others) = found.split_first()?;
-    if !others.is_empty() {
-        let others: Vec<String> = others.iter().map(u16::to_string).collect();
-        notes.push(format!("of its ports only the first gets an address, not {}", others.join(", ")));
-    }
+    notes.extend(told_of(others));
     Some(*first)
 }
 
@@ -151,7 +177,8 @@ fn container_port(entry: &Value) -> Result<Option<u16>, String> {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
         Value::Object(map) => {
-            if map.get("protocol").and_then(Value::as_str).is_some_and(|protocol| protocol != "tcp") {
+            let protocol = map.get("protocol").and_then(Value::as_str).unwrap_or("tcp");
+            if !protocol.eq_ignore_ascii_case("tcp") {
                 return Ok(None);
             }
             return map.get("target").map_or(Ok(None), container_port);
@@ -208,173 +235,5 @@ fn arguments(written: Option<&Value>) -> BTreeMap<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(compose: &str, others: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
-        let files: Vec<(String, Vec<u8>)> = [("compose.yaml", compose)]
-            .iter()
-            .chain(others)
-            .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
-            .collect();
-        let mut left_out = LeftOut::default();
-        let line = |found: Found| {
-            let Build { context, dockerfile, target, args } = found.build.expect("it is built");
-            let target = target.map_or(String::new(), |target| format!(" {target}"));
-            let args: String = args.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-            let notes = if found.notes.is_empty() { String::new() } else { format!(" [{}]", found.notes.join("; ")) };
-            format!("{} {:?} {context}/{dockerfile}{target}{args}{notes}", found.name, found.port)
-        };
-        let found = services(&Files(&files), &mut left_out).into_iter().map(line).collect();
-        (found, left_out.into_lines())
-    }
-
-    fn one(service: &str) -> String {
-        let (found, left_out) = read(&format!("services:\n  web: {service}\n"), &[]);
-        found.into_iter().chain(left_out).collect::<Vec<_>>().join("; ")
-    }
-
-    #[test]
-    fn ports_are_read_in_every_way_of_writing_them() {
-        for (ports, port) in [
-            ("[3000]", 3000),
-            ("['3000']", 3000),
-            ("['8080:3000']", 3000),
-            ("[8080:3000]", 3000),
-            ("['127.0.0.1:8080:3000']", 3000),
-            ("['[::1]:8080:3000/tcp']", 3000),
-            ("['53:53/udp', '8080:3000']", 3000),
-            ("['3000-3005']", 3000),
-            ("['9000-9005:3000-3005']", 3000),
-            ("['${PORT:-8080}:3000']", 3000),
-            ("['${PORT}:3000']", 3000),
-            ("['8080:${PORT:-3000}']", 3000),
-            ("['${HOST:-127.0.0.1}:8080:3000']", 3000),
-            ("[{ target: 3000, published: '8080' }]", 3000),
-            ("[{ target: 53, protocol: udp }, { target: 3000 }]", 3000),
-        ] {
-            assert_eq!(
-                one(&format!("{{ build: ., ports: {ports} }}")),
-                format!("web Some({port}) ./Dockerfile"),
-                "{ports}"
-            );
-        }
-        assert_eq!(one("{ build: ., expose: ['3000-3002'] }"), "web Some(3000) ./Dockerfile");
-        let unclear = one("{ build: ., ports: ['8080:${PORT}'] }");
-        assert_eq!(unclear, "web None ./Dockerfile [`ports`: \"8080:${PORT}\" has a variable without a value here]");
-        let guessed = "web Some(3000) ./Dockerfile [the port is the one in its environment]; `environment` of web of \
-                       compose.yaml: write it under `env`, and what is secret under `secrets`";
-        assert_eq!(one("{ build: ., environment: { PORT: 3000 } }"), guessed);
-        assert_eq!(one("{ build: ., environment: [A=1, 'PORT=${PORT:-3000}'] }"), guessed);
-    }
-
-    #[test]
-    fn mappings_are_merged_and_services_extend_each_other() {
-        let compose = "
-x-base: &base
-  build: { context: ./app, target: prod }
-  ports: ['80:3000']
-x-more: &more { expose: ['9000'] }
-services:
-  web:
-    <<: *base
-  api:
-    <<: [*more, *base]
-    ports: ['81:4000']
-  worker:
-    extends: { service: web }
-    build: { dockerfile: worker.Dockerfile }
-  nested:
-    build: { <<: { context: other } }
-  away:
-    extends: { file: base.yml, service: web }
-  circle:
-    extends: circle
-";
-        let (found, left_out) = read(compose, &[]);
-        assert_eq!(
-            found,
-            [
-                "web Some(3000) app/Dockerfile prod",
-                "api Some(4000) app/Dockerfile prod",
-                "worker Some(3000) app/worker.Dockerfile prod",
-                "nested None other/Dockerfile",
-            ]
-        );
-        assert_eq!(left_out.len(), 2, "{left_out:?}");
-        assert!(left_out[0].contains("another file") && left_out[1].contains("without an end"), "{left_out:?}");
-    }
-
-    #[test]
-    fn what_is_no_service_here_is_said_with_its_reason() {
-        for (service, why) in [
-            ("{ image: 'postgres:16' }", "web of compose.yaml: it is an image (postgres:16)"),
-            ("{}", "it is an image"),
-            ("{ build: ../other }", "leaves the repository"),
-            ("{ build: 'https://github.com/a/b.git' }", "not in the repository"),
-            ("{ build: 'git@github.com:a/b.git' }", "not in the repository"),
-            ("{ build: '${DIR}' }", "has a variable without a value here"),
-            ("{ build: { dockerfile_inline: 'FROM a' } }", "stands in the compose file"),
-            ("1", "`web` is no mapping"),
-        ] {
-            assert!(one(service).contains(why), "{service}: {}", one(service));
-        }
-        let (found, left_out) = read("services: [", &[]);
-        assert_eq!((found.len(), left_out.len()), (0, 1));
-        assert!(left_out[0].starts_with("all of compose.yaml: 1:"), "{left_out:?}");
-    }
-
-    #[test]
-    fn a_dockerfile_is_asked_where_the_file_says_nothing() {
-        let dockerfile = "FROM a AS dev\nARG PORT=80\nEXPOSE ${PORT}\nFROM b\nEXPOSE ${NOWHERE}\n";
-        let compose =
-            "services:\n  web: { build: { context: app, target: dev, args: [PORT=3000] } }\n  api: { build: app }\n";
-        let (found, _) = read(compose, &[("app/Dockerfile", dockerfile)]);
-        assert_eq!(
-            found,
-            [
-                "web Some(3000) app/Dockerfile dev PORT=3000",
-                "api None app/Dockerfile [`EXPOSE ${NOWHERE}` has no value here]",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_lies_over_the_file_is_laid_over_it() {
-        let compose = "services:\n  web: { build: app, ports: ['80:3000'] }\n  api: { image: x }\n";
-        let over = "services:\n  web: { build: { target: dev }, ports: ['9229:9229'] }\n  api: { build: api }\n  \
-                    jobs: { build: ., profiles: [jobs] }\n";
-        for name in compose_file::OVERRIDES {
-            let (found, left_out) = read(compose, &[(name, over)]);
-            assert_eq!(
-                found,
-                [
-                    "web Some(3000) app/Dockerfile dev [of its ports only the first gets an address, not 9229]",
-                    "api None api/Dockerfile",
-                    "jobs None ./Dockerfile [compose starts it only where one of its profiles is asked for]",
-                ],
-                "{name}"
-            );
-            assert_eq!(left_out, [""; 0]);
-        }
-    }
-
-    #[test]
-    fn what_a_first_file_cannot_say_is_left_out_by_name() {
-        let compose = "include: [other.yaml]\nservices:\n  web:\n    build: { context: ., args: { A: 1, B: null } }\n    \
-                       command: [run, web]\n    env_file: .env\n    environment:\n";
-        let (found, left_out) = read(compose, &[]);
-        assert_eq!(found, ["web None ./Dockerfile A=1 [some of its build arguments have no value here]"]);
-        assert_eq!(
-            left_out,
-            [
-                "`include` of compose.yaml: the files that it names are not read",
-                "`command` of web of compose.yaml: here the image's own counts: give the build a `target` that starts so",
-                "`env_file` of web of compose.yaml: write what it holds under `env`, and what is secret under `secrets`",
-            ]
-        );
-        let (found, left_out) = read("services:\n  web: { build: ., build: app }\n", &[]);
-        assert_eq!(found, ["web None ./Dockerfile"]);
-        assert!(left_out.len() == 1 && left_out[0].starts_with("a part of compose.yaml: 2:"), "{left_out:?}");
-    }
-}
+#[path = "compose_tests.rs"]
+mod tests;

@@ -75,7 +75,7 @@ impl ComposeFile {
 
     fn extended(&self, name: &str, deep: usize) -> Result<Map<String, Value>, String> {
         let own = self.all.get(name).and_then(Value::as_object).ok_or_else(|| format!("`{name}` is no mapping"))?;
-        let is_other = |file: &Value| file.as_str() != Some(self.name);
+        let is_other = |file: &Value| file.as_str().map(|file| file.trim_start_matches("./")) != Some(self.name);
         let base = match own.get("extends") {
             None => return Ok(own.clone()),
             Some(Value::String(base)) => base.as_str(),

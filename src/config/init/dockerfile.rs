@@ -10,14 +10,15 @@ use super::expand::expand;
 /// What is known of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Exposed {
-    Port(u16),
+    /// With the others that are exposed beside it.
+    Port(u16, Vec<u16>),
     Nothing,
     /// Something is exposed; which port, cannot be told from this text.
     Unclear(String),
 }
 
-/// The first port of the last `EXPOSE` that has one for TCP. `args`: build arguments; `target`: the stage
-/// that is built, the last one where none is named.
+/// The first port that the built stage exposes for TCP, else that of the stages that it stands on. `args`: build
+/// arguments; `target`: the stage that is built, the last one where none is named.
 pub(super) fn exposed(text: &str, target: Option<&str>, args: &BTreeMap<String, String>) -> Exposed {
     let dockerfile = match parse_dockerfile::parse(text) {
         Ok(dockerfile) => dockerfile,
@@ -27,25 +28,47 @@ pub(super) fn exposed(text: &str, target: Option<&str>, args: &BTreeMap<String, 
     let mut found = Exposed::Nothing;
     let mut known = BTreeMap::new();
     for stage in chain(&dockerfile, target) {
+        let mut here: Vec<Exposed> = Vec::new();
         for instruction in stage.instructions {
             match instruction {
                 Instruction::Arg(arg) => declare(&mut known, &arg.arguments.value, args, &globals),
                 Instruction::Env(env) => set(&mut known, &env.arguments.value),
                 Instruction::Expose(expose) => {
-                    let ports = expose.arguments.iter().map(|argument| port(&argument.value, &known));
-                    let told = ports.filter(|port| *port != Exposed::Nothing).reduce(better);
-                    found = told.unwrap_or(found);
+                    here.extend(expose.arguments.iter().map(|argument| port(&argument.value, &known)));
                 }
                 _ => {}
             }
         }
+        here.retain(|port| *port != Exposed::Nothing);
+        found = match here.into_iter().reduce(better) {
+            Some(own @ Exposed::Port(..)) => better(own, found),
+            Some(unclear) => unclear,
+            None => found,
+        };
     }
     found
 }
 
-/// Of several the first that is a port.
+/// Of several the first that is a port, with the others.
 fn better(one: Exposed, other: Exposed) -> Exposed {
-    if matches!(one, Exposed::Port(_)) || !matches!(other, Exposed::Port(_)) { one } else { other }
+    match (one, other) {
+        (Exposed::Port(first, mut others), Exposed::Port(second, more)) => {
+            for port in std::iter::once(second).chain(more) {
+                if port != first && !others.contains(&port) {
+                    others.push(port);
+                }
+            }
+            Exposed::Port(first, others)
+        }
+        (port @ Exposed::Port(..), _) | (_, port @ Exposed::Port(..)) => port,
+        (one, _) => one,
+    }
+}
+
+/// What is said of the ports that get no address.
+pub(super) fn told_of(others: &[u16]) -> Option<String> {
+    let others: Vec<String> = others.iter().map(u16::to_string).collect();
+    (!others.is_empty()).then(|| format!("of its ports only the first gets an address, not {}", others.join(", ")))
 }
 
 fn port(written: &str, known: &BTreeMap<String, String>) -> Exposed {
@@ -53,9 +76,10 @@ fn port(written: &str, known: &BTreeMap<String, String>) -> Exposed {
     match expand(bare, &|name| known.get(name).cloned()) {
         None => Exposed::Unclear(format!("`EXPOSE {written}` has no value here")),
         Some(text) if is_udp(&text) => Exposed::Nothing,
-        Some(text) => {
-            first_port(&text).map_or_else(|| Exposed::Unclear(format!("`EXPOSE {written}` is no port")), Exposed::Port)
-        }
+        Some(text) => match first_port(&text) {
+            Some(port) => Exposed::Port(port, Vec::new()),
+            None => Exposed::Unclear(format!("`EXPOSE {written}` is no port")),
+        },
     }
 }
 
@@ -137,6 +161,10 @@ mod tests {
         exposed(text, None, &BTreeMap::new())
     }
 
+    fn only(port: u16) -> Exposed {
+        Exposed::Port(port, Vec::new())
+    }
+
     #[test]
     fn a_port_is_read_as_docker_reads_it() {
         for (text, port) in [
@@ -153,7 +181,6 @@ mod tests {
             ("FROM a\nARG PORT=3000\nENV PORT=$PORT\nEXPOSE ${PORT}\n", 3000),
             ("ARG PORT=3000\nFROM a\nARG PORT\nEXPOSE ${PORT}\n", 3000),
             ("FROM a\nEXPOSE ${PORT:-3000}\n", 3000),
-            ("FROM a\nEXPOSE 80\nEXPOSE 3000\n", 3000),
             ("FROM a AS base\nEXPOSE 3000\nFROM base\nRUN x\n", 3000),
             ("FROM a AS base\nENV PORT=3000\nFROM base\nEXPOSE ${PORT}\n", 3000),
             ("FROM a AS other\nEXPOSE 80\nFROM b\nEXPOSE 3000\n", 3000),
@@ -161,8 +188,24 @@ mod tests {
             ("FROM a\r\nEXPOSE 3000\r\n", 3000),
             ("FROM a\nRUN <<EOF\nEXPOSE 1\nEOF\nEXPOSE 3000\n", 3000),
         ] {
-            assert_eq!(told(text), Exposed::Port(port), "{text}");
+            assert_eq!(told(text), only(port), "{text}");
         }
+    }
+
+    #[test]
+    fn of_several_ports_the_first_of_the_built_stage_counts_and_none_is_forgotten() {
+        for (text, port, others) in [
+            ("FROM a\nEXPOSE 80\nEXPOSE 443\n", 80, vec![443]),
+            ("FROM a\nEXPOSE 8080 9090\nEXPOSE 8080 53/udp 9229\n", 8080, vec![9090, 9229]),
+            ("FROM a AS base\nEXPOSE 9229 9230\nFROM base\nEXPOSE 3000\n", 3000, vec![9229, 9230]),
+            ("FROM a\nEXPOSE ${NOWHERE}\nEXPOSE 3000\n", 3000, vec![]),
+        ] {
+            assert_eq!(told(text), Exposed::Port(port, others), "{text}");
+        }
+        let unclear = told("FROM a AS base\nEXPOSE 9229\nFROM base\nEXPOSE ${PORT}\n");
+        assert!(matches!(unclear, Exposed::Unclear(_)), "{unclear:?}");
+        assert_eq!(told_of(&[]), None);
+        assert_eq!(told_of(&[1, 2]).as_deref(), Some("of its ports only the first gets an address, not 1, 2"));
     }
 
     #[test]
@@ -185,10 +228,10 @@ mod tests {
     fn a_build_may_name_its_stage_and_its_arguments() {
         let text = "FROM a AS dev\nARG PORT=80\nEXPOSE ${PORT}\nFROM b AS prod\nEXPOSE 443\n";
         let args = BTreeMap::from([("PORT".to_owned(), "3000".to_owned())]);
-        assert_eq!(exposed(text, Some("Dev"), &args), Exposed::Port(3000));
-        assert_eq!(exposed(text, Some("dev"), &BTreeMap::new()), Exposed::Port(80));
-        assert_eq!(exposed(text, Some("0"), &BTreeMap::new()), Exposed::Port(80));
-        assert_eq!(exposed(text, None, &args), Exposed::Port(443));
+        assert_eq!(exposed(text, Some("Dev"), &args), only(3000));
+        assert_eq!(exposed(text, Some("dev"), &BTreeMap::new()), only(80));
+        assert_eq!(exposed(text, Some("0"), &BTreeMap::new()), only(80));
+        assert_eq!(exposed(text, None, &args), only(443));
         assert_eq!(exposed(text, Some("none"), &args), Exposed::Nothing);
     }
 }

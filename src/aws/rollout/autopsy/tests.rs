@@ -91,6 +91,9 @@ fn a_failure_says_what_happened_and_what_is_next() {
     let exited = failure(&Cause::Exited { code: 3 }, &spec, vec!["boom".into()], "");
     assert_eq!(exited.summary, "`web` ended with exit code 3");
     assert_eq!((exited.kind, exited.exit_code, exited.log.len()), (FailureKind::Exited, Some(3), 1));
+    assert!(exited.advice.contains("last lines"), "{exited:?}");
+    let silent = failure(&Cause::Exited { code: 3 }, &spec, vec![], "");
+    assert!(!silent.advice.contains("last lines") && silent.advice.contains("standard error"), "{silent:?}");
     // On Fargate the kernel's refusal is only in the log.
     let log = vec!["exec /app: exec format error".to_owned()];
     let foreign = failure(&Cause::Exited { code: 1 }, &spec, log, "");
