@@ -28,7 +28,7 @@ pub(in crate::aws) struct TaskSeen {
     pub(super) stopped_reason: String,
     /// Seconds since 1970.
     pub(super) created: i64,
-    /// The same; when it was made where that is not known, or while it runs.
+    /// When it was to stop, or did; when it was made where that is not known, or while it runs.
     pub(super) stopped: i64,
     /// MiB that it may use.
     pub(in crate::aws) memory: Option<u32>,
@@ -53,7 +53,8 @@ impl TaskSeen {
         let address = details.filter(|detail| detail.name() == Some("privateIPv4Address")).find_map(|it| it.value());
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let created = task.created_at().map_or(0, aws_smithy_types::DateTime::secs);
-        let stopped = task.stopped_at().or(task.stopping_at()).or(task.execution_stopped_at());
+        // It is of no use to anybody from the moment on at which it is told to stop, however long it drains then.
+        let stopped = task.stopping_at().or(task.execution_stopped_at()).or(task.stopped_at());
         Self {
             id: arn.rsplit('/').next().unwrap_or_default().to_owned(),
             definition: text(task.task_definition_arn()),
