@@ -92,7 +92,7 @@ pub(super) async fn find(work: &Work<'_>, of: Of<'_>, status: DesiredStatus) -> 
         Of::Family => list.family(work.family()),
         Of::StartedBy(mark) => list.started_by(mark),
     };
-    look(work, listed(list).await?).await
+    look(work, &listed(list).await?).await
 }
 
 /// What stopped of a service, as long as ECS remembers it: about an hour. Two calls for each hundred of them.
@@ -103,7 +103,7 @@ pub(in crate::aws) async fn ended(
     container: &ServiceName,
 ) -> PortResult<Vec<TaskSeen>> {
     let list = clients.ecs.list_tasks().cluster(cluster).service_name(service).desired_status(DesiredStatus::Stopped);
-    describe(clients, cluster, container, listed(list).await?).await
+    describe(clients, cluster, container, &listed(list).await?).await
 }
 
 /// All of them, on as many pages as they take.
@@ -124,7 +124,7 @@ async fn listed(list: ListTasksFluentBuilder) -> PortResult<Vec<String>> {
 }
 
 /// These tasks as they are, those that ECS has forgotten left out.
-pub(super) async fn look(work: &Work<'_>, tasks: Vec<String>) -> PortResult<Vec<TaskSeen>> {
+pub(super) async fn look(work: &Work<'_>, tasks: &[String]) -> PortResult<Vec<TaskSeen>> {
     describe(work.clients, &work.stack.cluster, work.name(), tasks).await
 }
 
@@ -132,7 +132,7 @@ async fn describe(
     clients: &Clients,
     cluster: &str,
     container: &ServiceName,
-    tasks: Vec<String>,
+    tasks: &[String],
 ) -> PortResult<Vec<TaskSeen>> {
     let mut seen = Vec::new();
     for some in tasks.chunks(AT_ONCE) {
