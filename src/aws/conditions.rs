@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::clients::Clients;
 use super::rollout::{
-    Life, Noted, Seen, Subject, TaskSeen, Why, calm, describe, doing, ended, is_silent, is_suspicious, read_log,
-    serves, targets_of, told,
+    Life, Noted, Seen, Subject, TaskSeen, Why, calm, describe, doing, ended, is_lacking, is_silent, is_suspicious,
+    read_log, serves, targets_of, told,
 };
 use super::stage_stack::{StageService, StageStack};
 use super::{Shared, stage_stack};
@@ -60,6 +60,9 @@ pub(super) async fn conditions(shared: &Shared, site: Site<'_>) -> PortResult<Co
                 continue;
             };
             let work = Work { shared, clients, site, stack: &stack, service, name };
+            if !serves(&seen) || !is_lacking(&seen) {
+                shared.rollouts.lacks_nothing(site.stage, name);
+            }
             let condition = if serves(&seen) { of_service(&work, &seen).await? } else { None };
             conditions.extend(condition.map(|condition| (name.clone(), condition)));
         }
@@ -89,7 +92,8 @@ async fn of_service(work: &Work<'_>, seen: &Seen) -> PortResult<Option<Condition
         return Ok(Some(calm(seen)));
     }
     let ended = ended(work.clients, &work.stack.cluster, &work.service.service, work.name).await?;
-    let Some(doing) = doing(seen, &ended, now) else { return Ok(None) };
+    let lacking = is_lacking(seen).then(|| memory.lacks(work.site.stage, work.name, now));
+    let Some(doing) = doing(seen, &ended, lacking, now) else { return Ok(None) };
     let mut condition = doing.condition;
     let mut health = String::new();
     if let (true, Some(group)) = (condition.is_trouble(), &work.service.target_group) {

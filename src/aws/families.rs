@@ -95,7 +95,7 @@ pub(super) async fn is_of_stage(
 }
 
 /// Stops the tasks of the family that run still: by now no service keeps any, so they are a migration's or a
-/// canary's whose server died. Answers how many there were.
+/// canary's whose server died. Answers how many have not ended yet.
 async fn stop_tasks(shared: &Shared, clients: &Clients, site: Site<'_>, family: &str) -> PortResult<usize> {
     let Some(cluster) = cluster(shared, clients, site).await? else { return Ok(0) };
     let list = clients.ecs.list_tasks().cluster(&cluster).family(family).desired_status(DesiredStatus::Running);
@@ -104,6 +104,9 @@ async fn stop_tasks(shared: &Shared, clients: &Clients, site: Site<'_>, family: 
         Err(error) if is(&error, "ClusterNotFoundException") => return Ok(0),
         Err(error) => return Err(fault("ecs:ListTasks", error)),
     };
+    if tasks.is_empty() {
+        return still_stopping(clients, &cluster, shared.lately.stopping(site.stage, family)).await;
+    }
     for task in &tasks {
         let stop = clients.ecs.stop_task().cluster(&cluster).task(task).reason("the stage is removed");
         match stop.send().await {
@@ -113,7 +116,20 @@ async fn stop_tasks(shared: &Shared, clients: &Clients, site: Site<'_>, family: 
             Err(error) => return Err(fault("ecs:StopTask", error)),
         }
     }
-    Ok(tasks.len())
+    let count = tasks.len();
+    shared.lately.stops(site.stage, family, tasks);
+    Ok(count)
+}
+
+/// How many of these, at most 100, go on after they were told to stop: a program may take its time. Those that
+/// ECS has forgotten ended long ago.
+async fn still_stopping(clients: &Clients, cluster: &str, tasks: Vec<String>) -> PortResult<usize> {
+    if tasks.is_empty() {
+        return Ok(0);
+    }
+    let described = clients.ecs.describe_tasks().cluster(cluster).set_tasks(Some(tasks)).send().await;
+    let described = described.map_err(|error| fault("ecs:DescribeTasks", error))?;
+    Ok(described.tasks().iter().filter(|task| task.last_status() != Some("STOPPED")).count())
 }
 
 /// Where the stage's tasks run: its stack said so, or its foundation does.

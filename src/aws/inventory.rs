@@ -230,9 +230,8 @@ async fn strays(
         if holder.is_some_and(|tag| stacks.contains(&tag.value())) {
             continue;
         }
-        // What went with the stack is listed for a while.
-        let arn = mapping.resource_arn().filter(|arn| !shared.lately.is_leaving(stage, arn));
-        let Some(arn) = arn else { continue };
+        // What went with the stack is listed for a while, as is what the stack left behind: each is looked up.
+        let Some(arn) = mapping.resource_arn() else { continue };
         if let Some(kind) = stray_kind(arn)
             && still_exists(clients, kind, arn).await?
         {

@@ -2,8 +2,7 @@
 //!
 //! Guarantees: a look serves the removals that follow it at once, and no others: none is older than
 //! [`FRESH`] when it is used, what was changed since is forgotten, and whoever remembers nothing asks AWS
-//! for the same. What is left at the end is read; only what CloudFormation took along with a stack that was
-//! seen to be gone is not looked for once more.
+//! for the same. What is left at the end is read, whatever is remembered.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +33,8 @@ pub(super) struct Sight {
     held: Option<Seen<Vec<StackResource>>>,
     /// Things that go with the stack whose deletion was asked for, by their ids.
     leaving: Option<Seen<BTreeSet<String>>>,
+    /// Tasks of its families that were told to stop.
+    stopping: BTreeMap<String, Seen<Vec<String>>>,
     /// Where its tasks run.
     cluster: Option<Seen<String>>,
     /// Which repositories its images may lie in.
@@ -70,9 +71,10 @@ impl<T> Seen<T> {
     }
 }
 
-/// Whether CloudFormation works at it: then it is another one a moment later.
+/// Whether it is another one a moment later: CloudFormation works at it, or its deletion failed and is about to
+/// be asked for once more.
 fn is_moving(stack: &Snapshot) -> bool {
-    stack.status.as_str().ends_with("_IN_PROGRESS")
+    stack.status.as_str().ends_with("_IN_PROGRESS") || stack.status == StackStatus::DeleteFailed
 }
 
 impl Sight {
@@ -154,6 +156,18 @@ impl Lately {
         leaving.is_some_and(|things| things.contains(thing))
     }
 
+    /// Notes which tasks of a family were told to stop: ECS lists them no longer among those that run.
+    pub(super) fn stops(&self, stage: &StageId, family: &str, tasks: Vec<String>) {
+        self.with(|all| {
+            all.entry(stage.clone()).or_default().stopping.insert(family.to_owned(), Seen::now(tasks));
+        });
+    }
+
+    pub(super) fn stopping(&self, stage: &StageId, family: &str) -> Vec<String> {
+        let told = self.with(|all| all.get(stage)?.stopping.get(family).cloned()?.within(TEARDOWN));
+        told.unwrap_or_default()
+    }
+
     pub(super) fn cluster(&self, stage: &StageId) -> Option<String> {
         self.with(|all| all.get(stage)?.cluster.clone()?.within(TEARDOWN))
     }
@@ -231,6 +245,9 @@ mod tests {
         lately.leaves(&stage, BTreeSet::from(["rule".to_owned()]));
         lately.saw(&stage, Some(&stack(StackStatus::DeleteFailed)));
         assert!(!lately.is_leaving(&stage, "rule"));
+        assert_eq!(lately.own(&stage), Own::Unknown, "the next deletion makes another one of it");
+        lately.put(&stage, holding(StackStatus::DeleteFailed));
+        assert_eq!((lately.own(&stage), lately.held(&stage)), (Own::Unknown, None));
     }
 
     #[test]

@@ -49,7 +49,8 @@ async fn step(
     if phase == Phase::Shift {
         return Ok(Progress::Done(Output::Nothing));
     }
-    if track.stack.is_none() {
+    // Where there is no service there is nothing to retire, which has to be so now.
+    if track.stack.is_none() && phase != Phase::Retire {
         // The plan was made by a look at it a moment ago; one that is made from what this goal wants serves.
         track.recalled = shared.rollouts.stack_of(site.stage, &prepare::blueprint(shared, rollout.stage));
         track.stack.clone_from(&track.recalled);

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde_json::json;
 
+use super::credentials::principal;
+
 /// What is missing, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -14,7 +16,8 @@ pub(super) struct Refusal {
     pub(super) action: String,
     /// An ARN; `*` where AWS does not say.
     pub(super) resource: String,
-    /// Who was refused, where AWS says it.
+    /// Who was refused, where AWS says it: the role and not its session, which has another name each time and
+    /// no policy.
     pub(super) principal: Option<String>,
     pub(super) against: Against,
 }
@@ -52,7 +55,8 @@ impl Refusal {
             Against::Nothing
         };
         let resource = after("on resource: ").map_or_else(|| "*".to_owned(), clean);
-        Self { action, resource, principal: after("User: ").map(clean), against }
+        let user = after("User: ").map(clean);
+        Self { action, resource, principal: user.map(|user| principal(&user).unwrap_or(user)), against }
     }
 
     /// The statement that grants it, on one line.
@@ -156,11 +160,15 @@ mod tests {
     #[test]
     fn a_refusal_says_what_to_add() {
         let message = format!("User: {WHO} is not authorized to perform: ecs:RunTask on resource: arn:aws:ecs:x");
-        let expected = format!(
-            "AWS refuses `ecs:RunTask` on `arn:aws:ecs:x`. Add to the policy of `{WHO}`: \
-             `{{\"Action\":\"ecs:RunTask\",\"Effect\":\"Allow\",\"Resource\":\"arn:aws:ecs:x\"}}`"
-        );
+        let expected = "AWS refuses `ecs:RunTask` on `arn:aws:ecs:x`. Add to the policy of \
+                        `arn:aws:iam::123456789012:role/greenroom`: \
+                        `{\"Action\":\"ecs:RunTask\",\"Effect\":\"Allow\",\"Resource\":\"arn:aws:ecs:x\"}`";
         assert_eq!(Refusal::read("ecs:RunTask", &message).to_string(), expected);
+        // Of another stage's session the same is said, so that it is no news.
+        let other = message.replace("greenroom/pr-42", "greenroom/pr-43");
+        assert_eq!(Refusal::read("ecs:RunTask", &other).to_string(), expected);
+        let root = message.replace(WHO, "arn:aws:iam::123456789012:root");
+        assert!(Refusal::read("ecs:RunTask", &root).to_string().contains("`arn:aws:iam::123456789012:root`"));
         let bare = Refusal::read("s3:PutObject", "Access Denied").to_string();
         assert!(bare.starts_with("AWS refuses `s3:PutObject`. Add to the policy of `the server's role`"), "{bare}");
     }

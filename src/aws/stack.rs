@@ -29,5 +29,5 @@ pub(super) use decide::Match;
 pub(super) use diff::changes;
 pub(super) use drive::{Begun, Driver, Step};
 pub(super) use read::{Snapshot, StackResource, all, describe, live_template, resources};
-pub(super) use remove::{remove, remove_seen};
+pub(super) use remove::{may_go, remove, remove_seen};
 pub(super) use wish::{AfterFailure, Pace, Protection, Wish};

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_cloudformation::types::StackStatus;
-
 use super::clients::Clients;
 use super::ecr_images::{images, tags_of_stage, take};
 use super::fault::{fault, is};
@@ -91,8 +89,8 @@ async fn remove_stack(
     own: Option<&Snapshot>,
 ) -> PortResult<Progress<()>> {
     let Some(stack) = own else { return DONE };
-    if is_going(stack) {
-        return stack::remove_seen(shared, clients, stack, shared.lately.asked(site.stage)).await;
+    if is_going(stack) || !stack::may_go(stack) {
+        return go_on(shared, clients, site, stack).await;
     }
     delete(shared, clients, site, stack, &held_by(shared, clients, site, own).await?).await
 }
@@ -105,14 +103,12 @@ async fn remove_held(
     own: Option<&Snapshot>,
     resource: &Resource,
 ) -> PortResult<Progress<()>> {
-    // What goes with the stack is waited for by looking at the stack alone.
-    let goes_along = shared.lately.is_leaving(site.stage, &resource.id);
     match own {
-        None if goes_along => return DONE,
+        // If the stack left it behind, the inventory at the end names it.
+        None if shared.lately.is_leaving(site.stage, &resource.id) => return DONE,
         None => {}
-        Some(own) if goes_along && own.status == StackStatus::DeleteInProgress => {
-            return stack::remove_seen(shared, clients, own, shared.lately.asked(site.stage)).await;
-        }
+        // What is listed while the stack stands is the stack's: until it may go, looking at it alone is enough.
+        Some(own) if !stack::may_go(own) => return go_on(shared, clients, site, own).await,
         Some(own) => {
             let held = held_by(shared, clients, site, Some(own)).await?;
             let is_held = |held: &StackResource| held.physical == resource.id && held.status != "DELETE_COMPLETE";
@@ -149,6 +145,13 @@ async fn held_by(
 /// Whether its deletion was asked for before, or failed.
 fn is_going(stack: &Snapshot) -> bool {
     stack.status.as_str().starts_with("DELETE_")
+}
+
+/// Goes on with a stack that goes already, or waits for one that is being changed and cannot go before that is
+/// done.
+async fn go_on(shared: &Shared, clients: &Clients, site: Site<'_>, stack: &Snapshot) -> PortResult<Progress<()>> {
+    refuse_protected(stack)?;
+    stack::remove_seen(shared, clients, stack, shared.lately.asked(site.stage)).await
 }
 
 /// Deletes the stack, which stops its services before all else, or says how far that is.

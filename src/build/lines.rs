@@ -4,6 +4,9 @@
 //! last, and nothing of what a terminal would act on. Of what is printed without end, the beginning and the
 //! end arrive.
 
+#[cfg(test)]
+mod fuzz;
+
 const LONGEST_LINE: usize = 4 << 10;
 /// Of a longer one so much of the beginning, and as much of the end.
 const HALF_LINE: usize = LONGEST_LINE / 2;

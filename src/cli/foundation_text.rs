@@ -28,7 +28,9 @@ pub(super) fn plan(report: &FoundationReport, changes: &[ResourceChange]) -> Str
     match &report.live {
         Some(live) => text.push_str(&records(live)),
         None => {
-            text.push_str("\nOnce it is made, `greenroom foundation status` shows the records that are to be made.\n");
+            text.push_str(
+                "\nOnce it is made, `greenroom foundation status` shows the records that are yours to make, if any.\n",
+            );
         }
     }
     text
@@ -56,6 +58,7 @@ pub(super) fn status(report: &FoundationReport) -> String {
     let age = match live.template {
         TemplateAge::Current => "as this release makes it",
         TemplateAge::Other => "made by another release: `greenroom foundation deploy` brings it to this one's template",
+        TemplateAge::Unknown => "never complete so far, so that it is not known by which release",
     };
     let mut text = format!("{}: {}, {age}\n", place(report), live.status);
     for door in &live.doors {
@@ -91,6 +94,9 @@ fn records(live: &LiveFoundation) -> String {
     let mut text = "\nRecords that are yours to make, where the zone is served:\n".to_owned();
     for record in records {
         let _ = writeln!(text, "  {:<width$}  {:<5}  {}", record.name, record.kind, record.value);
+    }
+    if live.doors.len() > 1 {
+        text.push_str("A stage behind another load balancer than the first needs a record of its own, to that one.\n");
     }
     text
 }
@@ -147,7 +153,7 @@ mod tests {
         the foundation greenroom-previews-foundation in account 123456789012, eu-central-1: would be made: 1 resource, 1 added
         added  Subnet (AWS::EC2::Subnet)
 
-        Once it is made, `greenroom foundation status` shows the records that are to be made.
+        Once it is made, `greenroom foundation status` shows the records that are yours to make, if any.
         ");
         assert!(plan(&report(Some(live())), &[]).contains("nothing would change"));
     }
@@ -165,6 +171,11 @@ mod tests {
           *.preview.example.com  CNAME  greenroom-1.eu-central-1.elb.amazonaws.com
         ");
         assert!(status(&report(None)).contains("it was not made yet"));
+        let begun = LiveFoundation { status: "CREATE_IN_PROGRESS".into(), template: TemplateAge::Unknown, ..live() };
+        let begun = status(&report(Some(begun)));
+        assert!(begun.contains("CREATE_IN_PROGRESS, never complete so far") && !begun.contains("another"), "{begun}");
+        let crowded = LiveFoundation { doors: vec!["first".into(), "second".into()], ..live() };
+        assert!(status(&report(Some(crowded))).contains("needs a record of its own"));
         assert!(deployed(&report(Some(live()))).contains("is as it should be"));
     }
 }

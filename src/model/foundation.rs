@@ -37,6 +37,8 @@ pub enum TemplateAge {
     Current,
     /// Another one's.
     Other,
+    /// It was never complete, and says nothing of it.
+    Unknown,
 }
 
 /// Names under which stages answer.

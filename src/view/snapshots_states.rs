@@ -256,6 +256,7 @@ fn a_table_of_stages() {
     STAGE            STATE   COMMIT                    SERVICES  TOOK    EXPIRES  URL
     acme/shop/pr-42  live    aaaaaaa                   3/3       2m 41s  6d 23h   https://pr-42.example.com
     acme/shop/pr-42  failed  bbbbbbb (aaaaaaa serves)  3/3       1s      6d 23h   https://pr-42.example.com
+      `web` ended by itself. Read the last lines; set DATABASE_URL under `env`.
     acme/shop/pr-42  queued  -                         -         -       6d 23h   -
     "#);
     assert_eq!(status_table(&[], at(0)), "");

@@ -51,11 +51,12 @@ fn status_row(view: &StageView) -> StatusRow {
     }
 }
 
-/// A failed step is told by the deploy's own surfaces; what is wrong without one, here as well.
+/// What is wrong at the moment, for whoever has no other surface than the command line. A step of a goal that
+/// another took the place of is nobody's trouble any more.
 fn trouble(view: &StageView) -> Option<String> {
     let failure = view.failure.as_ref();
-    let is_told =
-        matches!(view.phase, StagePhase::Unhealthy | StagePhase::Stuck) || failure.is_some_and(|it| it.step.is_none());
+    let is_told = matches!(view.phase, StagePhase::Failed | StagePhase::Unhealthy | StagePhase::Stuck)
+        || failure.is_some_and(|it| it.step.is_none());
     let said = failure
         .filter(|_| is_told)
         .map(|failure| format!("{}. {}", failure.summary.trim_end_matches('.'), failure.advice));

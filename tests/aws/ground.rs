@@ -143,9 +143,13 @@ impl Ground {
 
     /// A service that no stack holds.
     pub(crate) async fn stray_service(&self, stage: &StageId) {
+        self.stray_service_called(stage, &format!("stray-{}", stage.name)).await;
+    }
+
+    pub(crate) async fn stray_service_called(&self, stage: &StageId, name: &str) {
         let tag = |(key, value): (String, String)| EcsTag::builder().key(key).value(value).build();
         let tags = tags(stage, "ephemeral").into_iter().map(tag).collect();
-        let create = self.ecs().create_service().cluster(self.cluster()).service_name(format!("stray-{}", stage.name));
+        let create = self.ecs().create_service().cluster(self.cluster()).service_name(name);
         let create = create.task_definition("stray").desired_count(1).set_tags(Some(tags));
         create.send().await.expect("a service");
     }

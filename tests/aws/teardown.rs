@@ -1,9 +1,11 @@
 //! Teardown and sweeping on an emulated AWS: nothing of a stage stays, and nothing of another goes.
 
+use std::time::{Duration, Instant};
+
 use crate::faulty::Faulty;
 use crate::ground::{Ground, POOL, foundation, id, pairs, permanent, stack_name, tags};
 use greenroom::model::{AwsTarget, FailureKind, Place, Resource, StageId};
-use greenroom::port::{Cloud as _, PortError, Site};
+use greenroom::port::{Cloud as _, PortError, Progress, Site};
 
 /// Kinds in their order, and what tells things of one kind apart.
 fn shown(resources: &[Resource]) -> String {
@@ -96,7 +98,7 @@ async fn a_number_is_free_only_when_its_rule_is_gone() {
     ground.stage(&stage, 7).await;
     let number = Resource { kind: "rule number".into(), id: format!("{stage}/web"), service: None };
     let early = ground.cloud.remove(Site { stage: &stage, place: &place }, &number).await.expect("an answer");
-    assert!(matches!(early, greenroom::port::Progress::Pending { .. }), "{early:?}");
+    assert!(matches!(early, Progress::Pending { .. }), "{early:?}");
     assert_eq!(ground.store.slots(POOL).await.expect("numbers").len(), 1);
     remove_all(&ground, &stage, &place).await;
     assert_eq!(ground.store.slots(POOL).await.expect("numbers"), []);
@@ -203,6 +205,51 @@ async fn what_outlived_its_stack_is_found_and_removed() {
         assert_eq!(ground.inventory(&id(name), &place).await, [], "{name}");
     }
     assert_eq!(ground.stages(&known).await, ["acme/shop/prod production"]);
+}
+
+/// As when somebody deletes it in the console and keeps a part.
+#[tokio::test]
+async fn what_a_stack_left_behind_is_found_also_by_who_asked_for_its_deletion() {
+    let ground = Ground::new().await;
+    let (stage, place) = (id("pr-7"), Place::default());
+    ground.stage(&stage, 7).await;
+    let all = ground.inventory(&stage, &place).await;
+    let service = all.iter().find(|resource| resource.kind == "service").expect("a service");
+    let begun = ground.cloud.remove(Site { stage: &stage, place: &place }, service).await.expect("an answer");
+    assert!(matches!(begun, Progress::Pending { .. }), "{begun:?}");
+    let begun = Instant::now();
+    while ground.cloudformation().describe_stacks().stack_name(stack_name(&stage)).send().await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "the stack does not go");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The very same as far as names tell.
+    ground.stray_service_called(&stage, &stack_name(&stage)).await;
+    let left = ground.inventory(&stage, &place).await;
+    assert!(left.contains(service), "{left:?}");
+    remove_all(&ground, &stage, &place).await;
+    assert_eq!(ground.inventory(&stage, &place).await, []);
+}
+
+#[tokio::test]
+async fn a_task_that_takes_its_time_to_stop_is_waited_for() {
+    let ground = Ground::new().await;
+    let (stage, place) = (id("pr-7"), Place::default());
+    ground.task_definition(&stage).await;
+    let family = format!("{}-web", stack_name(&stage));
+    let run = ground.ecs().run_task().cluster(ground.cluster()).task_definition(format!("{family}:1"));
+    run.send().await.expect("a task");
+    let door = Faulty::start(ground.port()).await;
+    let cloud = ground.adapter_at(door.url()).await;
+    door.linger(1);
+    let family = Resource { kind: "task definitions".into(), id: family, service: None };
+    let mut waits = Vec::new();
+    while let Progress::Pending { note, .. } =
+        cloud.remove(Site { stage: &stage, place: &place }, &family).await.expect("an answer")
+    {
+        waits.push(note);
+        assert!(waits.len() < 10, "{waits:?}");
+    }
+    assert_eq!(waits.len(), 2, "it is told to stop, and then seen to be at it: {:?}", door.calls());
 }
 
 #[tokio::test]

@@ -58,6 +58,8 @@ struct Book {
     hit: Option<String>,
     /// Operations that are never allowed.
     forbidden: Vec<String>,
+    /// How many more looks at tasks find them on their way out.
+    lingering: usize,
     is_dead: bool,
     on_death: Option<OnDeath>,
 }
@@ -121,6 +123,11 @@ impl Faulty {
     /// From now on, these operations and no others are never allowed.
     pub(crate) fn forbid(&self, operations: &[&str]) {
         self.state.book().forbidden = operations.iter().map(|operation| (*operation).to_owned()).collect();
+    }
+
+    /// So many looks at tasks that no service keeps find them on their way out.
+    pub(crate) fn linger(&self, looks: usize) {
+        self.state.book().lingering = looks;
     }
 
     /// Lets calls through again, and forgets the order.
@@ -203,7 +210,8 @@ impl State {
         if mishap.is_some() {
             return Err(Silence);
         }
-        Ok(completed(&operation, &body, answer))
+        let last = self.book().last_status(&operation);
+        Ok(completed(&operation, &body, answer, last))
     }
 
     async fn pass_on(&self, parts: http::request::Parts, body: Bytes) -> Result<Response<Bytes>, hyper::Error> {
@@ -217,6 +225,12 @@ impl State {
 }
 
 impl Book {
+    fn last_status(&mut self, operation: &str) -> &'static str {
+        let lingers = operation == "ecs:DescribeTasks" && self.lingering > 0;
+        self.lingering -= usize::from(lingers);
+        if lingers { "DEACTIVATING" } else { "STOPPED" }
+    }
+
     /// Writes the call down and says what happens to it.
     fn note(&mut self, operation: &str) -> Option<Mishap> {
         if self.is_dead {
@@ -325,11 +339,11 @@ fn field(form: &[u8], name: &str) -> Option<String> {
     url::form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-/// An answer with what MiniStack leaves out when it runs no containers.
-fn completed(operation: &str, asked: &[u8], answer: Response<Bytes>) -> Response<Full<Bytes>> {
+/// An answer with what MiniStack leaves out when it runs no containers. `last` is what one-off tasks are at.
+fn completed(operation: &str, asked: &[u8], answer: Response<Bytes>, last: &str) -> Response<Full<Bytes>> {
     let (mut parts, body) = answer.into_parts();
     let body = match operation.split_once(':').map(|(_, name)| name) {
-        Some("DescribeTasks" | "RunTask") if parts.status.is_success() => with_containers(&body),
+        Some("DescribeTasks" | "RunTask") if parts.status.is_success() => with_containers(&body, last),
         Some("DescribeTargetHealth") if parts.status.is_success() => with_target(asked, &body),
         _ => body,
     };
@@ -339,7 +353,7 @@ fn completed(operation: &str, asked: &[u8], answer: Response<Bytes>) -> Response
     Response::from_parts(parts, Full::new(body))
 }
 
-fn with_containers(body: &Bytes) -> Bytes {
+fn with_containers(body: &Bytes, last: &str) -> Bytes {
     let Ok(mut answer) = serde_json::from_slice::<Value>(body) else { return body.clone() };
     for task in answer["tasks"].as_array_mut().into_iter().flatten() {
         let is_of_service = task["group"].as_str().is_some_and(|group| group.starts_with("service:"));
@@ -354,7 +368,7 @@ fn with_containers(body: &Bytes) -> Bytes {
             }
         }
         if !is_of_service {
-            task["lastStatus"] = "STOPPED".into();
+            task["lastStatus"] = last.into();
             task["desiredStatus"] = "STOPPED".into();
             task["stopCode"] = "EssentialContainerExited".into();
             task["stoppedReason"] = "Essential container in task exited".into();
@@ -379,4 +393,5 @@ const _: () = {
     let _ = (Mishap::Throttled, Mishap::Broken, Mishap::Unheard, Mishap::Denied, Mishap::DeadBefore, Mishap::DeadAfter);
     let _ = (Faulty::order, Faulty::order_of, Faulty::mend, Faulty::forget, Faulty::hit, Faulty::is_dead);
     let _ = (Faulty::calls, Faulty::counts, Faulty::order_death, Faulty::forbid, is_change as fn(&str) -> bool);
+    let _ = Faulty::linger;
 };

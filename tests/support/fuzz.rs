@@ -28,6 +28,8 @@ const MOST_KEPT: usize = 2_000;
 const SLOW: Duration = Duration::from_secs(20);
 /// Tries for making an input smaller.
 const SHRINKS: usize = 3_000;
+/// Time for it: what never ends costs its patience at each try.
+const SHRINK_TIME: Duration = Duration::from_mins(2);
 /// Where no seed is set.
 const EVERYDAY_SEED: u64 = 7;
 
@@ -64,7 +66,7 @@ struct Budget {
 
 impl Budget {
     fn of_this_run(rounds: usize) -> Self {
-        let seconds = setting("GREENROOM_FUZZ_SECONDS").map(Duration::from_secs);
+        let seconds = setting("GREENROOM_FUZZ_SECONDS").filter(|seconds| *seconds > 0).map(Duration::from_secs);
         let drawn = || if seconds.is_some() { rand::random() } else { EVERYDAY_SEED };
         let seed = setting("GREENROOM_FUZZ_SEED").unwrap_or_else(drawn);
         Self { seed, rounds, until: seconds.map(|seconds| Instant::now() + seconds) }
@@ -85,6 +87,8 @@ impl Target {
     /// Fails with the first input of which `judge` says that something is wrong, or on which it panics.
     pub(crate) fn hold(&self, judge: impl Fn(&[u8]) -> Verdict) {
         let budget = Budget::of_this_run(self.rounds);
+        // Whoever ends it, because nothing is heard any more, has to know what to begin with.
+        let _ = writeln!(std::io::stderr(), "fuzz {}: begins with seed {}", self.name, budget.seed);
         let judge = |input: &[u8]| tried(&judge, input, budget.until.is_some());
         let mut shapes = BTreeSet::new();
         let mut pool = Vec::new();
@@ -170,9 +174,18 @@ impl Target {
     }
 
     fn fail(&self, judge: &impl Fn(&[u8]) -> Verdict, budget: &Budget, round: usize, input: &[u8], fault: &str) -> ! {
+        // Before it is made smaller, which takes time: it may be ended meanwhile.
+        let first = budget.until.map(|_| self.keep(input));
+        let _ = writeln!(std::io::stderr(), "fuzz {}: round {round}: {fault}", self.name);
         let small = smallest(judge, input);
         let fault = judge(&small).err().unwrap_or_else(|| fault.to_owned());
-        let kept = budget.until.map_or_else(String::new, |_| format!("\n    kept as {}", self.keep(&small).display()));
+        let kept = first.map_or_else(String::new, |first| {
+            let kept = self.keep(&small);
+            if kept != first {
+                std::fs::remove_file(first).expect("the longer one goes");
+            }
+            format!("\n    kept as {}", kept.display())
+        });
         panic!("fuzz {}: seed {}, round {round}: {fault}\n    {}{kept}", self.name, budget.seed, shown(&small));
     }
 
@@ -211,9 +224,10 @@ fn with_another_number(bytes: &mut Vec<u8>, at: usize, number: &[u8]) {
 /// Takes bytes away for as long as something stays wrong.
 fn smallest(judge: &impl Fn(&[u8]) -> Verdict, input: &[u8]) -> Vec<u8> {
     let (mut bytes, mut length, mut tries) = (input.to_vec(), input.len(), 0);
+    let until = Instant::now() + SHRINK_TIME;
     while length > 0 {
         let mut at = 0;
-        while at + length <= bytes.len() && tries < SHRINKS {
+        while at + length <= bytes.len() && tries < SHRINKS && Instant::now() < until {
             let less = [&bytes[..at], &bytes[at + length..]].concat();
             tries += 1;
             if judge(&less).is_err() {

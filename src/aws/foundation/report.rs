@@ -23,7 +23,6 @@ async fn live(driver: &Driver<'_>, site: Site<'_>, stack: &Snapshot) -> PortResu
     let texts = (1..=remembered.as_ref().map_or(0, |made| made.doors))
         .filter_map(|number| stack.outputs.get(&format!("Door{number}")));
     let doors: Vec<String> = texts.map(|text| door(text).map(|door| door.dns_name)).collect::<PortResult<_>>()?;
-    let is_current = stack.outputs.get("Template").is_some_and(|made| *made == template::foundation_version());
     let mut zones = Vec::new();
     if let Some(made) = &remembered {
         for zone in &made.zones {
@@ -34,11 +33,20 @@ async fn live(driver: &Driver<'_>, site: Site<'_>, stack: &Snapshot) -> PortResu
     }
     Ok(LiveFoundation {
         status: stack.status.as_str().to_owned(),
-        template: if is_current { TemplateAge::Current } else { TemplateAge::Other },
+        template: age(stack.outputs.get("Template")),
         zones,
         doors,
         stages: users(driver, site, stack).await?,
     })
+}
+
+/// `made` is what the stack's output says; one whose first making goes on, or failed, has none.
+fn age(made: Option<&String>) -> TemplateAge {
+    match made {
+        None => TemplateAge::Unknown,
+        Some(made) if *made == template::foundation_version() => TemplateAge::Current,
+        Some(_) => TemplateAge::Other,
+    }
 }
 
 /// What leads to the load balancer where Greenroom may not make it. `root`: the base itself is a stage's too.
@@ -62,6 +70,13 @@ mod tests {
             Zone { base: base.into(), zone: zone.into(), dns, certificate: None, hosted_zone: None, holder: None };
         let line = |record: DnsRecord| format!("{} {} {}", record.name, record.kind, record.value);
         records(&zone, root, "door.example").into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_was_never_complete_is_of_no_known_release() {
+        let (ours, other) = (template::foundation_version(), "another".to_owned());
+        let ages = [Some(&ours), Some(&other), None].map(age);
+        assert_eq!(ages, [TemplateAge::Current, TemplateAge::Other, TemplateAge::Unknown]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ const LOOK_MILLIS: i64 = 5_000;
 pub(in crate::aws) async fn canary(work: &Work<'_>, track: &mut Track) -> PortResult<Progress<Output>> {
     let Some(watch) = work.rollout.service.canary else { return Ok(Progress::Done(Output::Nothing)) };
     let task = match &track.canary.task {
-        Some(id) => task::look(work, vec![id.clone()]).await?.pop(),
+        Some(id) => task::look(work, std::slice::from_ref(id)).await?.pop(),
         None => match begun(work, track).await? {
             Begun::Task(task) => Some(*task),
             Begun::Not(progress) => return Ok(progress),

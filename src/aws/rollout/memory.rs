@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use super::registered::Label;
 use super::snapshot::Seen;
 use crate::aws::stage_stack::StageStack;
-use crate::model::{Condition, Failure, Generation, ServiceName, StageId, VersionKey};
+use crate::model::{Condition, Failure, Generation, ServiceName, StageId, Timestamp, VersionKey};
 use crate::port::Rollout;
 
 /// Labels never change, so only their number is bounded.
@@ -21,6 +21,8 @@ const STACKS: usize = 1_000;
 const ENDS: usize = 1_000;
 /// What was whole a moment ago needs no look of its own to be cleaned up after.
 const FRESH: Duration = Duration::from_secs(10);
+/// Another server may have changed a stack since.
+const STACK: Duration = Duration::from_mins(10);
 /// A little less than lies between two looks at what is live.
 const ASKED: Duration = Duration::from_secs(50);
 
@@ -32,12 +34,14 @@ pub(in crate::aws) struct Memory {
     made: Cache<String, StageId>,
     /// What it registered of each family, by the ARN without the revision.
     families: Cache<String, Vec<String>>,
-    /// What a stage's stack answered last.
-    stacks: Cache<StageId, Arc<StageStack>>,
+    /// What a stage's stack answered last, and when.
+    stacks: Cache<StageId, (Instant, Arc<StageStack>)>,
     /// Why tasks ended, by their ids.
     ends: Cache<String, Failure>,
     /// How services are doing.
     doing: Cache<(StageId, ServiceName), Noted>,
+    /// Since when copies of services are missing.
+    lacks: Cache<(StageId, ServiceName), Timestamp>,
 }
 
 /// How a service was doing when it was last looked at.
@@ -76,8 +80,9 @@ impl Noted {
 impl Default for Memory {
     fn default() -> Self {
         let (labels, made, families) = (Cache::new(LABELS), Cache::new(LABELS), Cache::new(STACKS));
-        let (stacks, ends, doing) = (Cache::new(STACKS), Cache::new(ENDS), Cache::new(LABELS));
-        Self { tracks: Mutex::default(), labels, made, families, stacks, ends, doing }
+        let (stacks, ends) = (Cache::new(STACKS), Cache::new(ENDS));
+        let (doing, lacks) = (Cache::new(LABELS), Cache::new(LABELS));
+        Self { tracks: Mutex::default(), labels, made, families, stacks, ends, doing, lacks }
     }
 }
 
@@ -203,18 +208,18 @@ impl Memory {
 
     /// Notes what a stage's stack answered.
     pub(in crate::aws) fn know_stack(&self, stage: &StageId, stack: &Arc<StageStack>) {
-        self.stacks.insert(stage.clone(), Arc::clone(stack));
+        self.stacks.insert(stage.clone(), (Instant::now(), Arc::clone(stack)));
     }
 
     /// What a stage's stack answered last, if that was made from this blueprint: then whoever changed it since
     /// made it anew, and what fails by it is looked at again.
     pub(in crate::aws) fn stack_of(&self, stage: &StageId, blueprint: &str) -> Option<Arc<StageStack>> {
-        self.stacks.get(stage).filter(|stack| stack.blueprint.as_deref() == Some(blueprint))
+        self.any_stack_of(stage).filter(|stack| stack.blueprint.as_deref() == Some(blueprint))
     }
 
     /// The same, whatever it was made from.
     pub(in crate::aws) fn any_stack_of(&self, stage: &StageId) -> Option<Arc<StageStack>> {
-        self.stacks.get(stage)
+        self.stacks.get(stage).filter(|(at, _)| at.elapsed() < STACK).map(|(_, stack)| stack)
     }
 
     /// Why a task ended, if that was found out before: it ends once.
@@ -233,6 +238,19 @@ impl Memory {
 
     pub(in crate::aws) fn note(&self, stage: &StageId, service: &ServiceName, noted: Noted) {
         self.doing.insert((stage.clone(), service.clone()), noted);
+    }
+
+    /// Since when copies of the service are missing, as far as this process saw.
+    pub(in crate::aws) fn lacks(&self, stage: &StageId, service: &ServiceName, now: Timestamp) -> Timestamp {
+        let key = (stage.clone(), service.clone());
+        let since = self.lacks.get(&key).unwrap_or(now);
+        self.lacks.insert(key, since);
+        since
+    }
+
+    /// Notes that none is missing, or none is wanted.
+    pub(in crate::aws) fn lacks_nothing(&self, stage: &StageId, service: &ServiceName) {
+        self.lacks.remove(&(stage.clone(), service.clone()));
     }
 
     pub(in crate::aws) fn forget_stack(&self, stage: &StageId) {
@@ -278,11 +296,49 @@ fn key(rollout: &Rollout<'_>) -> (StageId, ServiceName) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    fn stage() -> StageId {
+        StageId { repo: "acme/shop".parse().unwrap(), name: "pr-1".parse().unwrap() }
+    }
+
+    #[test]
+    fn a_stack_is_remembered_for_a_while() {
+        let (memory, stage) = (Memory::default(), stage());
+        let stack = Arc::new(StageStack {
+            id: "arn:stack".into(),
+            status: "CREATE_COMPLETE".into(),
+            blueprint: Some("b1".into()),
+            cluster: "previews".into(),
+            execution_role: String::new(),
+            task_role: String::new(),
+            subnets: Vec::new(),
+            security_group: String::new(),
+            public_address: false,
+            services: BTreeMap::new(),
+        });
+        memory.know_stack(&stage, &stack);
+        assert_eq!(memory.any_stack_of(&stage), Some(Arc::clone(&stack)));
+        assert_eq!((memory.stack_of(&stage, "b1"), memory.stack_of(&stage, "b2")), (Some(Arc::clone(&stack)), None));
+        // Another server may have made it anew.
+        memory.stacks.insert(stage.clone(), (Instant::now().checked_sub(STACK).unwrap(), stack));
+        assert_eq!((memory.any_stack_of(&stage), memory.stack_of(&stage, "b1")), (None, None));
+    }
+
+    #[test]
+    fn what_is_missing_is_so_since_it_was_first_seen() {
+        let (memory, stage, web): (_, _, ServiceName) = (Memory::default(), stage(), "web".parse().unwrap());
+        let at = |millis| memory.lacks(&stage, &web, Timestamp(millis));
+        assert_eq!([at(1_000), at(2_000)], [Timestamp(1_000); 2]);
+        memory.lacks_nothing(&stage, &web);
+        assert_eq!(at(3_000), Timestamp(3_000));
+    }
 
     #[test]
     fn a_family_is_known_whole_only_by_who_registered_all_of_it() {
-        let stage = StageId { repo: "acme/shop".parse().unwrap(), name: "pr-1".parse().unwrap() };
+        let stage = stage();
         let of = |revision: u32| format!("arn:aws:ecs:eu-west-1:1:task-definition/shop-web:{revision}");
         let learned = |revisions: &[u32]| {
             let memory = Memory::default();

@@ -27,7 +27,7 @@ const LONGEST_MILLIS: i64 = 5_000;
 pub(in crate::aws) async fn migrate(work: &Work<'_>, track: &mut Track) -> PortResult<Progress<Output>> {
     let Some(spec) = &work.rollout.service.migrate else { return Ok(Progress::Done(Output::Nothing)) };
     let task = match &track.migration {
-        Migration::Task(id) => task::look(work, vec![id.clone()]).await?.pop(),
+        Migration::Task(id) => task::look(work, std::slice::from_ref(id)).await?.pop(),
         Migration::Unknown => match begun(work, track).await? {
             Begun::Served => return Ok(Progress::Done(Output::Nothing)),
             Begun::Task(task) => Some(*task),

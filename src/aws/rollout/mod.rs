@@ -45,7 +45,7 @@ pub(super) use retire::retire;
 pub(super) use snapshot::{Deployment, RolloutState, Seen, describe};
 pub(super) use start::start;
 pub(super) use task::{TaskSeen, ended};
-pub(super) use wellbeing::{Why, calm, doing, is_silent, is_suspicious, serves};
+pub(super) use wellbeing::{Why, calm, doing, is_lacking, is_silent, is_suspicious, serves};
 
 use super::Shared;
 use super::clients::Clients;

@@ -1,5 +1,6 @@
 //! Tasks as plain values, and the questions that find them.
 
+use aws_sdk_ecs::operation::list_tasks::builders::ListTasksFluentBuilder;
 use aws_sdk_ecs::types::{DesiredStatus, Task};
 
 use super::Work;
@@ -9,7 +10,10 @@ use crate::model::ServiceName;
 use crate::port::PortResult;
 
 /// Source: ECS, `DescribeTasks`: up to 100 tasks in one call.
-const MOST: i32 = 100;
+const AT_ONCE: usize = 100;
+/// ECS lists them in no order that it promises, so that all of them are wanted. Of a copy that ends as fast as
+/// Fargate starts it, it remembers about a hundred.
+const MOST: usize = 1_000;
 
 /// A task as `DescribeTasks` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,7 +28,7 @@ pub(in crate::aws) struct TaskSeen {
     pub(super) stopped_reason: String,
     /// Seconds since 1970.
     pub(super) created: i64,
-    /// The same; when it was made where that is not known, or while it runs.
+    /// When it was to stop, or did; when it was made where that is not known, or while it runs.
     pub(super) stopped: i64,
     /// MiB that it may use.
     pub(in crate::aws) memory: Option<u32>,
@@ -49,7 +53,8 @@ impl TaskSeen {
         let address = details.filter(|detail| detail.name() == Some("privateIPv4Address")).find_map(|it| it.value());
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let created = task.created_at().map_or(0, aws_smithy_types::DateTime::secs);
-        let stopped = task.stopped_at().or(task.stopping_at()).or(task.execution_stopped_at());
+        // It is of no use to anybody from the moment on at which it is told to stop, however long it drains then.
+        let stopped = task.stopping_at().or(task.execution_stopped_at()).or(task.stopped_at());
         Self {
             id: arn.rsplit('/').next().unwrap_or_default().to_owned(),
             definition: text(task.task_definition_arn()),
@@ -81,40 +86,45 @@ pub(super) enum Of<'a> {
 
 /// Tasks that are meant to run, or were.
 pub(super) async fn find(work: &Work<'_>, of: Of<'_>, status: DesiredStatus) -> PortResult<Vec<TaskSeen>> {
-    let list = work.clients.ecs.list_tasks().cluster(&work.stack.cluster).desired_status(status).max_results(MOST);
+    let list = work.clients.ecs.list_tasks().cluster(&work.stack.cluster).desired_status(status);
     let list = match of {
         Of::Service => list.service_name(&work.service.service),
         Of::Family => list.family(work.family()),
         Of::StartedBy(mark) => list.started_by(mark),
     };
-    let listed = match list.send().await {
-        Ok(listed) => listed,
-        Err(error) if is(&error, "ServiceNotFoundException") => return Ok(Vec::new()),
-        Err(error) => return Err(fault("ecs:ListTasks", error)),
-    };
-    let arns = listed.task_arns().to_vec();
-    if arns.is_empty() { Ok(Vec::new()) } else { look(work, arns).await }
+    look(work, &listed(list).await?).await
 }
 
-/// What stopped of a service, as long as ECS remembers it: about an hour. Up to two calls.
+/// What stopped of a service, as long as ECS remembers it: about an hour. Two calls for each hundred of them.
 pub(in crate::aws) async fn ended(
     clients: &Clients,
     cluster: &str,
     service: &str,
     container: &ServiceName,
 ) -> PortResult<Vec<TaskSeen>> {
-    let list = clients.ecs.list_tasks().cluster(cluster).service_name(service).max_results(MOST);
-    let listed = match list.desired_status(DesiredStatus::Stopped).send().await {
-        Ok(listed) => listed,
-        Err(error) if is(&error, "ServiceNotFoundException") => return Ok(Vec::new()),
-        Err(error) => return Err(fault("ecs:ListTasks", error)),
-    };
-    let arns = listed.task_arns().to_vec();
-    if arns.is_empty() { Ok(Vec::new()) } else { describe(clients, cluster, container, arns).await }
+    let list = clients.ecs.list_tasks().cluster(cluster).service_name(service).desired_status(DesiredStatus::Stopped);
+    describe(clients, cluster, container, &listed(list).await?).await
+}
+
+/// All of them, on as many pages as they take.
+async fn listed(list: ListTasksFluentBuilder) -> PortResult<Vec<String>> {
+    let mut pages = list.into_paginator().items().send();
+    let mut arns = Vec::new();
+    while let Some(arn) = pages.next().await {
+        match arn {
+            Ok(arn) => arns.push(arn),
+            Err(error) if is(&error, "ServiceNotFoundException") => break,
+            Err(error) => return Err(fault("ecs:ListTasks", error)),
+        }
+        if arns.len() >= MOST {
+            break;
+        }
+    }
+    Ok(arns)
 }
 
 /// These tasks as they are, those that ECS has forgotten left out.
-pub(super) async fn look(work: &Work<'_>, tasks: Vec<String>) -> PortResult<Vec<TaskSeen>> {
+pub(super) async fn look(work: &Work<'_>, tasks: &[String]) -> PortResult<Vec<TaskSeen>> {
     describe(work.clients, &work.stack.cluster, work.name(), tasks).await
 }
 
@@ -122,13 +132,15 @@ async fn describe(
     clients: &Clients,
     cluster: &str,
     container: &ServiceName,
-    tasks: Vec<String>,
+    tasks: &[String],
 ) -> PortResult<Vec<TaskSeen>> {
-    let described = clients.ecs.describe_tasks().cluster(cluster).set_tasks(Some(tasks)).send().await;
-    let described = described.map_err(|error| fault("ecs:DescribeTasks", error))?;
-    let container = container.as_str();
-    let mut seen: Vec<TaskSeen> = described.tasks().iter().map(|task| TaskSeen::new(task, container)).collect();
-    seen.sort_by_key(|task| task.created);
+    let mut seen = Vec::new();
+    for some in tasks.chunks(AT_ONCE) {
+        let described = clients.ecs.describe_tasks().cluster(cluster).set_tasks(Some(some.to_vec())).send().await;
+        let described = described.map_err(|error| fault("ecs:DescribeTasks", error))?;
+        seen.extend(described.tasks().iter().map(|task| TaskSeen::new(task, container.as_str())));
+    }
+    seen.sort_by_key(|task: &TaskSeen| task.created);
     Ok(seen)
 }
 

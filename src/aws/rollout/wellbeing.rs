@@ -8,7 +8,7 @@ use super::snapshot::{Event, RolloutState, Seen};
 use super::task::TaskSeen;
 use crate::model::{Condition, Timestamp, Wellbeing};
 
-/// Every copy has to be well for so long before a trouble is over.
+/// Every copy has to be well for so long at least before a trouble is over.
 const CALM_MILLIS: i64 = 60_000;
 /// Ends that lie further apart are two troubles, in seconds.
 ///
@@ -67,60 +67,76 @@ pub(in crate::aws) fn is_suspicious(seen: &Seen, now: Timestamp) -> bool {
     let Some(primary) = seen.primary() else { return false };
     let since = live_since(seen).max(now.0 / 1000 - REMEMBERED);
     let is_new = |event: &&Event| event.at > since;
-    primary.running < primary.desired
+    is_lacking(seen)
         || primary.failed > 0
         || seen.events.iter().filter(is_new).any(|event| is_start(event) || is_trouble(event))
 }
 
-/// How it is doing. `ended` are tasks that stopped. `None`: a copy is being replaced, and nothing is known.
-pub(in crate::aws) fn doing<'a>(seen: &Seen, ended: &'a [TaskSeen], now: Timestamp) -> Option<Doing<'a>> {
+/// Whether copies are missing at this moment.
+pub(in crate::aws) fn is_lacking(seen: &Seen) -> bool {
+    seen.primary().is_some_and(|primary| primary.running < primary.desired)
+}
+
+/// How it is doing. `ended` are tasks that stopped, `lacking` is since when copies were seen to be missing.
+/// `None`: a copy is being replaced, and nothing is known.
+pub(in crate::aws) fn doing<'a>(
+    seen: &Seen,
+    ended: &'a [TaskSeen],
+    lacking: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Doing<'a>> {
     let primary = seen.primary()?;
     let live = live_since(seen);
     let trouble = trouble(faults(ended, &primary.definition, live));
     let (wanted, running) = (count(primary.desired), count(primary.running));
     let last = trouble.last().map(|(task, _)| millis(task.stopped));
     let sick = newest(seen, live, is_sick).filter(|event| now.since(millis(event.at)) < CALM_MILLIS);
-    let restarts = u32::try_from(trouble.len()).unwrap_or(u32::MAX);
-    let is_lacking = running < wanted;
-    let is_recent = last.is_some_and(|at| now.since(at) < CALM_MILLIS);
+    let ends = u32::try_from(trouble.len()).unwrap_or(u32::MAX);
+    let is_recent = last.is_some_and(|at| now.since(at) < calm_millis(&trouble));
+    // What was before every copy ran again has nothing to do with those that are missing now.
+    let whole = newest(seen, live, is_steady).map_or(live, |event| event.at);
+    let is_over = !is_recent && last.is_some_and(|at| millis(whole) > at);
     let first = trouble.first().map(|(task, _)| millis(task.stopped));
-    let at = |state, since| Condition { state, since, restarts, well: running.min(wanted), wanted, why: None };
-    if !is_lacking && !is_recent && sick.is_none() {
+    let at =
+        |state, since, restarts| Condition { state, since, restarts, well: running.min(wanted), wanted, why: None };
+    if running >= wanted && !is_recent && sick.is_none() {
         let since = last.unwrap_or(millis(live));
-        return Some(Doing { condition: at(Wellbeing::Well, since), why: newest_end(trouble) });
+        return Some(Doing { condition: at(Wellbeing::Well, since, ends), why: newest_end(trouble) });
     }
-    if let Some(since) = first {
+    if let Some(since) = first.filter(|_| !is_over) {
         let why = newest_end(trouble);
-        return Some(Doing { condition: at(state_of(&why), since), why });
+        return Some(Doing { condition: at(state_of(&why), since, ends), why });
     }
     if let Some(event) = sick {
-        let condition = at(Wellbeing::Unhealthy, millis(event.at));
+        let condition = at(Wellbeing::Unhealthy, millis(event.at), 0);
         return Some(Doing { condition, why: Why::Sick { said: words(event) } });
     }
     // Nothing ended on its own account, and still copies are missing.
-    let told = newest(seen, live, is_trouble);
+    let told = newest(seen, whole, is_trouble);
     let touched = newest(seen, live, |_| true).map_or(millis(live), |event| millis(event.at));
+    // The newest event may be hours old, and the one of this lack still to come.
+    let touched = lacking.map_or(touched, |since| touched.max(since));
     if told.is_none() && now.since(touched) < REPLACED_MILLIS {
         return None;
     }
     let said = told.map_or_else(|| format!("{running} of {wanted} copies run"), words);
     let since = told.map_or(touched, |event| millis(event.at));
-    Some(Doing { condition: at(Wellbeing::Unhealthy, since), why: Why::Lacking { said } })
+    Some(Doing { condition: at(Wellbeing::Unhealthy, since, 0), why: Why::Lacking { said } })
 }
 
 /// Since when it has been live, in seconds: since ECS first called the deployment done.
 fn live_since(seen: &Seen) -> i64 {
     let created = seen.primary().map_or(0, |primary| primary.created);
-    let is_done = |event: &&Event| {
-        event.at >= created
-            && (event.message.contains("reached a steady state") || event.message.contains("deployment completed"))
-    };
+    let is_done =
+        |event: &&Event| event.at >= created && (is_steady(event) || event.message.contains("deployment completed"));
     seen.events.iter().filter(is_done).map(|event| event.at).min().unwrap_or(created)
 }
 
 /// Tasks of this definition that ended on their own account since then, oldest first.
 fn faults<'a>(ended: &'a [TaskSeen], definition: &str, since: i64) -> Vec<(&'a TaskSeen, Cause)> {
-    let is_ours = |task: &&TaskSeen| task.is_stopped() && task.definition == definition && task.stopped >= since;
+    // One that ECS gives up drains for as long as its requests may take, and serves nobody new.
+    let has_ended = |task: &TaskSeen| task.is_stopped() || task.stop_code == "ServiceSchedulerInitiated";
+    let is_ours = |task: &&TaskSeen| has_ended(task) && task.definition == definition && task.stopped >= since;
     let fault = |task: &'a TaskSeen| match examine(task) {
         Finding::Fault(cause) | Finding::Hiccup(cause) => Some((task, cause)),
         Finding::Transient => None,
@@ -135,6 +151,16 @@ fn trouble(mut faults: Vec<(&TaskSeen, Cause)>) -> Vec<(&TaskSeen, Cause)> {
     let is_far = |pair: &[(&TaskSeen, Cause)]| pair[1].0.stopped - pair[0].0.stopped > GAP;
     let begin = faults.windows(2).rposition(is_far).map_or(0, |at| at + 1);
     faults.split_off(begin)
+}
+
+/// For how long every copy has to be well: for longer than those held out that ended.
+fn calm_millis(trouble: &[(&TaskSeen, Cause)]) -> i64 {
+    let pace = trouble.windows(2).map(|pair| pair[1].0.stopped - pair[0].0.stopped).max().unwrap_or(0);
+    let newest = trouble.last().filter(|(task, _)| task.created > 0);
+    // Where they lie further apart than that, ECS waited before it started another.
+    let held_out = newest.map_or(pace, |(task, _)| task.stopped - task.created);
+    let longest = held_out.saturating_mul(1000).saturating_add(CALM_MILLIS);
+    pace.saturating_mul(1000).min(longest).max(CALM_MILLIS)
 }
 
 fn newest_end(mut trouble: Vec<(&TaskSeen, Cause)>) -> Why<'_> {
@@ -158,6 +184,11 @@ fn newest(seen: &Seen, live: i64, is_so: impl Fn(&Event) -> bool) -> Option<&Eve
 /// "(service web) has started 1 tasks: (task a)."
 fn is_start(event: &Event) -> bool {
     event.message.contains(" has started ")
+}
+
+/// "(service web) has reached a steady state.": told when every copy runs, and again every six hours.
+fn is_steady(event: &Event) -> bool {
+    event.message.contains("reached a steady state")
 }
 
 /// Source: ECS, "Amazon ECS service event messages": "(service web) (port 8080) is unhealthy in (target-group

@@ -20,6 +20,11 @@ const LAST_MILLIS: i64 = 8_000;
 /// From then on a reader is told what CloudFormation is at.
 const TOLD_MILLIS: i64 = 8_000;
 
+/// Whether its deletion can be asked for as it is now.
+pub(in crate::aws) fn may_go(stack: &Snapshot) -> bool {
+    !matches!(to_go(Some(&stack.status), 0), Farewell::Wait)
+}
+
 /// Moves a stack one step on towards being gone. What cannot be deleted is tried again, then left
 /// out, then forgotten by CloudFormation; it is found by its name and tags all the same.
 pub(in crate::aws) async fn remove(shared: &Shared, clients: &Clients, name: &str) -> PortResult<Progress<()>> {
@@ -125,7 +130,31 @@ async fn stuck(clients: &Clients, stack: &Snapshot) -> PortResult<PortError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[test]
+    fn what_is_being_changed_is_waited_for() {
+        use StackStatus as S;
+        let at = |status| Snapshot {
+            id: "arn:stack".into(),
+            name: "stack".into(),
+            status,
+            reason: String::new(),
+            outputs: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            is_protected: false,
+            began: 0,
+        };
+        for busy in [S::UpdateInProgress, S::UpdateCompleteCleanupInProgress, S::DeleteInProgress] {
+            assert!(!may_go(&at(busy.clone())), "{busy}");
+        }
+        for free in [S::CreateInProgress, S::UpdateComplete, S::DeleteFailed] {
+            assert!(may_go(&at(free.clone())), "{free}");
+        }
+    }
 
     #[test]
     fn a_look_costs_no_more_than_what_was_waited_for() {

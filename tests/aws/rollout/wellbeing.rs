@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::calls_since;
-use super::world::{SERVE, World, docker};
+use super::world::{CLUSTER, SERVE, World, docker};
+use crate::faulty::Faulty;
 use crate::ministack::Containers;
+use aws_sdk_ecs::types::ContainerDefinition;
 use greenroom::aws::AwsCloud;
 use greenroom::model::{Condition, FailureKind, Wellbeing};
 use greenroom::port::Cloud as _;
@@ -64,4 +66,35 @@ async fn what_is_at_rest_or_not_there_is_not_told_of() {
     let w = World::new(Containers::Pretended).await;
     let told = w.cloud.conditions(w.site()).await.expect("it is told");
     assert!(told.is_empty(), "nothing was started yet: {told:?}");
+}
+
+/// Tasks of this revision that ECS counts to the service, and that ended.
+async fn end(w: &World, revision: u32, count: i32) {
+    let run = w.ecs.run_task().cluster(CLUSTER).task_definition(format!("{}:{revision}", w.family()));
+    let ran = run.started_by("pr-1-web").count(count).send().await.expect("tasks");
+    for task in ran.tasks() {
+        let stop = w.ecs.stop_task().cluster(CLUSTER).task(task.task_arn().expect("an ARN"));
+        stop.send().await.expect("it stops");
+    }
+}
+
+#[tokio::test]
+async fn an_end_is_found_among_more_than_a_hundred_others() {
+    let w = World::new(Containers::Pretended).await;
+    let update = w.ecs.update_service().cluster(CLUSTER).service("pr-1-web").desired_count(1);
+    update.send().await.expect("it serves");
+    let container = ContainerDefinition::builder().name("web").image("scratch").build();
+    let other = w.ecs.register_task_definition().family(w.family()).container_definitions(container);
+    other.send().await.expect("another version");
+    // The door says of each of them that its program ended.
+    let door = Faulty::start(w.aws.port()).await;
+    let cloud = w.restarted_at(door.url()).await;
+    for _ in 0..11 {
+        end(&w, 2, 10).await;
+    }
+    end(&w, 1, 1).await;
+    let told = web(&cloud, &w).await.expect("it serves");
+    assert_eq!((told.state, told.restarts), (Wellbeing::Restarting, 1), "{told:?}");
+    let of = |operation: &str| door.counts().get(operation).copied().unwrap_or(0);
+    assert_eq!((of("ecs:ListTasks"), of("ecs:DescribeTasks")), (2, 2), "{:?}", door.counts());
 }

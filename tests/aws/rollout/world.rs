@@ -127,7 +127,7 @@ impl World {
         let group = group.target_type(TargetTypeEnum::Ip).vpc_id("vpc-1").send().await.expect("a target group");
         let group = group.target_groups()[0].target_group_arn().expect("an ARN").to_owned();
         let door = open_door(elb, group.clone()).await;
-        let cloud = adapter(&aws, door).await;
+        let cloud = adapter(&aws, aws.endpoint(), door).await;
         let stage =
             StageId { repo: "acme/shop".parse().expect("a repository"), name: "pr-1".parse().expect("a stage") };
         let place = Place {
@@ -223,7 +223,12 @@ impl World {
 
     /// A process that starts anew and remembers nothing.
     pub(crate) async fn restarted(&self) -> AwsCloud {
-        adapter(&self.aws, self.door).await
+        self.restarted_at(self.aws.endpoint()).await
+    }
+
+    /// One that finds AWS elsewhere.
+    pub(crate) async fn restarted_at(&self, endpoint: String) -> AwsCloud {
+        adapter(&self.aws, endpoint, self.door).await
     }
 
     /// Builds an image that runs a script, and pushes it.
@@ -375,10 +380,10 @@ pub(crate) async fn ensure(cloud: &AwsCloud, phase: Phase, step: &Step) -> PortR
     cloud.ensure(phase, &rollout).await
 }
 
-async fn adapter(aws: &MiniStack, door: SocketAddr) -> AwsCloud {
+async fn adapter(aws: &MiniStack, endpoint: String, door: SocketAddr) -> AwsCloud {
     let settings = AwsSettings {
         name: "greenroom".into(),
-        endpoint: Some(aws.endpoint()),
+        endpoint: Some(endpoint),
         registry: Some(aws.registry()),
         nat_gateways: NatGateways::None,
         preview_capacity: PreviewCapacity::Fargate,
