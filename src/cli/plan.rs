@@ -67,9 +67,10 @@ struct Document {
 impl Plan {
     pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         let Self { stage, target, destroy, settings } = self;
-        let stage = stage.id();
         let target = if destroy { Some(Target::Gone(GoneReason::Requested)) } else { target.target() };
         let engine = app::planner(&settings, app::private_key()?).await?;
+        let store = app::open_existing_store(&settings.store).await?;
+        let stage = stage.id(store.as_ref()).await?;
         let (generation, preview) = preview(&engine, &stage, target).await?;
         let status = status_of(&preview);
         let changes = match &preview {

@@ -266,6 +266,12 @@ impl Walls for SqlStore {
         Ok(found.map(|(known, _)| known))
     }
 
+    async fn called(&self, name: &RepoName) -> PortResult<Option<RepoName>> {
+        let select = fixed("SELECT key FROM repository WHERE name = $1").bind(name.to_string());
+        let row = self.readers.optional(select).await.map_err(|error| fault("a repository", error))?;
+        row.map(|row| parsed(&row, 0)).transpose()
+    }
+
     async fn take_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<Option<(String, StageId)>> {
         if hosts.is_empty() {
             return Ok(None);

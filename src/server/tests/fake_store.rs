@@ -114,6 +114,9 @@ impl Walls for FakeStore {
     async fn known(&self, _: &RepoName) -> PortResult<Option<KnownRepo>> {
         unused()
     }
+    async fn called(&self, _: &RepoName) -> PortResult<Option<RepoName>> {
+        unused()
+    }
     async fn take_hosts(&self, _: &StageId, _: &[String]) -> PortResult<Option<(String, StageId)>> {
         unused()
     }
