@@ -208,19 +208,33 @@ fn requested(
     stages: &[StageRecord],
     seen: &Sighting,
 ) -> Vec<Intent> {
-    let subject = match (target, stages.iter().find(|record| record.id.name == *stage)) {
-        (Target::PullRequest(number), _) => Some(Subject::PullRequest(*number)),
-        (Target::Branch(branch), _) => Some(Subject::Branch(branch.clone())),
-        (_, Some(record)) => Some(record.subject.clone()),
+    let known = stages.iter().find(|record| record.id.name == *stage);
+    let asked = match target {
+        Target::PullRequest(number) => Some(Subject::PullRequest(*number)),
+        Target::Branch(branch) => Some(Subject::Branch(branch.clone())),
+        Target::Commit(_) | Target::Release { .. } | Target::Gone(_) => None,
+    };
+    let subject = match (asked, known) {
+        (Some(subject), Some(record)) if is_anothers(record, &subject, project) => None,
+        (Some(subject), _) => Some(subject),
+        (None, Some(record)) => Some(record.subject.clone()),
         // What nobody knows may still be removed: by its name, whoever it belonged to.
-        (Target::Gone(_), None) if seen.existing.contains_key(stage) => {
+        (None, None) if matches!(target, Target::Gone(_)) && seen.existing.contains_key(stage) => {
             let pull = pull_of(stage, project).map(Subject::PullRequest);
             pull.or_else(|| Some(Subject::Branch(Branch(stage.to_string()))))
         }
-        (_, None) => pull_of(stage, project).map(Subject::PullRequest),
+        (None, None) => pull_of(stage, project).map(Subject::PullRequest),
     };
     subject
         .map(|subject| Intent::Follow { stage: stage.clone(), subject, target: target.clone() })
         .into_iter()
         .collect()
+}
+
+/// Whether a stage that comes and goes is that of another branch or pull request: it would go with whom it
+/// follows, and its owner would be left without.
+fn is_anothers(record: &StageRecord, subject: &Subject, project: &Project) -> bool {
+    let name = &record.id.name;
+    let is_named_for = matches!(subject, Subject::PullRequest(number) if pull_of(name, project) == Some(*number));
+    record.subject != *subject && !is_named_for && !is_permanent(name, project)
 }

@@ -128,3 +128,31 @@ fn reconciling_finds_what_no_event_told() {
     let prod = record("prod", Subject::Branch(main.clone()), Target::Branch(main));
     assert_eq!(told(&event, &[prod], &seen(&[], &[])), "ring prod", "a push that was missed");
 }
+
+#[test]
+fn nobody_asks_for_the_stage_of_another() {
+    let branch = |name: &str| Branch(name.into());
+    let own = |stage: &str, of: &str| record(stage, Subject::Branch(branch(of)), Target::Branch(branch(of)));
+    let stages = [own("feature-login", "feature-login"), own("pr-8", "topic"), own("prod", "main"), pull_record(7)];
+    let asked = |stage_name: &str, target: Target| {
+        let event = Event::Requested { repo: repo(), stage: stage(stage_name).name, target };
+        told(&event, &stages, &Sighting::default())
+    };
+    assert_eq!(asked("feature-login", Target::Branch(branch("feature/login"))), "", "another branch has its own");
+    assert_eq!(asked("pr-7", Target::Branch(branch("feature-login"))), "");
+    assert_eq!(asked("pr-7", Target::PullRequest(PullNumber(8))), "");
+    assert_eq!(asked("feature-login", Target::PullRequest(PullNumber(7))), "");
+    for (stage, target) in [
+        ("feature-login", Target::Branch(branch("feature-login"))),
+        ("feature-new", Target::Branch(branch("feature-new"))),
+        ("prod", Target::Branch(branch("feature/login"))),
+        ("prod", Target::PullRequest(PullNumber(7))),
+        ("pr-7", Target::PullRequest(PullNumber(7))),
+        // Whoever led it astray before gets it back.
+        ("pr-8", Target::PullRequest(PullNumber(8))),
+        ("feature-login", Target::Commit(Commit::named(sha('a')))),
+        ("feature-login", Target::Gone(GoneReason::Requested)),
+    ] {
+        assert_eq!(asked(stage, target.clone()), format!("{stage} -> {target:?}"));
+    }
+}
