@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::admit::unasked;
 use super::name::branch_stage;
 use crate::model::{
     Branch, CommitSha, Event, GoneReason, Place, Project, PullNumber, PullRequest, PullRequestAction, StageKind,
@@ -123,7 +124,8 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
     let mut intents = Vec::new();
     let find = |name: &StageName| stages.iter().find(|record| record.id.name == *name);
     for pull in &seen.open {
-        for stage in project.rule_for_pull().filter_map(|rule| rule.pattern.for_pull(pull.number)) {
+        let named = project.rule_for_pull().filter_map(|rule| Some((rule, rule.pattern.for_pull(pull.number)?)));
+        for (rule, stage) in named {
             match find(&stage) {
                 None => intents.push(follow_pull(stage, pull.number)),
                 // Gone although open: its closing was undone while we were not told.
@@ -133,6 +135,10 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
                 // A push that was missed.
                 Some(record) if seen.moved.contains(&pull.number) || is_behind(record, pull) => {
                     intents.push(follow_pull(stage, pull.number));
+                }
+                // A label that was taken off or a draft that was made of it, and nobody told.
+                Some(record) if follows(record, pull) && unasked(rule, pull).is_some() => {
+                    intents.push(Intent::Ring { stage });
                 }
                 Some(_) => {}
             }
@@ -164,8 +170,12 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
 
 /// Whether a stage that follows a pull request has come to rest at another commit than that is at now.
 fn is_behind(record: &StageRecord, pull: &PullRequest) -> bool {
-    let follows = record.target == Target::PullRequest(pull.number) && !record.is_busy();
-    follows && at_rest(&record.status).is_some_and(|sha| *sha != pull.head.sha)
+    follows(record, pull) && at_rest(&record.status).is_some_and(|sha| *sha != pull.head.sha)
+}
+
+/// Whether a stage follows a pull request by itself, and its lane is not about to look anyway.
+fn follows(record: &StageRecord, pull: &PullRequest) -> bool {
+    record.target == Target::PullRequest(pull.number) && !record.is_busy()
 }
 
 /// The commit that a status speaks of.

@@ -3,8 +3,8 @@
 use super::fixture::{actor, pull, pull_record, record, repo, sha, shop, stage};
 use super::*;
 use crate::model::{
-    Branch, Commit, CommitSha, Event, Generation, GoneReason, Place, PullNumber, PullRequestAction, PushEvent,
-    StageKind, StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
+    Branch, Commit, CommitSha, Event, Generation, GoneReason, Place, PullNumber, PullRequestAction, PullRequestState,
+    PushEvent, StageKind, StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
 };
 
 fn pull_event(number: u64, action: PullRequestAction) -> Event {
@@ -95,6 +95,17 @@ fn reconciling_finds_what_no_event_told() {
     assert_eq!(told(&event, &[busy], &seen(&[7], &["pr-7"])), "", "its lane is about to look");
     let pinned = StageRecord { target: Target::Commit(Commit::named(sha('b'))), ..behind };
     assert_eq!(told(&event, std::slice::from_ref(&pinned), &seen(&[7], &["pr-7"])), "", "somebody wants it there");
+    let mut draft = seen(&[7], &["pr-7"]);
+    for pull in &mut draft.open {
+        pull.state = PullRequestState::Draft;
+    }
+    let served = StageRecord { status: live.status.clone(), settled: Generation(1), ..pull_record(7) };
+    assert_eq!(told(&event, std::slice::from_ref(&served), &seen(&[7], &["pr-7"])), "", "it is as it should be");
+    assert_eq!(told(&event, std::slice::from_ref(&served), &draft), "ring pr-7", "a draft that nobody told of");
+    let asked_for = StageRecord { target: Target::Commit(Commit::named(sha('a'))), ..served.clone() };
+    assert_eq!(told(&event, &[asked_for], &draft), "", "somebody asked for it all the same");
+    let running = StageRecord { generation: Generation(2), ..served };
+    assert_eq!(told(&event, &[running], &draft), "", "its lane looks at the end");
     let moved = Sighting { moved: [PullNumber(7)].into(), ..seen(&[7], &["pr-7"]) };
     for (record, why) in [(pinned, "until something else is pushed"), (live.clone(), "as an event would tell")] {
         assert_eq!(told(&event, &[record], &moved), again, "{why}");

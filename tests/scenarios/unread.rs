@@ -3,7 +3,7 @@
 use greenroom::model::{Chore, Lane, StageStatus};
 use greenroom::sandbox::{DeliveryMode, Fault, Matcher, Times};
 
-use crate::world::World;
+use crate::world::{CONFIG, World};
 
 /// Everything that is due, within the second of GitHub's clock.
 async fn at_once(w: &World) {
@@ -66,6 +66,28 @@ async fn what_cannot_be_read_is_looked_for_at_once() {
         let poison = w.store.counts(greenroom::port::Clock::now(&*w.clock)).await.expect("counted").inbox_poison;
         assert!(poison > 0, "and the operator is told");
     }
+}
+
+#[tokio::test]
+async fn a_label_and_a_draft_that_cannot_be_read_are_looked_for_at_once() {
+    let w = World::with_config(&CONFIG.replace("drafts: skip,", "drafts: skip, label: preview,")).await;
+    w.github.leave_out(Some("/sender"));
+    let (pull, head) = w.open("topic", "2");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), None, "it has no label yet");
+    let labelled = || w.github.label(&w.repo, pull, "preview").expect("a label");
+    labelled();
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(head.clone()));
+    w.github.unlabel(&w.repo, pull, "preview").expect("no label");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), None, "a label that was taken off");
+    labelled();
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(head));
+    w.github.draft_pull(&w.repo, pull).expect("a draft");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), None, "a draft");
 }
 
 #[tokio::test]
