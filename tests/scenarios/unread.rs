@@ -100,6 +100,28 @@ async fn of_whomever_it_speaks_all_are_looked_at() {
 }
 
 #[tokio::test]
+async fn a_pull_request_that_is_not_there_any_more_is_asked_for_seldom_and_serves_on() {
+    let w = World::new().await;
+    let (_, head) = w.open("topic", "2");
+    w.settle().await;
+    w.github.fail(Matcher::any().path("/pulls/1"), Fault::status(404), Times::Always);
+    w.ring(Lane::Stage(w.stage_id("pr-1"))).await;
+    w.settle().await;
+    let asked = || w.github.counts().of(&http::Method::GET, "/pulls/{pull_number}");
+    let before = asked();
+    for _ in 0..10 {
+        w.after(60_000).await;
+    }
+    assert!(asked() - before <= 3, "asked {} times in ten minutes", asked() - before);
+    assert_eq!(w.serving("pr-1", "web"), Some(head.clone()), "that is no reason to remove it");
+    w.github.heal();
+    w.after(320_000).await;
+    assert!(asked() > before);
+    assert_eq!(w.serving("pr-1", "web"), Some(head));
+    assert!(matches!(w.stage("pr-1").await.status, StageStatus::Live { .. }));
+}
+
+#[tokio::test]
 async fn an_installation_that_is_not_listed_is_not_asked_every_minute() {
     for path in ["/app/installations", "/installation/repositories", "/access_tokens"] {
         let w = World::new().await;
