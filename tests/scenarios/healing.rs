@@ -45,7 +45,7 @@ async fn a_delivery_that_is_not_sent_again_hides_none_of_the_others() {
     let until_then = asked();
     w.ring(Lane::Chore(Chore::Deliveries)).await;
     w.settle().await;
-    assert_eq!(asked(), until_then, "nor is it asked for every five minutes");
+    assert_eq!(asked(), until_then, "nor is it asked for every few minutes");
     w.after(3_600_000).await;
     assert_eq!(asked(), until_then + 1, "but once in an hour");
 }
