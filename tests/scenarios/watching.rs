@@ -167,6 +167,21 @@ async fn a_push_and_a_closing_are_heeded_whatever_is_not_well() {
     assert!(w.comment(pull).contains("is gone") && !w.comment(pull).contains("not well"), "{}", w.comment(pull));
 }
 
+#[tokio::test]
+async fn nobody_waits_for_the_answer_about_another() {
+    let (w, pull, _) = live().await;
+    let (other, _) = w.open("other", "3");
+    w.settle().await;
+    for stage in ["pr-1", "pr-2"] {
+        w.cloud.ail(&w.stage_id(stage), &web(), restarting(w.clock.now(), 1));
+    }
+    w.cloud.answer_together(2);
+    looked_at(&w).await;
+    for pull in [pull, other] {
+        assert!(w.headline(pull).contains("is not well"), "{}", w.comment(pull));
+    }
+}
+
 /// Nothing of the commit had to be deployed: what went live with an older one is what is not well.
 #[tokio::test]
 async fn what_runs_on_unchanged_is_not_brought_on_anew_either() {
