@@ -73,7 +73,7 @@ mod tests {
     use super::super::fixture::{World, at, body, service, sha, small};
     use super::super::{StageView, check, status_rows, status_table};
     use super::*;
-    use crate::model::{Failure, FailureKind, Generation, StageStatus};
+    use crate::model::{Failure, FailureKind, Generation, Output, StageStatus};
 
     fn restarting(restarts: u32) -> Condition {
         let failure = Failure::new(FailureKind::Exited, "`web` ended with exit code 3", "Its last lines say why.");
@@ -139,6 +139,20 @@ mod tests {
         world.record.conditions = Conditions::from([(service("web"), recovered())]);
         let text = body(&world);
         assert!(text.contains("web is well again since") && !text.contains("What serves is not well"), "{text}");
+    }
+
+    #[test]
+    fn what_a_deploy_has_just_brought_is_not_what_was_not_well() {
+        let mut world = live_with(restarting(4));
+        world.record.conditions.insert(service("worker"), restarting(2));
+        world.deploy(sha('b'), 300);
+        for step in ["build:web", "start:web", "shift:web", "check:web"] {
+            world.done(step, 300, 320, Output::Nothing);
+        }
+        let view = world.view();
+        let state = |name: &str| view.services.iter().find(|row| row.name == service(name)).map(|row| row.state);
+        assert_eq!(state("web"), Some(ServiceState::Live));
+        assert_eq!(state("worker"), Some(ServiceState::Restarting), "that one runs on");
     }
 
     #[test]
