@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 
 use super::bodies::{Full, Share};
-use super::form::not_json;
+use super::form::{is_form, not_json};
 use super::metrics::Fate;
 use super::{Door, DoorState};
 use crate::crowd::Peer;
@@ -156,7 +156,13 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8])
             let content = InboxContent::Poison { reason, excerpt };
             store(state, NewDelivery { id, body_hash, lane, content, at: state.clock.now() }, Fate::Poison).await
         }
-        Err(WireError::NotJson) => (Fate::Rejected, not_json(event, body)),
+        Err(WireError::NotJson) => {
+            // A form is how the App was set up: whatever comes is one, and the looks would not end.
+            if !is_form(body) {
+                look_at_all(state).await;
+            }
+            (Fate::Rejected, not_json(event, body))
+        }
         Err(WireError::Header(_)) => (Fate::Rejected, UNNAMED),
     }
 }
@@ -177,6 +183,20 @@ async fn look(state: &DoorState, id: &DeliveryId, repo: &RepoName) -> PortResult
         at: state.clock.now(),
     };
     state.store.receive(delivery).await
+}
+
+/// What is signed and no JSON says not even of which repository it is: all are looked at, as often as the
+/// engine lists them. GitHub is refused it all the same, and notes that.
+async fn look_at_all(state: &DoorState) {
+    match state.store.ring(&Lane::Chore(Chore::Reconcile), state.clock.now()).await {
+        Ok(()) => state.bell.notify_one(),
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what a delivery without JSON said is not looked for"
+            );
+        }
+    }
 }
 
 /// Whose bell an event rings: what is about no one repository is a look at all of them.
