@@ -127,16 +127,19 @@ impl Engine {
     /// How what serves is doing; `None` where that cannot be told now, and what was known stands.
     async fn seen(&self, record: &StageRecord) -> Option<Conditions> {
         let site = Site { stage: &record.id, place: record.place.as_ref()? };
-        match timeout(CALL_LIMIT, self.ports.cloud.conditions(site)).await {
-            Ok(Ok(seen)) => Some(seen),
-            Ok(Err(error)) => {
-                if self.once.is_news(&format!("how {} is doing", record.id), &error.to_string()) {
-                    tracing::warn!(stage = %record.id, "nobody knows how {} is doing: {error}", record.id);
-                }
-                None
+        let about = format!("how {} is doing", record.id);
+        let trouble = match timeout(CALL_LIMIT, self.ports.cloud.conditions(site)).await {
+            Ok(Ok(seen)) => {
+                self.once.is_over(&about);
+                return Some(seen);
             }
-            Err(_) => None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} seconds", CALL_LIMIT.as_secs()),
+        };
+        if self.once.is_news(&about, &trouble) {
+            tracing::warn!(stage = %record.id, "nobody knows {about}: {trouble}");
         }
+        None
     }
 }
 

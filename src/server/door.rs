@@ -115,6 +115,9 @@ fn lacking(body: &Vec<u8>, coming: usize, most: usize) -> Option<usize> {
     (needed > 0).then(|| needed.max((body.capacity() / 4).min(spare)))
 }
 
+/// What is sent again within this is the same look.
+const LOOK_MILLIS: i64 = 10_000;
+
 async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8]) -> (Fate, Answer) {
     let body_hash = match wire::verify(body, header(headers, "x-hub-signature-256"), &state.secrets) {
         Ok(signature) => signature,
@@ -169,9 +172,9 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8])
 
 /// What a delivery says that cannot be read is looked for where it came from: under an id that is made of
 /// its own, and before the delivery itself is on disk, so that a process which dies in between has lost
-/// neither.
+/// neither. Whoever has it sent again later means another look.
 async fn look(state: &DoorState, id: &DeliveryId, repo: &RepoName) -> PortResult<Receipt> {
-    let digest = Sha256::digest(id.as_str());
+    let digest = Sha256::digest(format!("{id} at {}", state.clock.now().0 / LOOK_MILLIS));
     // The id of 100 characters has no room for more.
     let id = DeliveryId::new(format!("look-{}", hex::encode(&digest[..16])))
         .map_err(|error| PortError::bug("naming a look", error))?;

@@ -91,6 +91,23 @@ async fn a_label_and_a_draft_that_cannot_be_read_are_looked_for_at_once() {
 }
 
 #[tokio::test]
+async fn whoever_has_what_cannot_be_read_sent_again_has_it_looked_for_again() {
+    let w = World::new().await;
+    w.github.leave_out(Some("/sender"));
+    w.open("topic", "2");
+    w.settle().await;
+    let opened =
+        w.github.deliveries().into_iter().find(|it| it.action.as_deref() == Some("opened")).expect("it was told");
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    let missed = w.push("topic", "3");
+    w.github.set_delivery_mode(DeliveryMode::Send);
+    w.after(20_000).await;
+    w.redeliver(opened.id).await;
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(missed));
+}
+
+#[tokio::test]
 async fn of_whomever_it_speaks_all_are_looked_at() {
     let w = World::new().await;
     w.github.leave_out(Some("/repository"));
