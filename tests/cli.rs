@@ -12,6 +12,8 @@ mod files;
 mod hang;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/names.rs"]
+mod names;
 #[path = "local/program.rs"]
 mod program;
 #[path = "cli/requests.rs"]

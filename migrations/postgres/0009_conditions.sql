@@ -3,3 +3,6 @@ ALTER TABLE stage ADD COLUMN conditions TEXT;
 
 -- What happens twice in one second GitHub tells twice in the same words: only an id makes a duplicate.
 DROP INDEX inbox_body;
+
+-- Whose a repository is, is looked up by the account's number, which may have had several logins.
+CREATE INDEX account_id ON account (id);

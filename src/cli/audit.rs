@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::stage::only_of;
 use super::{ExitStatus, Printer};
 use crate::app::{self, StoreSettings};
 use crate::model::{AuditLine, AuditLink, AuditVerdict, RepoName, StageName, Tampering, Timestamp};
@@ -100,8 +101,9 @@ impl Audit {
             return verify.run(printer).await;
         }
         let store = app::open_existing_store(&self.store).await?;
+        let repo = only_of(store.as_ref(), self.repo.as_ref()).await?;
         let stage = self.stage.as_ref().map(StageName::as_str);
-        let lines = store.audit(self.repo.as_ref(), stage, self.limit).await.context("cannot read the audit")?;
+        let lines = store.audit(repo.as_ref(), stage, self.limit).await.context("cannot read the audit")?;
         let shown: Vec<Shown> = lines.into_iter().map(Shown::from).collect();
         printer.result(&shown, |shown| table(shown))?;
         Ok(ExitStatus::Ok)
@@ -111,7 +113,7 @@ impl Audit {
 impl Verify {
     async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         let store = app::open_existing_store(&self.store).await?;
-        let repos = match self.repo {
+        let repos = match only_of(store.as_ref(), self.repo.as_ref()).await? {
             Some(repo) => vec![repo],
             None => store.audited().await.context("cannot read the audit")?,
         };

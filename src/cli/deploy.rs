@@ -31,9 +31,9 @@ pub(super) struct Deploy {
 impl Deploy {
     pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         let Self { stage, target, follow } = self;
-        let stage = stage.id();
         let target = target.target().ok_or_else(|| ExitStatus::Usage.error("say what to deploy: --pr 42"))?;
         let store = follow.open().await?;
+        let stage = stage.id(store.as_ref()).await?;
         ask(&store, &stage, target, &follow, printer).await?.finish(printer, &stage)
     }
 }

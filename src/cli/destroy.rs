@@ -30,8 +30,8 @@ pub(super) struct Destroy {
 impl Destroy {
     pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         let Self { stage, yes, follow } = self;
-        let stage = stage.id();
         let store = follow.open().await?;
+        let stage = stage.id(store.as_ref()).await?;
         let record = store.stage(&stage).await.context("cannot read the stage")?;
         if record.is_none() && !yes {
             let message = format!("there is no stage {stage}: `greenroom status --repo {}` lists them", stage.repo);

@@ -268,7 +268,8 @@ impl Follower {
     fn nothing_to_do(&self) -> String {
         format!(
             "the server knows nothing to do for {}: does a rule under `stages` on the default branch name it, \
-             does its branch exist, and is {} among those that the server serves (GREENROOM_ALLOW)?",
+             does its branch exist, is it not that of another branch or pull request, and is {} among those \
+             that the server serves (GREENROOM_ALLOW)?",
             self.stage, self.stage.repo
         )
     }

@@ -67,9 +67,10 @@ struct Document {
 impl Plan {
     pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         let Self { stage, target, destroy, settings } = self;
-        let stage = stage.id();
         let target = if destroy { Some(Target::Gone(GoneReason::Requested)) } else { target.target() };
         let engine = app::planner(&settings, app::private_key()?).await?;
+        let store = app::open_existing_store(&settings.store).await?;
+        let stage = stage.id(store.as_ref()).await?;
         let (generation, preview) = preview(&engine, &stage, target).await?;
         let status = status_of(&preview);
         let changes = match &preview {
@@ -82,14 +83,16 @@ impl Plan {
 }
 
 async fn preview(engine: &Engine, stage: &StageId, target: Option<Target>) -> anyhow::Result<(Generation, Preview)> {
+    let unknown = if target.is_some() {
+        format!("{stage} is the stage of another branch or pull request, or no rule under `stages` speaks of it")
+    } else {
+        format!("there is no stage {stage} yet: say what it would run, with --pr, --branch or --sha")
+    };
     let record = match target {
         Some(target) => engine.request(stage, target).await.context("cannot read what the request means")?,
         None => engine.stage(stage).await.context("cannot read the stage")?,
     };
-    let Some(record) = record else {
-        let message = format!("there is no stage {stage} yet: say what it would run, with --pr, --branch or --sha");
-        return Err(ExitStatus::Usage.error(message));
-    };
+    let Some(record) = record else { return Err(ExitStatus::Usage.error(unknown)) };
     let preview = engine.preview(&record).await.with_context(|| format!("cannot plan {stage}"))?;
     Ok((record.generation, preview))
 }

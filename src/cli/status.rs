@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use clap::Args;
 
+use super::stage::only_of;
 use super::{ExitStatus, Printer};
 use crate::app::{self, StoreSettings, SystemClock};
 use crate::engine::stage_view;
@@ -32,8 +33,9 @@ impl Status {
     pub(super) async fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         let store = app::open_existing_store(&self.store).await?;
         let now = SystemClock.now();
+        let repo = only_of(store.as_ref(), self.repo.as_ref()).await?;
         let mut views = Vec::new();
-        for record in store.stages(self.repo.as_ref()).await.context("cannot read the stages")? {
+        for record in store.stages(repo.as_ref()).await.context("cannot read the stages")? {
             views.extend(stage_view(store.as_ref(), &record.id, now).await.context("cannot read a stage")?);
         }
         views.retain(|view| self.all || view.phase != StagePhase::Destroyed);

@@ -258,7 +258,8 @@ fn names_of(rule: &StageRule) -> Vec<Token> {
     }
 }
 
-/// What `StageName::slug` can make of the branches, before it trims and cuts.
+/// What `StageName::slug` can make of the branches, before it trims and cuts. The digits that stand behind
+/// some names are not in it: what they make equal is seen when such a branch comes.
 fn slugs_of(branches: &BranchPattern) -> Vec<Token> {
     let mut tokens = Vec::new();
     for c in branches.0.chars() {

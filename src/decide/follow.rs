@@ -45,17 +45,29 @@ fn followed(before: &Condition, now: Condition) -> Condition {
     }
 }
 
-/// The last lines of a program have times in them: as long as nothing else is told, they stay.
+/// The last lines of a program have times in them, and what a cloud says the ids of its tasks: as long as
+/// nothing else is told, they stay.
 fn latest(before: &Condition, now: &Condition) -> Option<Failure> {
     let said = |condition: &Condition| {
         let why = condition.why.as_ref().map(|why| (why.kind, why.exit_code));
         (condition.state, condition.restarts_told(), why)
     };
-    if before.why.is_some() && said(before) == said(now) {
+    let means = |condition: &Condition| condition.why.as_ref().map(|why| without_ids(&why.summary));
+    if before.why.is_some() && said(before) == said(now) && means(before) == means(now) {
         before.why.clone()
     } else {
         now.why.clone().or_else(|| before.why.clone())
     }
+}
+
+/// The words of a summary but those that are ids of tasks and requests, or days.
+fn without_ids(summary: &str) -> String {
+    let is_id = |word: &&str| {
+        let digits = word.bytes().any(|b| b.is_ascii_digit());
+        digits && word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+    };
+    let words = summary.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.filter(|word| !is_id(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a stage is looked at every minute: one that serves, while somebody is likely to look at it or
@@ -129,6 +141,25 @@ mod tests {
         assert_eq!(follow(&recovered, web(well(130))), recovered, "since it was first seen well");
         let next = follow(&recovered, web(restarting(200, 1, "again")));
         assert_eq!(next, web(restarting(200, 1, "again")), "another one");
+    }
+
+    #[test]
+    fn the_reason_of_a_trouble_is_the_one_of_now() {
+        let unhealthy = |saw: &str, line: &str| {
+            let failure = Failure::new(FailureKind::Unhealthy, format!("`web` is not healthy: {saw}"), "Mend it.");
+            let why = Some(Failure { log: vec![line.into()], ..failure });
+            web(Condition { state: Wellbeing::Unhealthy, well: 0, why, ..well(10) })
+        };
+        let first = follow(&Conditions::new(), unhealthy("it answers 500", "at 10"));
+        assert_eq!(follow(&first, unhealthy("it answers 500", "at 11")), first, "the same");
+        for other in ["it answers 503", "nothing listens on port 20001", "gr\u{fc}n"] {
+            assert_eq!(follow(&first, unhealthy(other, "at 12")), unhealthy(other, "at 12"));
+        }
+        // AWS says the same of another task.
+        let of = |task: &str| unhealthy(&format!("(task {task}) failed, request id: {task}"), task);
+        let (one, other) = ("0f2d1c1be8a14a5c9d0e1f2a3b4c5d6e", "9a6b1c2d-3e4f-5061-7283-94a5b6c7d8e9");
+        let first = follow(&Conditions::new(), of(one));
+        assert_eq!(follow(&first, of(other)), first);
     }
 
     #[test]

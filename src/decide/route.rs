@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::admit::unasked;
 use super::name::branch_stage;
 use crate::model::{
     Branch, CommitSha, Event, GoneReason, Place, Project, PullNumber, PullRequest, PullRequestAction, StageKind,
@@ -123,7 +124,8 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
     let mut intents = Vec::new();
     let find = |name: &StageName| stages.iter().find(|record| record.id.name == *name);
     for pull in &seen.open {
-        for stage in project.rule_for_pull().filter_map(|rule| rule.pattern.for_pull(pull.number)) {
+        let named = project.rule_for_pull().filter_map(|rule| Some((rule, rule.pattern.for_pull(pull.number)?)));
+        for (rule, stage) in named {
             match find(&stage) {
                 None => intents.push(follow_pull(stage, pull.number)),
                 // Gone although open: its closing was undone while we were not told.
@@ -133,6 +135,10 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
                 // A push that was missed.
                 Some(record) if seen.moved.contains(&pull.number) || is_behind(record, pull) => {
                     intents.push(follow_pull(stage, pull.number));
+                }
+                // A label that was taken off or a draft that was made of it, and nobody told.
+                Some(record) if follows(record, pull) && unasked(rule, pull).is_some() => {
+                    intents.push(Intent::Ring { stage });
                 }
                 Some(_) => {}
             }
@@ -164,8 +170,12 @@ fn reconcile(project: &Project, stages: &[StageRecord], seen: &Sighting) -> Vec<
 
 /// Whether a stage that follows a pull request has come to rest at another commit than that is at now.
 fn is_behind(record: &StageRecord, pull: &PullRequest) -> bool {
-    let follows = record.target == Target::PullRequest(pull.number) && !record.is_busy();
-    follows && at_rest(&record.status).is_some_and(|sha| *sha != pull.head.sha)
+    follows(record, pull) && at_rest(&record.status).is_some_and(|sha| *sha != pull.head.sha)
+}
+
+/// Whether a stage follows a pull request by itself, and its lane is not about to look anyway.
+fn follows(record: &StageRecord, pull: &PullRequest) -> bool {
+    record.target == Target::PullRequest(pull.number) && !record.is_busy()
 }
 
 /// The commit that a status speaks of.
@@ -208,19 +218,33 @@ fn requested(
     stages: &[StageRecord],
     seen: &Sighting,
 ) -> Vec<Intent> {
-    let subject = match (target, stages.iter().find(|record| record.id.name == *stage)) {
-        (Target::PullRequest(number), _) => Some(Subject::PullRequest(*number)),
-        (Target::Branch(branch), _) => Some(Subject::Branch(branch.clone())),
-        (_, Some(record)) => Some(record.subject.clone()),
+    let known = stages.iter().find(|record| record.id.name == *stage);
+    let asked = match target {
+        Target::PullRequest(number) => Some(Subject::PullRequest(*number)),
+        Target::Branch(branch) => Some(Subject::Branch(branch.clone())),
+        Target::Commit(_) | Target::Release { .. } | Target::Gone(_) => None,
+    };
+    let subject = match (asked, known) {
+        (Some(subject), Some(record)) if is_anothers(record, &subject, project) => None,
+        (Some(subject), _) => Some(subject),
+        (None, Some(record)) => Some(record.subject.clone()),
         // What nobody knows may still be removed: by its name, whoever it belonged to.
-        (Target::Gone(_), None) if seen.existing.contains_key(stage) => {
+        (None, None) if matches!(target, Target::Gone(_)) && seen.existing.contains_key(stage) => {
             let pull = pull_of(stage, project).map(Subject::PullRequest);
             pull.or_else(|| Some(Subject::Branch(Branch(stage.to_string()))))
         }
-        (_, None) => pull_of(stage, project).map(Subject::PullRequest),
+        (None, None) => pull_of(stage, project).map(Subject::PullRequest),
     };
     subject
         .map(|subject| Intent::Follow { stage: stage.clone(), subject, target: target.clone() })
         .into_iter()
         .collect()
+}
+
+/// Whether a stage that comes and goes is that of another branch or pull request: it would go with whom it
+/// follows, and its owner would be left without.
+fn is_anothers(record: &StageRecord, subject: &Subject, project: &Project) -> bool {
+    let name = &record.id.name;
+    let is_named_for = matches!(subject, Subject::PullRequest(number) if pull_of(name, project) == Some(*number));
+    record.subject != *subject && !is_named_for && !is_permanent(name, project)
 }

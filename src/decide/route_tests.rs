@@ -3,8 +3,8 @@
 use super::fixture::{actor, pull, pull_record, record, repo, sha, shop, stage};
 use super::*;
 use crate::model::{
-    Branch, Commit, CommitSha, Event, Generation, GoneReason, Place, PullNumber, PullRequestAction, PushEvent,
-    StageKind, StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
+    Branch, Commit, CommitSha, Event, Generation, GoneReason, Place, PullNumber, PullRequestAction, PullRequestState,
+    PushEvent, StageKind, StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
 };
 
 fn pull_event(number: u64, action: PullRequestAction) -> Event {
@@ -95,6 +95,17 @@ fn reconciling_finds_what_no_event_told() {
     assert_eq!(told(&event, &[busy], &seen(&[7], &["pr-7"])), "", "its lane is about to look");
     let pinned = StageRecord { target: Target::Commit(Commit::named(sha('b'))), ..behind };
     assert_eq!(told(&event, std::slice::from_ref(&pinned), &seen(&[7], &["pr-7"])), "", "somebody wants it there");
+    let mut draft = seen(&[7], &["pr-7"]);
+    for pull in &mut draft.open {
+        pull.state = PullRequestState::Draft;
+    }
+    let served = StageRecord { status: live.status.clone(), settled: Generation(1), ..pull_record(7) };
+    assert_eq!(told(&event, std::slice::from_ref(&served), &seen(&[7], &["pr-7"])), "", "it is as it should be");
+    assert_eq!(told(&event, std::slice::from_ref(&served), &draft), "ring pr-7", "a draft that nobody told of");
+    let asked_for = StageRecord { target: Target::Commit(Commit::named(sha('a'))), ..served.clone() };
+    assert_eq!(told(&event, &[asked_for], &draft), "", "somebody asked for it all the same");
+    let running = StageRecord { generation: Generation(2), ..served };
+    assert_eq!(told(&event, &[running], &draft), "", "its lane looks at the end");
     let moved = Sighting { moved: [PullNumber(7)].into(), ..seen(&[7], &["pr-7"]) };
     for (record, why) in [(pinned, "until something else is pushed"), (live.clone(), "as an event would tell")] {
         assert_eq!(told(&event, &[record], &moved), again, "{why}");
@@ -127,4 +138,32 @@ fn reconciling_finds_what_no_event_told() {
     let main = Branch("main".into());
     let prod = record("prod", Subject::Branch(main.clone()), Target::Branch(main));
     assert_eq!(told(&event, &[prod], &seen(&[], &[])), "ring prod", "a push that was missed");
+}
+
+#[test]
+fn nobody_asks_for_the_stage_of_another() {
+    let branch = |name: &str| Branch(name.into());
+    let own = |stage: &str, of: &str| record(stage, Subject::Branch(branch(of)), Target::Branch(branch(of)));
+    let stages = [own("feature-login", "feature-login"), own("pr-8", "topic"), own("prod", "main"), pull_record(7)];
+    let asked = |stage_name: &str, target: Target| {
+        let event = Event::Requested { repo: repo(), stage: stage(stage_name).name, target };
+        told(&event, &stages, &Sighting::default())
+    };
+    assert_eq!(asked("feature-login", Target::Branch(branch("feature/login"))), "", "another branch has its own");
+    assert_eq!(asked("pr-7", Target::Branch(branch("feature-login"))), "");
+    assert_eq!(asked("pr-7", Target::PullRequest(PullNumber(8))), "");
+    assert_eq!(asked("feature-login", Target::PullRequest(PullNumber(7))), "");
+    for (stage, target) in [
+        ("feature-login", Target::Branch(branch("feature-login"))),
+        ("feature-new", Target::Branch(branch("feature-new"))),
+        ("prod", Target::Branch(branch("feature/login"))),
+        ("prod", Target::PullRequest(PullNumber(7))),
+        ("pr-7", Target::PullRequest(PullNumber(7))),
+        // Whoever led it astray before gets it back.
+        ("pr-8", Target::PullRequest(PullNumber(8))),
+        ("feature-login", Target::Commit(Commit::named(sha('a')))),
+        ("feature-login", Target::Gone(GoneReason::Requested)),
+    ] {
+        assert_eq!(asked(stage, target.clone()), format!("{stage} -> {target:?}"));
+    }
 }

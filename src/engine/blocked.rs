@@ -1,10 +1,11 @@
 //! A goal that cannot begin, because its target does not let us look at the stage.
 //!
 //! Guarantees: it is told where the stage is shown, with the way out, as any failed step is; nothing was
-//! changed then, and what is live and stays as it is is not told to have failed.
+//! changed then, and what is live or gone and stays as it is is not told to have failed; what never began
+//! keeps no place.
 
 use super::Engine;
-use crate::model::{Failure, FailureKind, Seconds, StageRecord, StageStatus, Wake, Wanted};
+use crate::model::{Failure, FailureKind, Outcome, Seconds, StageRecord, StageStatus, Wake, Wanted};
 use crate::port::{Held, PortError, PortResult};
 
 /// What is refused is asked for again after this: somebody may have granted it.
@@ -15,8 +16,8 @@ const AWAY: Seconds = Seconds(60);
 const PATIENCE: u32 = 5;
 
 impl Engine {
-    /// Tells why a goal cannot begin, and when it is tried again. An error that may pass soon, or is a fault
-    /// of ours, is answered as it is.
+    /// Tells why a goal cannot begin, and when it is tried again. An error that may pass soon is answered as
+    /// it is.
     pub(super) async fn blocked(
         &self,
         held: &Held,
@@ -25,23 +26,46 @@ impl Engine {
         error: PortError,
         attempts: u32,
     ) -> PortResult<Wake> {
+        let is_refused = matches!(error, PortError::Denied { .. } | PortError::NotFound { .. });
         let (failure, after) = told(error, wanted, attempts)?;
         let (now, id) = (self.ports.clock.now(), &record.id);
         if self.once.is_news(&id.to_string(), &failure.summary) {
             tracing::warn!(stage = %id, "{id} cannot be looked at: {}", failure.summary);
         }
+        let is_asked = record.asked.as_ref().is_some_and(|asked| asked.generation == record.generation);
         let sha = match wanted {
-            // What runs already as it should, and of which nobody wants anything, is not known to have failed.
-            Wanted::Live(spec)
-                if !record.is_busy() && record.status == (StageStatus::Live { sha: spec.sha.clone() }) =>
-            {
+            // What runs already as it should is not known to have failed: an event that changes no commit, such
+            // as a new title, is nobody's wish.
+            Wanted::Live(spec) if !is_asked && record.status == (StageStatus::Live { sha: spec.sha.clone() }) => {
+                self.settle(held, record).await?;
                 return Ok(Wake::At(now.after(after)));
+            }
+            // Nor is what is gone known to have come back: the sweep rings for that.
+            Wanted::Gone(_) if !is_asked && matches!(record.status, StageStatus::Gone { .. }) => {
+                self.settle(held, record).await?;
+                return Ok(Wake::OnBell);
+            }
+            // Should something be there all the same, of a database that was lost, the sweep finds it.
+            Wanted::Gone(_) if is_refused && self.is_unbegun(record).await? => {
+                record.expires_at = None;
+                self.set_status(held, record, StageStatus::Gone { removed: 0 }).await?;
+                self.call_waiting(record).await?;
+                return Ok(Wake::OnBell);
             }
             Wanted::Live(spec) => Some(spec.sha.clone()),
             Wanted::Gone(_) => None,
         };
         self.set_status(held, record, StageStatus::Blocked { sha, failure }).await?;
         Ok(Wake::At(now.after(after)))
+    }
+
+    /// Whether the stage could not so much as begin, ever or since it was gone.
+    async fn is_unbegun(&self, record: &StageRecord) -> PortResult<bool> {
+        if !matches!(record.status, StageStatus::Blocked { sha: Some(_), .. }) {
+            return Ok(false);
+        }
+        let newest = self.ports.store.deploys(&record.id, 1).await?.into_iter().next();
+        Ok(newest.is_none_or(|deploy| matches!(deploy.ended, Some((_, Outcome::Gone { .. })))))
     }
 }
 
@@ -64,6 +88,12 @@ fn told(error: PortError, wanted: &Wanted, attempts: u32) -> PortResult<(Failure
             let summary = format!("no answer after {attempts} tries: {reason}");
             let advice = "It is on the other side. Greenroom goes on trying.";
             return Ok((Failure::new(FailureKind::GaveUp, summary, advice), AWAY));
+        }
+        // What it is stands in the log, once for each try; it may have in it what differs each time.
+        PortError::Bug { .. } if attempts >= PATIENCE => {
+            let summary = format!("Greenroom could not look at the stage in {attempts} tries, by a fault of its own");
+            let advice = "Its server's log says more. Greenroom goes on trying.";
+            return Ok((Failure::new(FailureKind::Bug, summary, advice), AWAY));
         }
         error @ (PortError::Retry { .. } | PortError::Stale | PortError::Bug { .. }) => return Err(error),
     };
@@ -98,5 +128,10 @@ mod tests {
         assert!(failure.summary.contains("5 tries: AWS did not answer"), "{}", failure.summary);
         assert_eq!(after, AWAY);
         assert!(matches!(told(PortError::Stale, &gone, 99), Err(PortError::Stale)));
+        let ours = |request: &str| PortError::Bug { context: format!("ValidationError ({request})"), source: None };
+        assert!(matches!(told(ours("a1"), &gone, 4), Err(PortError::Bug { .. })));
+        let (failure, after) = told(ours("a1"), &gone, 5).expect("it is told");
+        assert_eq!((failure.kind, after), (FailureKind::Bug, AWAY));
+        assert!(told(ours("b2"), &gone, 5).is_ok_and(|(again, _)| again == failure), "in the same words");
     }
 }

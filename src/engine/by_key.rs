@@ -77,7 +77,9 @@ impl ByKey {
         match result {
             Err(refusal @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
                 let is_its_own = self.facts(key).await?.seen.name == *name;
-                Err(if is_its_own { refusal } else { renamed(key) })
+                // Its name of now is known since this moment, so that the next try need not wait to be told.
+                let moved = || PortError::retry(format!("{key} got another name meanwhile"));
+                Err(if is_its_own { refusal } else { moved() })
             }
             result => result,
         }

@@ -48,6 +48,28 @@ impl Listings {
     }
 }
 
+/// A delivery that GitHub would not send again is asked for once more after this.
+const UNSENT_MILLIS: i64 = 3_600_000;
+
+/// Lost deliveries that GitHub would not send again, by their numbers there, and when that was: they must
+/// not hide the others that are lost.
+#[derive(Default)]
+pub(super) struct Unsent(Mutex<BTreeMap<u64, Timestamp>>);
+
+impl Unsent {
+    fn note(&self, id: u64, now: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, now);
+    }
+
+    /// Leaves out those of which that is known.
+    fn without(&self, mut lost: Vec<DeliveryReport>, now: Timestamp) -> Vec<DeliveryReport> {
+        let mut unsent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        unsent.retain(|_, at| *at <= now && now.since(*at) < UNSENT_MILLIS);
+        lost.retain(|report| !unsent.contains_key(&report.id));
+        lost
+    }
+}
+
 impl Engine {
     /// One run of a periodic duty.
     pub(super) async fn chore(&self, held: &mut Held, chore: Chore) -> PortResult<Wake> {
@@ -141,10 +163,17 @@ impl Engine {
     async fn heal_deliveries(&self, now: Timestamp) -> PortResult<()> {
         let reports = self.ports.forge.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await;
         let reports = self.unless_refused("deliveries that were lost cannot be listed", reports)?.unwrap_or_default();
-        for lost in lost_deliveries(reports).into_iter().take(HEALED_AT_ONCE) {
+        let lost = self.unsent.without(lost_deliveries(reports), now);
+        for lost in lost.into_iter().take(HEALED_AT_ONCE) {
             tracing::info!(delivery = %lost.guid, "delivery {} never arrived; asking GitHub to send it again", lost.guid);
-            self.ports.forge.redeliver(lost.id).await?;
-            self.metrics.healed.inc();
+            match self.ports.forge.redeliver(lost.id).await {
+                Ok(()) => self.metrics.healed.inc(),
+                Err(error @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
+                    tracing::warn!(delivery = %lost.guid, "delivery {} is not sent again: {error}", lost.guid);
+                    self.unsent.note(lost.id, now);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -214,5 +243,18 @@ mod tests {
         reports.extend((10..15).map(|id| report(id, "hopeless", false)));
         let lost: Vec<u64> = lost_deliveries(reports).into_iter().map(|report| report.id).collect();
         assert_eq!(lost, [4]);
+    }
+
+    #[test]
+    fn what_is_not_sent_again_is_asked_for_every_hour() {
+        let unsent = Unsent::default();
+        let asked = |now| {
+            let lost = unsent.without(vec![report(1, "a", false), report(2, "b", false)], Timestamp(now));
+            lost.into_iter().map(|report| report.id).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(0), [1, 2]);
+        unsent.note(1, Timestamp(0));
+        assert_eq!((asked(0), asked(UNSENT_MILLIS - 1)), (vec![2], vec![2]));
+        assert_eq!(asked(UNSENT_MILLIS), [1, 2]);
     }
 }

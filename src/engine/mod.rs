@@ -113,6 +113,7 @@ pub struct Engine {
     stumbles: intake::Stumbles,
     carried: tokio::sync::OnceCell<()>,
     listings: chore::Listings,
+    unsent: chore::Unsent,
     once: once::SaidOnce,
     metrics: EngineMetrics,
 }
@@ -122,10 +123,24 @@ impl Engine {
     /// save the wait for the next poll.
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
-        let (prefixes, spoken, stumbles, carried, listings, once, metrics) = Default::default();
+        let (prefixes, spoken, stumbles, carried, listings, unsent, once, metrics) = Default::default();
         let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone(), ports.clock.clone()));
         let ports = Ports { forge, ..ports };
-        Self { ports, settings, bell, projects, sighted, prefixes, spoken, stumbles, carried, listings, once, metrics }
+        Self {
+            ports,
+            settings,
+            bell,
+            projects,
+            sighted,
+            prefixes,
+            spoken,
+            stumbles,
+            carried,
+            listings,
+            unsent,
+            once,
+            metrics,
+        }
     }
 
     /// What the engine counts.

@@ -170,12 +170,10 @@ impl Engine {
         Ok(Head::At(HeadAt { sha: sha.clone(), pull: record.pull(), came_by: came_by.pull(), origin }))
     }
 
+    /// One that is not there was announced before it can be read, or is no longer ours to see: never a reason
+    /// to delete, and none to ask every minute for ever.
     async fn pull(&self, repo: &RepoName, number: PullNumber) -> PortResult<PullRequest> {
-        match self.ports.forge.pull_request(repo, number).await {
-            // Announced before it can be read, or no longer ours to see: never a reason to delete.
-            Err(PortError::NotFound { what }) => Err(PortError::retry(format!("{what} cannot be read yet"))),
-            answer => answer,
-        }
+        self.ports.forge.pull_request(repo, number).await
     }
 
     /// A release with the goal that it was made from; `None` when it is not known any more.

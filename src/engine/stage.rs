@@ -310,7 +310,7 @@ impl Engine {
     }
 
     /// A place fell free: those who wait for one look again.
-    async fn call_waiting(&self, record: &StageRecord) -> PortResult<()> {
+    pub(super) async fn call_waiting(&self, record: &StageRecord) -> PortResult<()> {
         let now = self.ports.clock.now();
         for stage in self.ports.store.stages(Some(&record.id.repo)).await? {
             if matches!(stage.status, StageStatus::Full { .. }) {
@@ -334,7 +334,7 @@ impl Engine {
     }
 
     /// The newest goal leaves the stage as it is.
-    async fn settle(&self, held: &Held, record: &mut StageRecord) -> PortResult<()> {
+    pub(super) async fn settle(&self, held: &Held, record: &mut StageRecord) -> PortResult<()> {
         if !record.is_busy() {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ const LOOK: Duration = Duration::from_mins(1);
 const LOOK_MILLIS: i64 = 60_000;
 /// Between two looks at one stage whose target tells of it again and again.
 const CALM_MILLIS: i64 = 10_000;
+
+/// Looks at the same time.
+const AT_ONCE: usize = 16;
 
 impl Engine {
     /// Hears what the target tells, and has all that are watched looked at, until `stop`.
@@ -66,14 +70,18 @@ impl Engine {
     /// Rings every stage that is watched and is doing otherwise than was taken down.
     pub(super) async fn watch(&self, held: &mut Held) -> PortResult<()> {
         let now = self.ports.clock.now();
-        for record in &self.ports.store.stages(None).await? {
-            if !is_watched(record, now) {
-                continue;
-            }
+        let mut watched = self.ports.store.stages(None).await?;
+        watched.retain(|record| is_watched(record, now));
+        // Beside each other, and those of one account together: one that does not answer holds up few others.
+        watched.sort_by(|one, other| account(one).cmp(&account(other)));
+        for batch in watched.chunks(AT_ONCE) {
             self.keep_lease(held).await?;
-            let Some(seen) = self.seen(record).await else { continue };
-            if follow(&record.conditions, seen) != record.conditions {
-                self.ports.store.ring(&Lane::Stage(record.id.clone()), now).await?;
+            let looks: Vec<_> = batch.iter().map(|record| self.seen(record)).collect();
+            for (record, seen) in batch.iter().zip(join_all(looks).await) {
+                let Some(seen) = seen else { continue };
+                if follow(&record.conditions, seen) != record.conditions {
+                    self.ports.store.ring(&Lane::Stage(record.id.clone()), now).await?;
+                }
             }
         }
         self.bell.notify_waiters();
@@ -119,15 +127,24 @@ impl Engine {
     /// How what serves is doing; `None` where that cannot be told now, and what was known stands.
     async fn seen(&self, record: &StageRecord) -> Option<Conditions> {
         let site = Site { stage: &record.id, place: record.place.as_ref()? };
-        match timeout(CALL_LIMIT, self.ports.cloud.conditions(site)).await {
-            Ok(Ok(seen)) => Some(seen),
-            Ok(Err(error)) => {
-                if self.once.is_news(&format!("how {} is doing", record.id), &error.to_string()) {
-                    tracing::warn!(stage = %record.id, "nobody knows how {} is doing: {error}", record.id);
-                }
-                None
+        let about = format!("how {} is doing", record.id);
+        let trouble = match timeout(CALL_LIMIT, self.ports.cloud.conditions(site)).await {
+            Ok(Ok(seen)) => {
+                self.once.is_over(&about);
+                return Some(seen);
             }
-            Err(_) => None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} seconds", CALL_LIMIT.as_secs()),
+        };
+        if self.once.is_news(&about, &trouble) {
+            tracing::warn!(stage = %record.id, "nobody knows {about}: {trouble}");
         }
+        None
     }
+}
+
+/// Where a stage lives, in which all who live there answer or do not.
+fn account(record: &StageRecord) -> Option<(&str, &str)> {
+    let aws = record.place.as_ref()?.aws.as_ref()?;
+    Some((&aws.account, &aws.region))
 }

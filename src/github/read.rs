@@ -11,8 +11,8 @@ use super::cache::Freshness;
 use super::path::{self, encode, encode_segments};
 use super::transport::{Ask, RAW};
 use crate::model::{
-    Actor, ActorKind, Branch, Changed, CommitSha, HeadRef, Permission, PullNumber, PullRequest, PullRequestState,
-    RepoFacts, RepoId, RepoName, RepoSeen, UserId,
+    Actor, ActorKind, BadId, Branch, Changed, CommitSha, HeadRef, Permission, PullNumber, PullRequest,
+    PullRequestState, RepoFacts, RepoId, RepoName, RepoSeen, UserId,
 };
 use crate::port::{PortError, PortResult};
 
@@ -44,6 +44,8 @@ pub(super) fn author(user: Option<User>) -> Actor {
 
 #[derive(Deserialize)]
 struct NamedRepo {
+    /// GitHub always says it.
+    id: Option<u64>,
     full_name: String,
 }
 
@@ -76,7 +78,8 @@ struct Side {
 }
 
 impl Pull {
-    fn checked(self, repo: &RepoName) -> PortResult<PullRequest> {
+    /// `only`: the number of the repository that was asked, where that is known.
+    fn checked(self, repo: &RepoName, only: Option<RepoId>) -> PortResult<PullRequest> {
         let bad = |error| PortError::bug(format!("reading a pull request of {repo}"), error);
         let state = match (&*self.state, self.merged_at, self.draft) {
             ("open", _, false) => PullRequestState::Open,
@@ -84,7 +87,9 @@ impl Pull {
             (_, Some(_), _) => PullRequestState::Merged,
             (_, None, _) => PullRequestState::Closed,
         };
-        let head_repo = self.head.repo.map(|head| RepoName::new(head.full_name)).transpose().map_err(bad)?;
+        let base = self.base.repo.and_then(|base| base.id);
+        let head_repo =
+            self.head.repo.map(|head| head_repo(head, base, repo, only)).transpose().map_err(bad)?.flatten();
         Ok(PullRequest {
             repo: repo.clone(),
             number: PullNumber(self.number),
@@ -100,6 +105,23 @@ impl Pull {
             labels: self.labels.into_iter().map(|label| label.name).collect(),
         })
     }
+}
+
+/// Whose a head is, by its number: whoever was renamed a moment ago is answered under another name than was
+/// asked for, and whoever took the name is another one.
+fn head_repo(
+    head: NamedRepo,
+    base: Option<u64>,
+    repo: &RepoName,
+    only: Option<RepoId>,
+) -> Result<Option<RepoName>, BadId> {
+    let name = RepoName::new(head.full_name)?;
+    let is_asked = only.is_none_or(|only| Some(only.0) == base);
+    Ok(match (head.id, base) {
+        (Some(head), Some(base)) if head == base && is_asked => Some(repo.clone()),
+        (Some(head), Some(base)) if head != base && name == *repo => None,
+        _ => Some(name),
+    })
 }
 
 #[derive(Deserialize)]
@@ -226,7 +248,7 @@ pub(super) async fn pull_request(api: &Api, repo: &RepoName, number: PullNumber)
     let ask = Ask::get(path::repo(repo, &format!("/pulls/{number}")));
     let answer = api.get(Who::on(repo), ask, Freshness::Conditional).await?;
     let pull: Pull = answer.json(&format!("pull request {number} of {repo}"))?;
-    pull.checked(repo)
+    pull.checked(repo, api.only)
 }
 
 pub(super) async fn open_pull_requests(api: &Api, repo: &RepoName) -> PortResult<Vec<PullRequest>> {
@@ -237,7 +259,7 @@ pub(super) async fn open_pull_requests(api: &Api, repo: &RepoName) -> PortResult
         ControlFlow::Continue(())
     })
     .await?;
-    pulls.into_iter().map(|pull| pull.checked(repo)).collect()
+    pulls.into_iter().map(|pull| pull.checked(repo, api.only)).collect()
 }
 
 pub(super) async fn file_at(api: &Api, repo: &RepoName, sha: &CommitSha, file: &str) -> PortResult<Option<Vec<u8>>> {

@@ -24,6 +24,9 @@ pub trait Walls: Send + Sync + 'static {
     /// The repository that is known by this key; `None` if it was never seen.
     async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>>;
 
+    /// The key of the repository that GitHub calls so today, as far as is known here.
+    async fn called(&self, name: &RepoName) -> PortResult<Option<RepoName>>;
+
     /// Takes hosts for a stage, all or none: `None`, or the first of them that another stage has, with
     /// whose it is. A host that the stage has already is success.
     async fn take_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<Option<(String, StageId)>>;

@@ -3,6 +3,8 @@
 //! It keeps a journal of everything that changed, so that a test sees what was done twice, and can
 //! be told to be slow or to fail.
 
+mod ailing;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -55,6 +57,8 @@ struct State {
     ailing: BTreeMap<(StageId, ServiceName), Condition>,
     /// Stages of which something is to be told.
     stirred: VecDeque<StageId>,
+    /// Looks at how stages are doing that wait for each other.
+    meeting: Option<ailing::Meeting>,
     /// Where stages live that do not live at the target's own place.
     places: BTreeMap<StageId, Place>,
     /// Digests of images by the stage that pushed them.
@@ -111,20 +115,6 @@ impl SandboxCloud {
     /// Whatever is to run, the target has this against it; nothing any more where it is `None`.
     pub fn object(&self, sentence: Option<&str>) {
         self.lock().objection = sentence.map(str::to_owned);
-    }
-
-    /// Nothing may be looked at, which is said in these words; everything may again where it is `None`.
-    pub fn refuse_looks(&self, words: Option<&str>) {
-        self.lock().refusal = words.map(str::to_owned);
-    }
-
-    /// A service that serves is doing like this from now on, and the target tells so.
-    pub fn ail(&self, stage: &StageId, service: &ServiceName, condition: Condition) {
-        let mut state = self.lock();
-        state.ailing.insert((stage.clone(), service.clone()), condition);
-        state.stirred.push_back(stage.clone());
-        drop(state);
-        self.told.notify_one();
     }
 
     /// What changed, in order: `start pr-1/web abc1234`.
@@ -358,6 +348,7 @@ impl Cloud for SandboxCloud {
     }
 
     async fn conditions(&self, site: Site<'_>) -> PortResult<Conditions> {
+        self.meet().await;
         let state = self.lock();
         let serving =
             state.stages.get(site.stage).into_iter().flatten().filter(|(_, service)| service.serving.is_some());

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 
 use super::bodies::{Full, Share};
-use super::form::not_json;
+use super::form::{is_form, not_json};
 use super::metrics::Fate;
 use super::{Door, DoorState};
 use crate::crowd::Peer;
@@ -115,6 +115,9 @@ fn lacking(body: &Vec<u8>, coming: usize, most: usize) -> Option<usize> {
     (needed > 0).then(|| needed.max((body.capacity() / 4).min(spare)))
 }
 
+/// What is sent again within this is the same look.
+const LOOK_MILLIS: i64 = 10_000;
+
 async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8]) -> (Fate, Answer) {
     let body_hash = match wire::verify(body, header(headers, "x-hub-signature-256"), &state.secrets) {
         Ok(signature) => signature,
@@ -156,16 +159,22 @@ async fn judge(state: &DoorState, event: &str, headers: &HeaderMap, body: &[u8])
             let content = InboxContent::Poison { reason, excerpt };
             store(state, NewDelivery { id, body_hash, lane, content, at: state.clock.now() }, Fate::Poison).await
         }
-        Err(WireError::NotJson) => (Fate::Rejected, not_json(event, body)),
+        Err(WireError::NotJson) => {
+            // A form is how the App was set up: whatever comes is one, and the looks would not end.
+            if !is_form(body) {
+                look_at_all(state).await;
+            }
+            (Fate::Rejected, not_json(event, body))
+        }
         Err(WireError::Header(_)) => (Fate::Rejected, UNNAMED),
     }
 }
 
 /// What a delivery says that cannot be read is looked for where it came from: under an id that is made of
 /// its own, and before the delivery itself is on disk, so that a process which dies in between has lost
-/// neither.
+/// neither. Whoever has it sent again later means another look.
 async fn look(state: &DoorState, id: &DeliveryId, repo: &RepoName) -> PortResult<Receipt> {
-    let digest = Sha256::digest(id.as_str());
+    let digest = Sha256::digest(format!("{id} at {}", state.clock.now().0 / LOOK_MILLIS));
     // The id of 100 characters has no room for more.
     let id = DeliveryId::new(format!("look-{}", hex::encode(&digest[..16])))
         .map_err(|error| PortError::bug("naming a look", error))?;
@@ -177,6 +186,20 @@ async fn look(state: &DoorState, id: &DeliveryId, repo: &RepoName) -> PortResult
         at: state.clock.now(),
     };
     state.store.receive(delivery).await
+}
+
+/// What is signed and no JSON says not even of which repository it is: all are looked at, as often as the
+/// engine lists them. GitHub is refused it all the same, and notes that.
+async fn look_at_all(state: &DoorState) {
+    match state.store.ring(&Lane::Chore(Chore::Reconcile), state.clock.now()).await {
+        Ok(()) => state.bell.notify_one(),
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what a delivery without JSON said is not looked for"
+            );
+        }
+    }
 }
 
 /// Whose bell an event rings: what is about no one repository is a look at all of them.

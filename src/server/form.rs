@@ -37,7 +37,7 @@ pub(super) fn not_json(event: &str, body: &[u8]) -> (StatusCode, &'static str) {
 }
 
 /// Source: GitHub Docs, "Webhooks": as a form, the JSON is in a field called `payload`.
-fn is_form(body: &[u8]) -> bool {
+pub(super) fn is_form(body: &[u8]) -> bool {
     body.starts_with(b"payload=")
 }
 

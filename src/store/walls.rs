@@ -169,6 +169,9 @@ pub(super) async fn keep_hosts(
 /// By which column a repository is looked for.
 const BY_KEY: &str = "SELECT id, key, name, owner, rumour FROM repository WHERE key = $1";
 const BY_ID: &str = "SELECT id, key, name, owner, rumour FROM repository WHERE id = $1";
+const CALLED: &str = "SELECT key FROM repository WHERE name = $1";
+/// Every look at a repository looks for its account too.
+const LOGINS: &str = "SELECT login FROM account WHERE id = $1 ORDER BY login";
 
 /// A repository with the number of the account that owns it.
 type Found = (KnownRepo, UserId);
@@ -178,7 +181,7 @@ async fn found(readers: &Readers, select: Statement) -> PortResult<Option<Found>
         return Ok(None);
     };
     let key: RepoName = parsed(&row, 1)?;
-    let logins = fixed("SELECT login FROM account WHERE id = $1 ORDER BY login").bind(column::<i64>(&row, 3)?);
+    let logins = fixed(LOGINS).bind(column::<i64>(&row, 3)?);
     let logins = readers.all(logins).await.map_err(|error| fault("an account", error))?;
     let holders: Vec<String> = logins.iter().map(|row| column(row, 0)).collect::<PortResult<_>>()?;
     let is_named = holders.iter().any(|login| login == key.owner());
@@ -266,6 +269,12 @@ impl Walls for SqlStore {
         Ok(found.map(|(known, _)| known))
     }
 
+    async fn called(&self, name: &RepoName) -> PortResult<Option<RepoName>> {
+        let select = fixed(CALLED).bind(name.to_string());
+        let row = self.readers.optional(select).await.map_err(|error| fault("a repository", error))?;
+        row.map(|row| parsed(&row, 0)).transpose()
+    }
+
     async fn take_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<Option<(String, StageId)>> {
         if hosts.is_empty() {
             return Ok(None);
@@ -304,6 +313,30 @@ impl Walls for SqlStore {
                 .map(|(stage, host, owner)| Ok((stage_of(&stage)?, host, stage_of(&owner)?)))
                 .collect(),
             other => Err(unexpected(&other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions as _;
+    use sqlx::any::AnyConnectOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_look_at_a_repository_looks_at_every_account_or_repository() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("greenroom.db").display());
+        let _store = super::super::open(&url).await.expect("a database");
+        let options: AnyConnectOptions = url.parse().expect("an address");
+        let mut connection = options.connect().await.expect("a connection");
+        for select in [LOGINS, BY_KEY, BY_ID, CALLED] {
+            let explain = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {select}"))).bind(1_i64);
+            let rows = explain.fetch_all(&mut connection).await.expect("a plan");
+            let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").expect("a sentence")).collect();
+            assert!(plan.iter().any(|line| line.starts_with("SEARCH")), "{select}: {plan:#?}");
+            assert!(!plan.iter().any(|line| line.starts_with("SCAN")), "{select}: {plan:#?}");
         }
     }
 }

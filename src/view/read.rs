@@ -12,8 +12,8 @@ use super::stage::{
 use super::times::{PartName, Times, part};
 use super::trouble::{is_troubled, troubles};
 use crate::model::{
-    Action, CommitSha, Deploy, Generation, Outcome, Output, Problems, Release, Seconds, StageRecord, StageSpec,
-    StageStatus, Step, StepEventKind, StepKey, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
+    Action, CommitSha, Conditions, Deploy, Generation, Outcome, Output, Problems, Release, Seconds, StageRecord,
+    StageSpec, StageStatus, Step, StepEventKind, StepKey, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
 };
 
 /// How many goals the history names.
@@ -100,8 +100,9 @@ impl StageView {
         let mut ended = deploy.clone();
         let at = log.events().last().map_or(deploy.started_at, |event| event.at);
         ended.ended = Some((deploy.ended.map_or(at, |(at, _)| at), Outcome::Superseded { by }));
-        let record =
-            StageRecord { status: StageStatus::Deploying { generation: by }, expires_at: None, ..record.clone() };
+        // How what serves now is doing is not how the older one did.
+        let (status, conditions) = (StageStatus::Deploying { generation: by }, Conditions::new());
+        let record = StageRecord { status, conditions, expires_at: None, ..record.clone() };
         Self::of(&record, Some((&ended, log)), &[], None, at, links)
     }
 }

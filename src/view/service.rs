@@ -21,7 +21,9 @@ pub(super) fn services(
     let of = |service: &ServiceSpec| {
         let seen = trouble::state(conditions.get(&service.name));
         let row = row(spec, service, run, phase, serving, links);
-        match seen.filter(|_| is_up(row.state)) {
+        // What a deploy at work has brought is another version than the one that was seen.
+        let is_new = row.state == ServiceState::Live && run.is_some_and(|(deploy, _)| deploy.ended.is_none());
+        match seen.filter(|_| is_up(row.state) && !is_new) {
             // What it answered when it went live is not how it is doing now.
             Some(state) => ServiceView { state, unchanged: None, health: None, ..row },
             None => row,

@@ -71,15 +71,19 @@ fn told(condition: &Condition) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{World, at, body, service, sha, small};
-    use super::super::{status_rows, status_table};
+    use super::super::{StageView, check, status_rows, status_table};
     use super::*;
-    use crate::model::{Failure, FailureKind, StageStatus};
+    use crate::model::{Failure, FailureKind, Generation, Output, StageStatus};
 
     fn restarting(restarts: u32) -> Condition {
         let failure = Failure::new(FailureKind::Exited, "`web` ended with exit code 3", "Its last lines say why.");
         let why = Failure { exit_code: Some(3), log: vec!["no such table: @users".into()], ..failure };
         let well = Condition::well(1, at(200));
         Condition { state: Wellbeing::Restarting, restarts, well: 0, why: Some(why), ..well }
+    }
+
+    fn recovered() -> Condition {
+        Condition { state: Wellbeing::Well, since: at(300), well: 1, ..restarting(12) }
     }
 
     fn live_with(condition: Condition) -> World {
@@ -115,8 +119,7 @@ mod tests {
 
     #[test]
     fn what_recovered_is_live_and_was_not_well() {
-        let was = Condition { state: Wellbeing::Well, since: at(300), well: 1, ..restarting(12) };
-        let world = live_with(was);
+        let world = live_with(recovered());
         let (body, small) = (body(&world), small(&world.view()));
         assert!(body.contains("### pr-42 is live") && body.contains("web is well again since"), "{body}");
         assert!(body.contains("at least 10 times"), "{body}");
@@ -130,6 +133,39 @@ mod tests {
         let view = world.view();
         let web = view.services.iter().find(|row| row.name == service("web")).expect("web");
         assert_eq!(web.state, ServiceState::Restarting);
+        let text = body(&world);
+        let told = format!("What serves is not well: since {} web ended and was started again once", at(200));
+        assert!(text.contains(&told) && text.contains("ended with exit code 3"), "{text}");
+        world.record.conditions = Conditions::from([(service("web"), recovered())]);
+        let text = body(&world);
+        assert!(text.contains("web is well again since") && !text.contains("What serves is not well"), "{text}");
+    }
+
+    #[test]
+    fn what_a_deploy_has_just_brought_is_not_what_was_not_well() {
+        let mut world = live_with(restarting(4));
+        world.record.conditions.insert(service("worker"), restarting(2));
+        world.deploy(sha('b'), 300);
+        for step in ["build:web", "start:web", "shift:web", "check:web"] {
+            world.done(step, 300, 320, Output::Nothing);
+        }
+        let view = world.view();
+        let state = |name: &str| view.services.iter().find(|row| row.name == service(name)).map(|row| row.state);
+        assert_eq!(state("web"), Some(ServiceState::Live));
+        assert_eq!(state("worker"), Some(ServiceState::Restarting), "that one runs on");
+    }
+
+    #[test]
+    fn of_what_was_superseded_nothing_is_told_that_befell_its_successor() {
+        for condition in [restarting(4), recovered()] {
+            let world = live_with(condition);
+            let old = (&world.deploys[0], &world.log);
+            let summary = check(&StageView::superseded(&world.record, old, Generation(2), &world.links)).summary;
+            assert!(summary.contains("| web | live |"), "{summary}");
+            for told in ["restarting", "well again", "not well"] {
+                assert!(!summary.contains(told), "{told} is in {summary}");
+            }
+        }
     }
 
     #[test]

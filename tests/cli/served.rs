@@ -300,7 +300,7 @@ async fn what_goes_wrong_is_told_with_its_exit_code() {
 
     assert_snapshot!(world.follow("deploy typo --repo acme/shop --branch main").await, @"
     --- stderr
-    error: the server knows nothing to do for acme/shop/typo: does a rule under `stages` on the default branch name it, does its branch exist, and is acme/shop among those that the server serves (GREENROOM_ALLOW)?
+    error: the server knows nothing to do for acme/shop/typo: does a rule under `stages` on the default branch name it, does its branch exist, is it not that of another branch or pull request, and is acme/shop among those that the server serves (GREENROOM_ALLOW)?
     --- exit 2
     ");
     assert_snapshot!(world.run("plan typo --repo acme/shop --branch main").await.all(), @"
@@ -311,7 +311,7 @@ async fn what_goes_wrong_is_told_with_its_exit_code() {
     let nowhere = format!("deploy nowhere --repo acme/shop --sha {}", "1".repeat(40));
     assert_snapshot!(world.follow(&nowhere).await, @"
     --- stderr
-    error: the server knows nothing to do for acme/shop/nowhere: does a rule under `stages` on the default branch name it, does its branch exist, and is acme/shop among those that the server serves (GREENROOM_ALLOW)?
+    error: the server knows nothing to do for acme/shop/nowhere: does a rule under `stages` on the default branch name it, does its branch exist, is it not that of another branch or pull request, and is acme/shop among those that the server serves (GREENROOM_ALLOW)?
     --- exit 2
     ");
     let mut stuck = world.bench.command(&["deploy", "pr-7", "--repo", "acme/shop", "--pr", "7"]).spawn().unwrap();

@@ -322,4 +322,33 @@ async fn a_deploy_whose_target_refuses_a_look_is_told_and_goes_on_once_it_may() 
     w.cloud.refuse_looks(Some("AWS refused sts:AssumeRole"));
     w.after(2 * 3_600_000).await;
     assert!(w.headline(pull).contains("is live"), "{}", w.comment(pull));
+    // Nor because somebody changes something that is not its commit.
+    w.github.label(&w.repo, pull, "help").expect("a label");
+    w.settle().await;
+    assert!(w.headline(pull).contains("is live"), "{}", w.comment(pull));
+    assert_eq!(w.checks(&sha), ["greenroom / pr-1: success"]);
+    assert!(!w.stage("pr-1").await.is_busy());
+}
+
+#[tokio::test]
+async fn what_could_never_be_deployed_is_closed_without_a_look() {
+    let one = CONFIG.replace("max: 20", "max: 1");
+    let w = World::with_config(&one).await;
+    w.cloud.refuse_looks(Some("AWS refused sts:AssumeRole"));
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    assert!(matches!(w.stage("pr-1").await.status, StageStatus::Blocked { sha: Some(_), .. }));
+    let (next, _) = w.open("other", "3");
+    w.settle().await;
+    assert!(matches!(w.stage("pr-2").await.status, StageStatus::Full { .. }));
+    w.github.close_pull(&w.repo, pull).expect("it closes");
+    w.settle().await;
+    assert_eq!(w.stage("pr-1").await.status, StageStatus::Gone { removed: 0 });
+    assert!(w.headline(pull).contains("is gone"), "{}", w.comment(pull));
+    assert!(w.headline(next).contains("failed"), "it has the place now: {}", w.comment(next));
+    // Whatever else is done to it.
+    w.github.label(&w.repo, pull, "help").expect("a label");
+    w.settle().await;
+    assert!(w.headline(pull).contains("is gone"), "{}", w.comment(pull));
+    assert!(!w.stage("pr-1").await.is_busy());
 }

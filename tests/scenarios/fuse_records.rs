@@ -36,6 +36,9 @@ impl Walls for Fused<dyn Store> {
     async fn known(&self, key: &RepoName) -> PortResult<Option<KnownRepo>> {
         read!(self, self.port.known(key))
     }
+    async fn called(&self, name: &RepoName) -> PortResult<Option<RepoName>> {
+        read!(self, self.port.called(name))
+    }
     async fn take_hosts(&self, stage: &StageId, hosts: &[String]) -> PortResult<Option<(String, StageId)>> {
         write!(self, self.port.take_hosts(stage, hosts))
     }

@@ -25,6 +25,32 @@ async fn deliveries_that_never_arrived_are_found_and_sent_again() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_is_not_sent_again_hides_none_of_the_others() {
+    let w = World::new().await;
+    let before = w.github.deliveries().len();
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    let (_, one) = w.open("topic", "2");
+    let (_, other) = w.open("other", "3");
+    w.settle().await;
+    w.github.set_delivery_mode(DeliveryMode::Send);
+    let first = w.github.deliveries()[before].id;
+    let path = format!("/app/hook/deliveries/{first}/attempts");
+    for status in [404, 422] {
+        w.github.fail(Matcher::any().path(&path), Fault::status(status), Times::Next(1));
+    }
+    w.ring(Lane::Chore(Chore::Deliveries)).await;
+    w.settle().await;
+    assert_eq!((w.serving("pr-1", "web"), w.serving("pr-2", "web")), (Some(one), Some(other)));
+    let asked = || w.github.counts().of(&http::Method::POST, "/app/hook/deliveries/{delivery_id}/attempts");
+    let until_then = asked();
+    w.ring(Lane::Chore(Chore::Deliveries)).await;
+    w.settle().await;
+    assert_eq!(asked(), until_then, "nor is it asked for every few minutes");
+    w.after(3_600_000).await;
+    assert_eq!(asked(), until_then + 1, "but once in an hour");
+}
+
+#[tokio::test]
 async fn a_missed_opening_and_a_missed_closing_are_seen_by_reconciling() {
     let w = World::new().await;
     w.github.set_delivery_mode(DeliveryMode::Drop);

@@ -76,6 +76,24 @@ async fn what_is_written_under_the_name_of_before_arrives() {
 }
 
 #[tokio::test]
+async fn what_is_written_under_the_name_of_another_owner_is_written_again_at_once() {
+    let mut w = World::new().await;
+    w.serves("acme/*,beta/*", "");
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    let stage = w.stage_id("pr-1");
+    w.github.fail(Matcher::any().path("/comments"), Fault::status(502), Times::Always);
+    let next = w.push("topic", "3");
+    w.runs(60).await;
+    // Unlike a new name, this one ends the tokens of before, and nobody tells of it.
+    w.repo = w.github.transfer_repo(&w.repo, "beta").expect("it is handed on");
+    w.github.heal();
+    w.settle().await;
+    assert!(w.headline(pull).contains("is live") && w.headline(pull).contains(next.short()), "{}", w.comment(pull));
+    goes_on_where_it_was(&w, &stage, pull).await;
+}
+
+#[tokio::test]
 async fn an_event_tells_the_new_name_and_a_look_follows() {
     let mut w = World::new().await;
     let (pull, _) = w.open("topic", "2");

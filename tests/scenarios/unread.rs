@@ -3,7 +3,7 @@
 use greenroom::model::{Chore, Lane, StageStatus};
 use greenroom::sandbox::{DeliveryMode, Fault, Matcher, Times};
 
-use crate::world::World;
+use crate::world::{CONFIG, World};
 
 /// Everything that is due, within the second of GitHub's clock.
 async fn at_once(w: &World) {
@@ -69,12 +69,73 @@ async fn what_cannot_be_read_is_looked_for_at_once() {
 }
 
 #[tokio::test]
+async fn a_label_and_a_draft_that_cannot_be_read_are_looked_for_at_once() {
+    let w = World::with_config(&CONFIG.replace("drafts: skip,", "drafts: skip, label: preview,")).await;
+    w.github.leave_out(Some("/sender"));
+    let (pull, head) = w.open("topic", "2");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), None, "it has no label yet");
+    let labelled = || w.github.label(&w.repo, pull, "preview").expect("a label");
+    labelled();
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(head.clone()));
+    w.github.unlabel(&w.repo, pull, "preview").expect("no label");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), None, "a label that was taken off");
+    labelled();
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(head));
+    w.github.draft_pull(&w.repo, pull).expect("a draft");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), None, "a draft");
+}
+
+#[tokio::test]
+async fn whoever_has_what_cannot_be_read_sent_again_has_it_looked_for_again() {
+    let w = World::new().await;
+    w.github.leave_out(Some("/sender"));
+    w.open("topic", "2");
+    w.settle().await;
+    let opened =
+        w.github.deliveries().into_iter().find(|it| it.action.as_deref() == Some("opened")).expect("it was told");
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    let missed = w.push("topic", "3");
+    w.github.set_delivery_mode(DeliveryMode::Send);
+    w.after(20_000).await;
+    w.redeliver(opened.id).await;
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(missed));
+}
+
+#[tokio::test]
 async fn of_whomever_it_speaks_all_are_looked_at() {
     let w = World::new().await;
     w.github.leave_out(Some("/repository"));
     let (_, first) = w.open("topic", "2");
     w.settle().await;
     assert_eq!(w.serving("pr-1", "web"), Some(first));
+}
+
+#[tokio::test]
+async fn a_pull_request_that_is_not_there_any_more_is_asked_for_seldom_and_serves_on() {
+    let w = World::new().await;
+    let (_, head) = w.open("topic", "2");
+    w.settle().await;
+    w.github.fail(Matcher::any().path("/pulls/1"), Fault::status(404), Times::Always);
+    w.ring(Lane::Stage(w.stage_id("pr-1"))).await;
+    w.settle().await;
+    let asked = || w.github.counts().of(&http::Method::GET, "/pulls/{pull_number}");
+    let before = asked();
+    for _ in 0..10 {
+        w.after(60_000).await;
+    }
+    assert!(asked() - before <= 3, "asked {} times in ten minutes", asked() - before);
+    assert_eq!(w.serving("pr-1", "web"), Some(head.clone()), "that is no reason to remove it");
+    w.github.heal();
+    w.after(320_000).await;
+    assert!(asked() > before);
+    assert_eq!(w.serving("pr-1", "web"), Some(head));
+    assert!(matches!(w.stage("pr-1").await.status, StageStatus::Live { .. }));
 }
 
 #[tokio::test]

@@ -141,8 +141,10 @@ async fn what_still_serves_beside_a_failed_goal_is_looked_after_too() {
     assert!(matches!(w.stage("pr-1").await.status, StageStatus::Failed { .. }));
     w.cloud.ail(&w.stage_id("pr-1"), &web(), restarting(w.clock.now(), 2));
     looked_at(&w).await;
-    assert!(w.comment(pull).contains("| web | restarting |"), "{}", w.comment(pull));
-    assert!(w.comment(pull).contains(good.short()), "{}", w.comment(pull));
+    let comment = w.comment(pull);
+    for told in ["| web | restarting |", good.short(), "What serves is not well", "started again 2 times"] {
+        assert!(comment.contains(told), "{told} is not in {comment}");
+    }
 }
 
 #[tokio::test]
@@ -163,6 +165,21 @@ async fn a_push_and_a_closing_are_heeded_whatever_is_not_well() {
     w.github.close_pull(&w.repo, pull).expect("it closes");
     w.settle().await;
     assert!(w.comment(pull).contains("is gone") && !w.comment(pull).contains("not well"), "{}", w.comment(pull));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_answer_about_another() {
+    let (w, pull, _) = live().await;
+    let (other, _) = w.open("other", "3");
+    w.settle().await;
+    for stage in ["pr-1", "pr-2"] {
+        w.cloud.ail(&w.stage_id(stage), &web(), restarting(w.clock.now(), 1));
+    }
+    w.cloud.answer_together(2);
+    looked_at(&w).await;
+    for pull in [pull, other] {
+        assert!(w.headline(pull).contains("is not well"), "{}", w.comment(pull));
+    }
 }
 
 /// Nothing of the commit had to be deployed: what went live with an older one is what is not well.

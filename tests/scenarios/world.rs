@@ -262,9 +262,14 @@ impl World {
     /// GitHub sends every delivery once more, under its own id.
     pub(crate) async fn redeliver_all(&self) {
         for delivery in self.github.deliveries() {
-            self.ports.forge.redeliver(delivery.id).await.expect("it is sent again");
+            self.redeliver(delivery.id).await;
         }
         self.settle().await;
+    }
+
+    /// Somebody has GitHub send this one once more.
+    pub(crate) async fn redeliver(&self, delivery: u64) {
+        self.ports.forge.redeliver(delivery).await.expect("it is sent again");
     }
 
     /// Turns the clock and lets everything happen that fell due.

@@ -25,12 +25,20 @@ pub(crate) async fn a_repository_keeps_its_key_and_gives_it_to_nobody(place: Pla
     let store = place.open().await;
     let (named, other) = (RepoOwner::AsNamed, RepoOwner::Another);
     let text = |text: &str| Some(text.to_owned());
+    let called = async |name: &str| {
+        let key = store.called(&name.parse().expect("a name")).await.expect("the database answers");
+        key.map(|key| key.to_string())
+    };
+    assert_eq!(called("acme/shop").await, None);
     let shop = store.identify(&seen(1, 7, "Acme/Shop")).await?;
     assert_eq!(brief(&shop), ("acme/shop".into(), text("acme/shop"), named));
+    assert_eq!(called("Acme/Shop").await, text("acme/shop"));
     assert_eq!(store.identify(&seen(1, 7, "acme/store")).await?.key, shop.key, "renamed");
+    assert_eq!((called("acme/shop").await, called("acme/store").await), (None, text("acme/shop")));
 
     let thief = store.identify(&seen(2, 7, "acme/shop")).await?;
     assert_eq!(brief(&thief), ("acme.2/shop".into(), text("acme/shop"), other), "its name was another's");
+    assert_eq!((called("acme/shop").await, called("acme/store").await), (text("acme.2/shop"), text("acme/shop")));
     assert_eq!(store.known(&thief.key).await?, Some(thief.clone()));
     let renamed = store.known(&shop.key).await?.expect("known");
     assert_eq!(brief(&renamed), ("acme/shop".into(), text("acme/store"), named));

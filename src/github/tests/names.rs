@@ -192,3 +192,30 @@ async fn a_write_that_is_sent_elsewhere_and_not_followed_is_not_found() {
     fake.always("POST", "/repositories/774/issues/42/comments", Reply::json(201, &json!({ "id": 7 })));
     assert_eq!(github.only(OURS).publish_comment(&comment).await.expect("followed").as_str(), "7");
 }
+
+#[tokio::test]
+async fn a_pull_request_is_a_forks_by_its_number_whatever_its_name_is() {
+    let (fake, github) = with_repo().await;
+    let own = github.only(OURS);
+    let path = format!("{REPO}/pulls/42");
+    let repo = |id: RepoId, name: &str| json!({ "id": id.0, "full_name": name });
+    let cases = [
+        (repo(OURS, "acme/shop"), repo(OURS, "acme/shop"), false),
+        // It was renamed a moment ago.
+        (repo(OURS, "acme/store"), repo(OURS, "acme/store"), false),
+        (repo(ANOTHER, "fork/shop"), repo(OURS, "acme/shop"), true),
+        // And somebody has its name.
+        (repo(ANOTHER, "acme/shop"), repo(OURS, "acme/store"), true),
+        // The one that is answered is another one altogether.
+        (repo(ANOTHER, "acme/other"), repo(ANOTHER, "acme/other"), true),
+        (json!({ "full_name": "acme/shop" }), json!({ "full_name": "acme/shop" }), false),
+    ];
+    for (head, base, is_from_fork) in cases {
+        let side = |branch: &str, repo: Value| json!({ "ref": branch, "sha": SHA, "repo": repo });
+        let (head, base) = (side("topic", head), side("main", base));
+        let body = json!({ "number": 42, "title": "", "state": "open", "user": null, "head": head, "base": base });
+        fake.once("GET", &path, Reply::json(200, &body));
+        let found = own.pull_request(&shop(), PULL).await.expect("an answer");
+        assert_eq!(found.is_from_fork(), is_from_fork, "{body}");
+    }
+}

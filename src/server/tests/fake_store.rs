@@ -1,4 +1,4 @@
-//! A store of which only what the door calls works: `receive`, `ping`, `counts`.
+//! A store of which only what the door calls works: `receive`, `ring`, `ping`, `counts`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,7 @@ use crate::port::{
 #[derive(Default)]
 pub(super) struct FakeStore {
     pub(super) received: Mutex<Vec<NewDelivery>>,
+    pub(super) rung: Mutex<Vec<Lane>>,
     pub(super) broken: AtomicBool,
     /// Told when a delivery has come as far as the gate.
     pub(super) reached: Notify,
@@ -114,6 +115,9 @@ impl Walls for FakeStore {
     async fn known(&self, _: &RepoName) -> PortResult<Option<KnownRepo>> {
         unused()
     }
+    async fn called(&self, _: &RepoName) -> PortResult<Option<RepoName>> {
+        unused()
+    }
     async fn take_hosts(&self, _: &StageId, _: &[String]) -> PortResult<Option<(String, StageId)>> {
         unused()
     }
@@ -160,8 +164,10 @@ impl Store for FakeStore {
         let inbox_waiting = i64::try_from(waiting).expect("few");
         Ok(StoreCounts { inbox_waiting, inbox_oldest: Some(now.after_millis(-4_500)), stages: 3, ..Default::default() })
     }
-    async fn ring(&self, _: &Lane, _: Timestamp) -> PortResult<()> {
-        unused()
+    async fn ring(&self, lane: &Lane, _: Timestamp) -> PortResult<()> {
+        self.whole()?;
+        self.rung.lock().expect("no test panics inside").push(lane.clone());
+        Ok(())
     }
     async fn claim_in_turn(&self, _: Timestamp, _: i64, _: LaneShare) -> PortResult<Option<Claimed>> {
         unused()

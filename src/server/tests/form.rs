@@ -11,4 +11,5 @@ async fn a_ping_as_a_form_is_refused_like_every_event_after_it() {
     }
     assert_eq!(door.post_signed("ping", GUID, r#"{"zen":"Keep it logically awesome."}"#).await, 200);
     assert_eq!(door.stored(), []);
+    assert!(door.store.rung.lock().expect("no test panics inside").is_empty(), "nor is anything looked for");
 }

@@ -188,12 +188,14 @@ async fn a_truncated_body_is_refused_and_not_stored() {
     let door = Door::with_defaults().await;
     assert_eq!(door.post_signed("push", GUID, &PUSH[..PUSH.len() - 1]).await, 400);
     assert_eq!(door.post_signed("push", GUID, "").await, 400);
+    let rung = || door.store.rung.lock().expect("no test panics inside").clone();
+    assert_eq!(rung(), [Lane::Chore(Chore::Reconcile), Lane::Chore(Chore::Reconcile)], "what it said is looked for");
     let whole = delivery(&[("x-github-event", "push")], PUSH.as_bytes());
     let mut stream = door.connect().await;
     stream.write_all(&whole[..whole.len() - 10]).await.expect("the door reads");
     stream.shutdown().await.expect("the sender hangs up");
     assert_ne!(answer(&mut stream).await.0, 202);
-    assert_eq!(door.stored(), []);
+    assert_eq!((door.stored(), rung().len()), (Vec::new(), 2), "what was never signed is nothing");
 }
 
 #[tokio::test]
