@@ -56,7 +56,7 @@ impl Repository {
     pub(crate) async fn build(&self, dockerfile: &str, arguments: &[(&str, &str)]) -> PortResult<Artifact> {
         let source = self.source(dockerfile);
         let sha: CommitSha = "a".repeat(40).parse().expect("a commit");
-        let service = service(arguments);
+        let service = service("web", arguments);
         let job = BuildJob {
             stage: &self.stage,
             place: &Place::default(),
@@ -111,7 +111,8 @@ impl Repository {
     }
 }
 
-fn service(arguments: &[(&str, &str)]) -> ServiceSpec {
+/// A service of the image that a `Dockerfile` makes, which asks for nothing else.
+pub(crate) fn service(name: &str, arguments: &[(&str, &str)]) -> ServiceSpec {
     let image = ImageSpec {
         context: ".".into(),
         dockerfile: "Dockerfile".into(),
@@ -120,7 +121,7 @@ fn service(arguments: &[(&str, &str)]) -> ServiceSpec {
         args: arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     };
     ServiceSpec {
-        name: "web".parse().expect("a name"),
+        name: name.parse().expect("a name"),
         runtime: Runtime::Image(image),
         port: None,
         host: None,

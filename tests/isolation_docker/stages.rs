@@ -1,14 +1,13 @@
 //! What a stage's program tries.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use greenroom::local::{DockerSettings, LocalCloud, LocalSettings, WardenProgram};
 use greenroom::model::{
-    Artifact, Generation, Health, ImageSpec, Migrate, Observed, Output, Place, Runtime, Scale, Seconds, SecretRef,
-    ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
+    Artifact, Generation, Migrate, Observed, Output, Place, Seconds, SecretRef, ServiceSpec, StageId, StageKind,
+    StageSpec, Timestamp, Trust, VersionKey,
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
 use tempfile::TempDir;
@@ -16,7 +15,7 @@ use tempfile::TempDir;
 use crate::builds::steps;
 use crate::engine::Engine;
 use crate::own::own;
-use crate::repository::Repository;
+use crate::repository::{Repository, service};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Waits, and listens.
@@ -74,42 +73,6 @@ impl<'a> Stage<'a> {
         self.engine.docker(&[call, vec![context.path().to_str().expect("a plain path")]].concat());
     }
 
-    fn service(name: &str) -> ServiceSpec {
-        let image = ImageSpec {
-            context: ".".into(),
-            dockerfile: "Dockerfile".into(),
-            target: None,
-            platform: None,
-            args: BTreeMap::new(),
-        };
-        ServiceSpec {
-            name: name.parse().expect("a name"),
-            runtime: Runtime::Image(image),
-            port: None,
-            host: None,
-            url: None,
-            size: Size { cpu: 256, memory: 64 },
-            scale: Scale { min: 1, max: 1, cpu: None, memory: None },
-            health: Health {
-                path: "/".into(),
-                status: 200,
-                interval: Seconds(1),
-                timeout: Seconds(5),
-                healthy: 1,
-                unhealthy: 3,
-                grace: Seconds(30),
-            },
-            env: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            migrate: None,
-            needs: vec![],
-            paths: vec![],
-            drain: Seconds(1),
-            canary: None,
-            edition: None,
-        }
-    }
-
     async fn ensure(&self, phase: Phase, service: ServiceSpec) -> PortResult<Output> {
         let spec = StageSpec {
             stage: self.id.clone(),
@@ -146,7 +109,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn start(&self, service: &str) {
-        let started = self.ensure(Phase::Start, Self::service(service)).await;
+        let started = self.ensure(Phase::Start, self::service(service, &[])).await;
         assert!(started.is_ok(), "{service}: {started:?}");
     }
 
@@ -221,7 +184,7 @@ async fn a_migration_has_the_walls_of_its_stage() {
     stage.build(LISTEN);
     let script = "grep -q 'NoNewPrivs:.1' /proc/self/status && grep -q 'CapBnd:.00000000000004fb' /proc/self/status \
                   && ip -4 -o address | grep -q 'inet 198.1[89].'";
-    let mut service = Stage::service("web");
+    let mut service = service("web", &[]);
     service.migrate = Some(Migrate { command: ["sh", "-c", script].map(str::to_owned).to_vec(), timeout: Seconds(60) });
     let migrated = stage.ensure(Phase::Migrate, service).await;
     assert!(migrated.is_ok(), "{migrated:?}");
@@ -333,7 +296,7 @@ async fn an_environment_reaches_the_program_and_not_the_command_line() {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program");
     let stage = Stage::new(&engine, program.display().to_string()).await;
     stage.build("env > /environment; exec sleep 600");
-    let mut service = Stage::service("web");
+    let mut service = service("web", &[]);
     let values = [
         ("DOCKER_HOST", "unix:///nonexistent/socket"),
         ("DOCKER_CONFIG", "/nonexistent"),

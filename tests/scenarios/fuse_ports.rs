@@ -18,7 +18,11 @@ impl Store for Fused<dyn Store> {
         write!(self, self.port.ring(lane, at))
     }
     async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>> {
-        write!(self, self.port.claim_in_turn(now, lease_millis, share))
+        // A claim that will find nothing writes nothing.
+        match self.next_turn(now, share).await? {
+            Some(at) if at <= now => write!(self, self.port.claim_in_turn(now, lease_millis, share)),
+            _ => read!(self, self.port.claim_in_turn(now, lease_millis, share)),
+        }
     }
     async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()> {
         write!(self, self.port.renew(held, until))
