@@ -137,9 +137,9 @@ mod tests {
     fn a_line_break_is_no_part_of_an_address() {
         use secrecy::ExposeSecret as _;
         for given in ["sqlite://greenroom.db\n", "\"sqlite://greenroom.db\""] {
-            let address = super::address(given).expect("an address");
+            let address = address(given).expect("an address");
             assert_eq!(address.expose_secret(), "sqlite://greenroom.db");
         }
-        assert!(super::address(" \n").is_err());
+        assert!(address(" \n").is_err());
     }
 }

@@ -155,7 +155,7 @@ mod tests {
         assert!(long.starts_with("begins xxx") && long.contains(" … ") && long.ends_with("xxxends"), "{long}");
         assert!(long.len() <= 2 * LONGEST_LINE, "{}", long.len());
         let whole = "y".repeat(LONGEST_LINE - 1);
-        assert_eq!(printed(&whole), [whole.clone()], "what fits stays whole");
+        assert_eq!(printed(&whole), std::slice::from_ref(&whole), "what fits stays whole");
         assert_eq!(printed("10%\r20%\rdone\r\nnext\r\n30%\r"), ["done", "next", "30%"]);
     }
 }

@@ -77,8 +77,8 @@ impl Init {
 
 fn human(written: &Written) -> String {
     let services: Vec<&str> = written.services.iter().map(ServiceName::as_str).collect();
-    let left_out: String = written.left_out.iter().map(|line| format!("  - {line}\n")).collect();
-    let left_out = if left_out.is_empty() { left_out } else { format!("Left out:\n{left_out}\n") };
+    let left_out: Vec<String> = written.left_out.iter().map(|line| format!("  - {line}\n")).collect();
+    let left_out = if left_out.is_empty() { String::new() } else { format!("Left out:\n{}\n", left_out.concat()) };
     format!(
         "wrote {file}: the app {app} with {services}\n\n\
          {left_out}Next:\n  \
@@ -96,8 +96,11 @@ fn folder_name() -> anyhow::Result<String> {
     Ok(folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
+/// Telling files with their bytes, by path.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// The telling files below `root` with their bytes, by path, those near the top first; and whether that is all.
-fn tree(root: &Path) -> anyhow::Result<(Vec<(String, Vec<u8>)>, bool)> {
+fn tree(root: &Path) -> anyhow::Result<(Files, bool)> {
     let mut found = Vec::new();
     let mut seen = 0;
     let mut folders = std::collections::VecDeque::from([String::new()]);

@@ -106,7 +106,9 @@ fn what_happened(cause: &(dyn std::error::Error + 'static)) -> String {
 fn what_to_do(failure: Option<&Failure>) -> String {
     let Some(Failure { exit_code, log, advice, .. }) = failure else { return String::new() };
     let mut text = exit_code.map_or_else(String::new, |code| format!("\n  exit code {code}"));
-    log.iter().for_each(|line| text.extend(["\n  | ", line.as_str()]));
+    for line in log {
+        text.extend(["\n  | ", line.as_str()]);
+    }
     if !advice.is_empty() {
         text.extend(["\n  → ", advice.as_str()]);
     }

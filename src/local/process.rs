@@ -218,7 +218,9 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) -> Result<(), Proces
                 return Err(*left);
             }
             let signal = if alone >= WARDEN_PATIENCE { Signal::KILL } else { Signal::CONT };
-            wardens.into_iter().for_each(|id| id.signal(signal));
+            for id in wardens {
+                id.signal(signal);
+            }
         } else if let Some(left) = others.first().filter(|_| begun.elapsed() >= patience.saturating_add(STUBBORN)) {
             return Err(*left);
         } else {
@@ -227,7 +229,9 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) -> Result<(), Proces
             if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.as_deref()) {
                 warden::kill(folder);
             }
-            others.into_iter().for_each(|id| id.signal(Signal::KILL));
+            for id in others {
+                id.signal(Signal::KILL);
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(100));

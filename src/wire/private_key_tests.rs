@@ -78,7 +78,7 @@ fn what_is_no_key_is_called_by_its_name() {
         (&body[40..400], KeyFault::NoMarkers),
         (&hex::encode(der()), KeyFault::Hexadecimal),
         (&hex::encode_upper(&key), KeyFault::Hexadecimal),
-        (&key.replacen("\n", "\n§", 2), KeyFault::NotBase64),
+        (&key.replacen('\n', "\n§", 2), KeyFault::NotBase64),
         (&pem("PUBLIC KEY", "AAAA"), KeyFault::Public),
         (&STANDARD.encode(pem("PUBLIC KEY", &body)), KeyFault::Public),
         (&pem("CERTIFICATE", "AAAA"), KeyFault::Certificate),

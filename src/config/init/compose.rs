@@ -137,7 +137,7 @@ fn path(written: Option<&Value>, default: &str) -> Result<String, String> {
     text::inside(&path)
 }
 
-/// Whether Docker would fetch it. Source: BuildKit, `gitutil.ParseGitRef`: by a scheme, by `git@host:path`, or
+/// Whether Docker would fetch it. Source: `BuildKit`'s `gitutil.ParseGitRef`: by a scheme, by `git@host:path`, or
 /// from GitHub.
 fn is_elsewhere(path: &str) -> bool {
     let over_ssh = path.split_once(':').is_some_and(|(host, _)| host.contains('@') && !host.contains('/'));

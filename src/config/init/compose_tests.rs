@@ -10,7 +10,8 @@ fn read(compose: &str, others: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
     let line = |found: Found| {
         let Build { context, dockerfile, target, args } = found.build.expect("it is built");
         let target = target.map_or(String::new(), |target| format!(" {target}"));
-        let args: String = args.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let args: Vec<String> = args.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let args = args.concat();
         let notes = if found.notes.is_empty() { String::new() } else { format!(" [{}]", found.notes.join("; ")) };
         format!("{} {:?} {context}/{dockerfile}{target}{args}{notes}", found.name, found.port)
     };

@@ -156,7 +156,7 @@ impl Engine {
             let version = version_key(service, artifact);
             let generation = release.generation;
             let rollout = Rollout { stage: &spec, service, artifact, version: &version, generation };
-            let (found, answers) = self.asked(&rollout).await?;
+            let (found, answers) = self.heard_of(&rollout).await?;
             let condition = seen.get(&service.name).filter(|condition| condition.is_trouble());
             healthy += usize::from(answers && condition.is_none());
             let doing =
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// What a service says of itself at this moment, and whether that is healthy.
-    async fn asked(&self, rollout: &Rollout<'_>) -> PortResult<(String, bool)> {
+    async fn heard_of(&self, rollout: &Rollout<'_>) -> PortResult<(String, bool)> {
         let mut answer = self.ports.cloud.ensure(Phase::Check, rollout).await;
         for _ in 1..LOOKS {
             if !matches!(answer, Ok(Progress::Pending { .. })) {

@@ -136,8 +136,11 @@ pub(super) fn write_end(trailers: &Fields, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// Reads a body that comes in two parts: its data, its trailers, and what is left behind it.
-    fn read(first: &[u8], second: &[u8]) -> Result<Option<(Vec<u8>, usize, Vec<u8>)>, BadChunk> {
+    /// A body's data, how many trailers it has, and what is left behind it.
+    type Whole = (Vec<u8>, usize, Vec<u8>);
+
+    /// Reads a body that comes in two parts.
+    fn read(first: &[u8], second: &[u8]) -> Result<Option<Whole>, BadChunk> {
         let (mut chunks, mut input, mut data) = (Chunks::Size, BytesMut::from(first), Vec::new());
         let mut parts = [second].into_iter();
         loop {

@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn any_number_of_headers_is_read() {
-        let many = (0..5_000).map(|number| format!("h{number}: v\r\n")).collect::<String>();
+        let many = (0..5_000).map(|number| format!("h{number}: v\r\n")).collect::<Vec<_>>().concat();
         let (head, _) = answer(format!("HTTP/1.1 200 OK\r\n{many}\r\n").as_bytes()).unwrap().expect("a whole head");
         assert_eq!(head.fields.iter().count(), 5_000);
     }

@@ -213,7 +213,9 @@ impl Ending {
             if let Some(folder) = cgroup {
                 cgroup::kill(folder);
             }
-            alive.iter().for_each(|id| id.signal(Signal::KILL));
+            for id in alive {
+                id.signal(Signal::KILL);
+            }
             return;
         }
         for id in alive {
