@@ -70,7 +70,7 @@ fn why(verdict: Verdict) -> Told {
 #[test]
 fn why_says_that_nothing_is_asked_for() {
     let open = verdict(Answer::Allowed, vec![gate(Gate::Person, GateState::Open, "ann is a person", "")]);
-    let unasked = Some("it does not have the label <b>pre`view @all: add that, or ask with `/deploy`".to_owned());
+    let unasked = Some("it does not have the label <b>pre @all: add that, or ask with `/deploy`".to_owned());
     let text = one("/why", Told::Why { verdict: open, unasked });
     let said = text.lines().find(|line| line.starts_with("**By itself**")).expect("it is said");
     assert!(said.contains("gets no stage: it does not have the label"), "{said}");

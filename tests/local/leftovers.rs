@@ -36,7 +36,7 @@ fn mark(machine: &Machine) -> String {
 }
 
 fn brood(machine: &Machine) -> Vec<i32> {
-    machine.with_argument(&mark(machine))
+    Machine::with_argument(&mark(machine))
 }
 
 async fn hatched(machine: &Machine) {

@@ -88,12 +88,12 @@ async fn a_log_has_bounds_while_no_server_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_shows_the_last_line_however_long_it_is() {
     let machine = Machine::new().await;
-    let script = r#"
+    let script = r"
 printf 'downloading 10%%\rdownloading 100%%\rdone\n'
 printf 'Error: cannot parse '
 head -c 600000 /dev/zero | tr '\0' 'x'
 printf ' at line 7'
-exit 2"#;
+exit 2";
     let step = machine.web("long").command(&["sh", "-c", script]);
     let Err(greenroom::port::PortError::Failed(failure)) = machine.settle(Phase::Start, &step).await else {
         panic!("it ended before it was healthy");

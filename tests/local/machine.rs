@@ -263,7 +263,7 @@ impl Machine {
     }
 
     /// Living processes with this among their arguments, whatever their environment says.
-    pub(crate) fn with_argument(&self, argument: &str) -> Vec<i32> {
+    pub(crate) fn with_argument(argument: &str) -> Vec<i32> {
         let argument = argument.as_bytes();
         let processes = std::fs::read_dir("/proc").expect("a process list").flatten();
         let has_it = |process: &Path| {

@@ -37,7 +37,7 @@ fn lengths() -> Vec<Case> {
             vec![send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 1\r\n\r\n"), Do::Finish],
             Right::Told(200, &[("transfer-encoding", None), ("content-length", None)], "hello world"),
         )
-        .to_the_end(),
+        .heard_out(),
         Case::same("no content", GET, "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"),
         Case::same("no content, and a length", GET, "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n")
             .told(204, &[("content-length", None)], ""),
@@ -79,7 +79,7 @@ fn lengths() -> Vec<Case> {
 
 /// RFC 9110, sections 5 and 15; RFC 9112, sections 4 and 5.
 fn heads() -> Vec<Case> {
-    let many: String = (0..3_000).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    let many = (0..3_000).map(|number| format!("X-{number}: {number}\r\n")).collect::<Vec<_>>().concat();
     let long = "v".repeat(100_000);
     vec![
         Case::same("a status of no meaning", GET, "HTTP/1.1 299 Quite Fine\r\nContent-Length: 0\r\n\r\n"),
@@ -178,7 +178,7 @@ fn hints() -> Vec<Case> {
             vec![send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Do::Finish],
             Right::Told(200, &[("link", None)], "hello"),
         )
-        .to_the_end()
+        .heard_out()
         .only(1),
     ]
 }

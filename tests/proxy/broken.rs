@@ -126,11 +126,11 @@ fn chunks() -> Vec<Case> {
         ),
         Case::bad("a chunk that is shorter than it says", chunked("9\r\nhello\r\n0\r\n\r\n"), "a chunk"),
         Case::bad("a trailer that is none", chunked("5\r\nhello\r\n0\r\nno header\r\n\r\n"), "behind its last chunk"),
-        Case::new("a broken chunk far behind the start", GET, late("nothing\r\n"), Right::Cut(200)).to_the_end(),
-        Case::new("no last chunk", GET, late(""), Right::Cut(200)).to_the_end(),
-        Case::new("half of a last chunk", GET, late("0\r\n"), Right::Cut(200)).to_the_end(),
-        Case::new("a broken chunk to a client of old", OLD, late("nothing\r\n"), Right::Cut(200)).to_the_end(),
-        Case::new("no last chunk to a client of old", OLD, late(""), Right::Cut(200)).to_the_end(),
+        Case::new("a broken chunk far behind the start", GET, late("nothing\r\n"), Right::Cut(200)).heard_out(),
+        Case::new("no last chunk", GET, late(""), Right::Cut(200)).heard_out(),
+        Case::new("half of a last chunk", GET, late("0\r\n"), Right::Cut(200)).heard_out(),
+        Case::new("a broken chunk to a client of old", OLD, late("nothing\r\n"), Right::Cut(200)).heard_out(),
+        Case::new("no last chunk to a client of old", OLD, late(""), Right::Cut(200)).heard_out(),
     ]
 }
 
@@ -167,7 +167,7 @@ fn ends() -> Vec<Case> {
             vec![send("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"), Do::Finish],
             Right::Cut(200),
         )
-        .to_the_end(),
+        .heard_out(),
         Case::new(
             "less than its length, and an error",
             GET,
@@ -175,7 +175,7 @@ fn ends() -> Vec<Case> {
             Right::Cut(200),
         )
         .client(vec![request("POST / HTTP/1.1", "Content-Length: 7\r\n", ""), Do::Await("hello"), send("nothing")])
-        .to_the_end(),
+        .heard_out(),
         Case::new(
             "less than everything, and an error",
             GET,
@@ -183,6 +183,6 @@ fn ends() -> Vec<Case> {
             Right::Cut(200),
         )
         .client(vec![request("POST / HTTP/1.1", "Content-Length: 7\r\n", ""), Do::Await("hello"), send("nothing")])
-        .to_the_end(),
+        .heard_out(),
     ]
 }

@@ -78,7 +78,7 @@ impl Case {
 
     /// The same where the end of the connection is the end of the answer.
     pub(crate) fn same_to_the_end(name: &'static str, client: &str, answer: impl AsRef<[u8]>) -> Self {
-        Self::new(name, client, vec![send(answer), Do::Finish], Right::Same).to_the_end()
+        Self::new(name, client, vec![send(answer), Do::Finish], Right::Same).heard_out()
     }
 
     /// An answer that cannot be passed on, with the reason.
@@ -91,7 +91,7 @@ impl Case {
         Self { client: vec![request], program, ..Self::new(name, "", vec![], right) }
     }
 
-    pub(crate) fn to_the_end(self) -> Self {
+    pub(crate) fn heard_out(self) -> Self {
         Self { until: Until::End, ..self }
     }
 

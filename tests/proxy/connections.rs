@@ -33,7 +33,7 @@ fn kept() -> Vec<Case> {
             Right::Told(200, &[("connection", Some("close"))], "ok"),
         )
         .client(vec![send(closing)])
-        .to_the_end()
+        .heard_out()
         .only(1),
         Case::new(
             "nothing behind the last one",
@@ -42,7 +42,7 @@ fn kept() -> Vec<Case> {
             Right::Told(200, &[("connection", Some("close"))], "ok"),
         )
         .client(vec![send([closing, GET].concat())])
-        .to_the_end()
+        .heard_out()
         .only(1),
         Case::new(
             "of old, one is enough",
@@ -50,7 +50,7 @@ fn kept() -> Vec<Case> {
             vec![send(OK), Do::Finish],
             Right::Told(200, &[("connection", Some("close"))], "ok"),
         )
-        .to_the_end()
+        .heard_out()
         .only(1),
         Case::new(
             "a program that closes is no client's business",
@@ -68,7 +68,7 @@ fn kept() -> Vec<Case> {
             Right::Told(200, &[], "ok"),
         )
         .client(vec![send([GET, GET].concat()), Do::Finish])
-        .to_the_end()
+        .heard_out()
         .only(2),
     ]
 }
@@ -78,13 +78,13 @@ fn half_closed() -> Vec<Case> {
     vec![
         Case::new("a client that says no more", "", vec![send(OK), Do::Finish], Right::Same)
             .client(vec![send(GET), Do::Finish])
-            .to_the_end(),
+            .heard_out(),
         Case::new("a program that waits for that", "", vec![Do::AwaitEnd, send(OK), Do::Finish], Right::Same)
             .client(vec![send(GET), Do::Finish])
-            .to_the_end(),
+            .heard_out(),
         Case::new("a body, and no more", "", vec![Do::Take(5), Do::AwaitEnd, send(OK), Do::Finish], Right::Same)
             .client(vec![request("POST / HTTP/1.1", "Content-Length: 5\r\n", "hello"), Do::Finish])
-            .to_the_end(),
+            .heard_out(),
         Case::new(
             "half of a body, and no more",
             "",
@@ -92,7 +92,7 @@ fn half_closed() -> Vec<Case> {
             Right::Same,
         )
         .client(vec![request("POST / HTTP/1.1", "Content-Length: 50\r\n", "hello"), Do::Finish])
-        .to_the_end(),
+        .heard_out(),
         Case::new(
             "half of the chunks, and no more",
             "",
@@ -100,7 +100,7 @@ fn half_closed() -> Vec<Case> {
             Right::Same,
         )
         .client(vec![request("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n"), Do::Finish])
-        .to_the_end(),
+        .heard_out(),
         Case::new(
             "a large answer to who says no more",
             "",
@@ -108,7 +108,7 @@ fn half_closed() -> Vec<Case> {
             Right::Same,
         )
         .client(vec![send(GET), Do::Finish])
-        .to_the_end(),
+        .heard_out(),
     ]
 }
 
@@ -125,11 +125,11 @@ fn early() -> Vec<Case> {
     vec![
         Case::new("an answer before the body, and no more", "", vec![send(refusal), Do::Leave], answered())
             .client(upload())
-            .to_the_end()
+            .heard_out()
             .only(1),
         Case::new("an answer before the chunks, and no more", "", vec![send(refusal), Do::Leave], answered())
             .client(chunked())
-            .to_the_end()
+            .heard_out()
             .only(1),
         Case::new(
             "an answer in the midst of the body",
@@ -138,7 +138,7 @@ fn early() -> Vec<Case> {
             answered(),
         )
         .client(upload())
-        .to_the_end()
+        .heard_out()
         .only(1),
         Case::new(
             "an answer until it closes, before the body",
@@ -147,11 +147,11 @@ fn early() -> Vec<Case> {
             answered(),
         )
         .client(upload())
-        .to_the_end()
+        .heard_out()
         .only(1),
         Case::new("an answer before a body that never comes", "", vec![send(refusal), Do::Finish], answered())
             .client(vec![request("POST / HTTP/1.1", "Content-Length: 400000\r\n", "some of it")])
-            .to_the_end()
+            .heard_out()
             .only(1),
         Case::new(
             "an answer before the body, which is heard all the same",
@@ -160,7 +160,7 @@ fn early() -> Vec<Case> {
             Right::Told(200, &[], "ok"),
         )
         .client(vec![request("POST / HTTP/1.1", "Content-Length: 9\r\n", ""), Do::Await("ok"), send("and so on")])
-        .to_the_end()
+        .heard_out()
         .only(1),
         Case::new(
             "talking to each other",
@@ -203,7 +203,7 @@ fn expected() -> Vec<Case> {
             Right::Told(417, &[("connection", Some("close"))], ""),
         )
         .client(vec![asking()])
-        .to_the_end()
+        .heard_out()
         .only(1),
         Case::new("a body that nobody waits with", "", vec![Do::Take(5), send(OK)], Right::Same)
             .client(vec![request("POST / HTTP/1.1", "Expect: 100-continue\r\nContent-Length: 5\r\n", "hello")])
@@ -226,7 +226,7 @@ fn expected() -> Vec<Case> {
                 "hello",
             ),
         )
-        .to_the_end(),
+        .heard_out(),
     ]
 }
 
@@ -242,7 +242,7 @@ fn changed() -> Vec<Case> {
             Right::Same,
         )
         .client(vec![asking(), Do::Await("\r\n\r\n"), send("ping"), Do::Await("pong"), Do::Finish])
-        .to_the_end(),
+        .heard_out(),
         Case::new(
             "another protocol at once",
             "",
@@ -250,7 +250,7 @@ fn changed() -> Vec<Case> {
             Right::Same,
         )
         .client(vec![asking(), send("early"), Do::Await("bye"), Do::Finish])
-        .to_the_end(),
+        .heard_out(),
         Case::new(
             "another protocol that its program ends",
             "",
@@ -258,7 +258,7 @@ fn changed() -> Vec<Case> {
             Right::Same,
         )
         .client(vec![asking(), Do::Await("bye"), send("late"), Do::Finish])
-        .to_the_end(),
+        .heard_out(),
         Case::new(
             "another protocol with what is not HTTP",
             "",
@@ -271,7 +271,7 @@ fn changed() -> Vec<Case> {
             Right::Same,
         )
         .client(vec![asking(), Do::Await("\r\n\r\n"), send("\r\nGET / HTTP/1.1\r\n\r\n"), Do::AwaitEnd, Do::Finish])
-        .to_the_end(),
+        .heard_out(),
         Case::new("no other protocol", "", vec![send(OK)], Right::Same).client(vec![asking()]),
         Case::heard(
             "the wish for it",

@@ -12,7 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn refused(name: &'static str, client: &str, status: u16, reason: &'static str) -> Case {
     Case::new(name, client, vec![Do::Echo, Do::Finish], Right::Page(status, reason))
         .client(vec![send(client), Do::Finish])
-        .to_the_end()
+        .heard_out()
 }
 
 fn post(lines: &str, body: &str) -> String {

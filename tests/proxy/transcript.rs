@@ -101,7 +101,7 @@ fn lines(text: &str) -> Vec<(String, String)> {
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in text.lines().map(|line| line.trim_end_matches('\r')) {
         match (line.starts_with([' ', '\t']), fields.last_mut()) {
-            (true, Some((_, value))) => *value = format!("{value} {}", line.trim()).trim().to_owned(),
+            (true, Some((_, value))) => format!("{value} {}", line.trim()).trim().clone_into(value),
             _ => {
                 if let Some((name, value)) = line.split_once(':') {
                     fields.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));

@@ -51,7 +51,7 @@ async fn each_branch_has_a_stage_of_its_own_and_loses_nobody_elses() {
     w.settle().await;
     assert!(matches!(w.stage(names[1].as_str()).await.status, StageStatus::Gone { .. }));
     for (place, name) in names.iter().enumerate().filter(|(place, _)| *place != 1) {
-        assert!(w.serving(name.as_str(), "web").is_some(), "{} of {place} stays", name);
+        assert!(w.serving(name.as_str(), "web").is_some(), "{name} of {place} stays");
     }
     let back = w.push("feature-login", "back");
     w.settle().await;
