@@ -12,7 +12,7 @@ use crate::port::Store;
 Secrets come by the environment alone:
   GREENROOM_WEBHOOK_SECRET           the secret of the GitHub App's webhook
   GREENROOM_WEBHOOK_SECRET_PREVIOUS  still accepted while a new one is rolled out
-  GREENROOM_GITHUB_PRIVATE_KEY       the App's private key as PEM or base64 of it, or the path of its file
+  GREENROOM_GITHUB_PRIVATE_KEY       the App's private key as PEM, in base64 too, or its file
 
 Examples:
   greenroom serve --github-app-id 12345 --allow acme/shop,acme/web

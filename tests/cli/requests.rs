@@ -41,7 +41,7 @@ async fn an_address_of_no_database_shows_no_password() {
     assert_snapshot!(said.all(), @r#"
     --- stderr
     error: cannot open the server's database: start `greenroom serve` first, or name its database with GREENROOM_DATABASE_URL
-      because: "mysql" is not a kind of database that Greenroom knows; write sqlite://greenroom.db for a file, or postgres://[redacted]@host/database
+      because: mysql is not a kind of database that Greenroom knows; write sqlite://greenroom.db for a file, or postgres://[redacted]@host/database
     --- exit 3
     "#);
 }
@@ -189,15 +189,14 @@ async fn a_plan_says_what_it_needs() {
     bench.env("GREENROOM_GITHUB_PRIVATE_KEY", "key.pem");
     assert_snapshot!(bench.run(&plan).await.all(), @"
     --- stderr
-    error: GREENROOM_GITHUB_PRIVATE_KEY names the file key.pem, which cannot be read
+    error: GREENROOM_GITHUB_PRIVATE_KEY is neither a private key nor the path of a file that can be read (it is looked for from the folder where this program was started): give the App's private key as GitHub gave it, the base64 of that, or the path of its file; what it holds is not shown
       because: No such file or directory (os error 2)
     --- exit 3
     ");
     bench.write("key.pem", "hunter2");
     assert_snapshot!(bench.run(&plan).await.all(), @"
     --- stderr
-    error: cannot set up the connection to GitHub
-      because: the App's private key is not an RSA key in PEM form
+    error: the file that GREENROOM_GITHUB_PRIVATE_KEY names holds no private key: give the App's private key as GitHub gave it, the base64 of that, or the path of its file; what it holds is not shown
     --- exit 3
     ");
 }

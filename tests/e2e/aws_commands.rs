@@ -75,6 +75,7 @@ async fn a_rollback_and_a_promotion_on_aws_run_the_very_same_images_and_a_cancel
     assert_eq!(s.ask().await, (200, "one".into()));
     assert_eq!(running(&s, "pr-1").await, first);
     assert!(!s.w.comment().expect("a comment").contains(&format!("live · `{}`", stuck.short())));
+    s.w.until("of what was stopped nothing runs on", async || s.estate().await.tasks.len() == 2).await;
 
     a_cancelled_canary_leaves_everything_as_it_was(&s, one.short()).await;
 

@@ -1,13 +1,12 @@
 //! The hidden verb `demo-app`: what runs as `web` and `api` in the demo's stage.
 //!
 //! It serves HTTP on `PORT`, reads what it is from the files in its working folder, prints what it
-//! does, and ends with the demo: when its parent is gone, it goes.
+//! does, and ends with the demo: when that is gone, it goes.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -17,6 +16,9 @@ use axum::routing::get;
 use clap::{Args, ValueEnum};
 use http::{StatusCode, header};
 use minijinja::{Environment, context};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,7 +36,7 @@ pub(in crate::cli) struct DemoApp {
     service: ServiceRole,
     /// The process that must live on for this one to do so.
     #[arg(long)]
-    parent: i32,
+    demo: i32,
     #[arg(long, env = "PORT")]
     port: u16,
     /// Where the api answers, for `web`.
@@ -90,7 +92,7 @@ impl DemoApp {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.context("cannot listen on PORT")?;
         log(&format!("{name}: listening on port {}", self.port));
         let router = router.with_state(Arc::new(service));
-        axum::serve(listener, router).with_graceful_shutdown(end(name, self.parent)).await.context("cannot serve")?;
+        axum::serve(listener, router).with_graceful_shutdown(end(name, self.demo)).await.context("cannot serve")?;
         Ok(ExitStatus::Ok)
     }
 }
@@ -147,21 +149,25 @@ fn page(service: &Service, offers: &str) -> Result<String, minijinja::Error> {
 }
 
 /// Waits until this program should end: it is told so, or the demo that started it is gone.
-async fn end(name: &str, parent: i32) {
-    let mut look = tokio::time::interval(Duration::from_millis(500));
-    let orphaned = async {
-        while rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent) {
-            look.tick().await;
-        }
-    };
+async fn end(name: &str, demo: i32) {
     match signal(SignalKind::terminate()) {
         Ok(mut told) => tokio::select! {
             _ = told.recv() => {}
-            () = orphaned => {}
+            () = gone(demo) => {}
         },
-        Err(_) => orphaned.await,
+        Err(_) => gone(demo).await,
     }
     log(&format!("{name}: stopping"));
+}
+
+/// Waits for the end of a process that is not our parent: its warden is. Not by its number, which the
+/// kernel gives again.
+async fn gone(pid: i32) {
+    let Some(pid) = Pid::from_raw(pid) else { return };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return };
+    let Ok(process) = AsyncFd::with_interest(process, Interest::READABLE) else { return };
+    // Either way there is nothing more to wait for.
+    let _ = process.readable().await;
 }
 
 /// A line of the program's own output, which is its log.

@@ -67,8 +67,8 @@ pub(super) fn broken() -> [FileChange; 1] {
 }
 
 /// The repository's first commit. `program` is what both services run, as long as the process
-/// `parent` lives.
-pub(super) fn first_files(program: &Path, parent: i32) -> anyhow::Result<Vec<FileChange>> {
+/// `demo` lives.
+pub(super) fn first_files(program: &Path, demo: i32) -> anyhow::Result<Vec<FileChange>> {
     // `{` begins a placeholder in a configuration; JSON's strings are YAML's too.
     let program = program.to_str().context("the path of this program is not UTF-8")?.replace('{', "{{");
     let program = serde_json::to_string(&program)?;
@@ -84,14 +84,14 @@ services:
     env: {{ API_URL: "{{urls.api}}" }}
     needs: [api]
     paths: ["web/**"]
-    local: {{ command: [{program}, demo-app, web, --parent, "{parent}"] }}
+    local: {{ command: [{program}, demo-app, web, --demo, "{demo}"] }}
   api:
     kind: ecs
     host: api
     port: 4000
     health: {{ path: /health }}
     paths: ["api/**"]
-    local: {{ command: [{program}, demo-app, api, --parent, "{parent}"] }}
+    local: {{ command: [{program}, demo-app, api, --demo, "{demo}"] }}
 "#
     );
     Ok(vec![
