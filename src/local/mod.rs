@@ -55,6 +55,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use observer::LocalObserver;
+pub use proc::gone;
 pub use settings::{DockerSettings, LocalSettings, ServerEnv};
 pub use warden::{WardenProgram, watch_over};
 

@@ -71,6 +71,13 @@ impl ProcessId {
     }
 }
 
+/// Waits for the end of the process that has this number now: who has it later is another one.
+pub async fn gone(pid: i32) {
+    if let Ok(Some(process)) = ProcessId::of(pid) {
+        process.gone().await;
+    }
+}
+
 impl Stat {
     /// One whose first thread has ended looks like a zombie, and lives as long as another one does.
     pub(super) fn is_alive(&self) -> bool {

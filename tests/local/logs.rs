@@ -39,7 +39,7 @@ fn flood(machine: &Machine, flag: &Path) -> Step {
     let script = r#"
 while [ ! -e "$FLAG" ]; do sleep 0.05; done
 yes "a line of a program that has much to say" | head -c 104857600
-echo "the very end"
+printf "\nthe very end\n"
 exec sleep 600"#;
     machine.web("flood").worker().env("FLAG", &flag.display().to_string()).command(&["sh", "-c", script])
 }

@@ -116,9 +116,13 @@ fn half_closed() -> Vec<Case> {
 /// everything.
 fn early() -> Vec<Case> {
     let refusal = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 7\r\n\r\nrefused";
-    let upload = || vec![request("POST / HTTP/1.1", "Content-Length: 400000\r\n", ""), Do::Fill(400_000)];
+    // Where all of it was taken before the answer came, the connection would be kept.
+    let upload = || {
+        let start = request("POST / HTTP/1.1", "Content-Length: 400000\r\nConnection: close\r\n", "");
+        vec![start, Do::Fill(400_000)]
+    };
     let chunked = || {
-        let start = request("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n", "61a80\r\n");
+        let start = request("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\nConnection: close\r\n", "61a80\r\n");
         vec![start, Do::Fill(400_000), send("\r\n0\r\n\r\n")]
     };
     let answered = || Right::Told(413, &[("connection", Some("close"))], "refused");

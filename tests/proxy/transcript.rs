@@ -43,6 +43,9 @@ impl fmt::Debug for Message {
 /// All answers to requests with this method, the last one perhaps not whole.
 pub(crate) fn read(bytes: &[u8], end: End, method: &str) -> Vec<Message> {
     let (mut rest, mut messages) = (bytes, Vec::new());
+    while let Some(more) = rest.strip_prefix(b"\r\n") {
+        rest = more;
+    }
     while !rest.is_empty() {
         let Some((head, body)) = head(rest) else {
             messages.push(broken(rest));
@@ -115,7 +118,8 @@ fn lines(text: &str) -> Vec<(String, String)> {
 /// Gives the message its body, and leaves what follows it.
 fn take_body<'a>(message: &mut Message, bytes: &'a [u8], end: End, method: &str) -> &'a [u8] {
     let codings = message.value("transfer-encoding").unwrap_or_default().to_ascii_lowercase();
-    let length: Option<usize> = message.value("content-length").and_then(|length| length.parse().ok());
+    let length: Option<usize> =
+        message.value("content-length").and_then(|length| length.split(',').next()?.trim().parse().ok());
     if (100..200).contains(&message.status) && message.status != 101 {
         message.is_whole = true;
         return bytes;

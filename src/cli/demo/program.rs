@@ -16,15 +16,13 @@ use axum::routing::get;
 use clap::{Args, ValueEnum};
 use http::{StatusCode, header};
 use minijinja::{Environment, context};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::fetch;
 use super::shop::{OFFERS_FILE, TITLE_FILE};
 use crate::cli::ExitStatus;
+use crate::local;
 
 const TEMPLATE: &str = include_str!("../../../templates/web/shop.html.j2");
 /// The status of this program when it cannot start from its files. Its number is 3.
@@ -153,21 +151,11 @@ async fn end(name: &str, demo: i32) {
     match signal(SignalKind::terminate()) {
         Ok(mut told) => tokio::select! {
             _ = told.recv() => {}
-            () = gone(demo) => {}
+            () = local::gone(demo) => {}
         },
-        Err(_) => gone(demo).await,
+        Err(_) => local::gone(demo).await,
     }
     log(&format!("{name}: stopping"));
-}
-
-/// Waits for the end of a process that is not our parent: its warden is. Not by its number, which the
-/// kernel gives again.
-async fn gone(pid: i32) {
-    let Some(pid) = Pid::from_raw(pid) else { return };
-    let Ok(process) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return };
-    let Ok(process) = AsyncFd::with_interest(process, Interest::READABLE) else { return };
-    // Either way there is nothing more to wait for.
-    let _ = process.readable().await;
 }
 
 /// A line of the program's own output, which is its log.
