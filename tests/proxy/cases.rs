@@ -133,6 +133,9 @@ impl Case {
             Right::Told(status, fields, body) => {
                 ensure(last.status == *status && last.is_whole, "it is another answer")?;
                 ensure(last.text() == *body, "it has another body")?;
+                let is_behind = |name: &str| last.trailers.iter().any(|(known, _)| known == name);
+                let behind = fields.iter().find(|(name, _)| is_behind(name));
+                behind.map_or(Ok(()), |(name, _)| Err(format!("`{name}` stands behind the body")))?;
                 let wrong = fields.iter().find(|(name, value)| last.value(name) != *value);
                 wrong.map_or(Ok(()), |(name, _)| Err(format!("`{name}` is {:?}", last.value(name))))
             }

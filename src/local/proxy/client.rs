@@ -318,6 +318,27 @@ mod tests {
         timeout(Duration::from_mins(1), serving).await.expect("it ends").expect("nothing panics");
     }
 
+    /// Whoever is sent away in the midst of a body loses the answer to it.
+    #[tokio::test]
+    async fn who_is_heard_out_keeps_its_place() {
+        let (mut client, at_client) = pair().await;
+        let house = House { routes: Arc::default(), clock: Arc::new(Then), stop: CancellationToken::new() };
+        let peer = client.local_addr().expect("an address");
+        let crowd = Crowd::new(1);
+        let guest = crowd.admit(peer.ip()).await;
+        let serving = tokio::spawn(serve(at_client, peer, guest, Arc::new(house)));
+        client.write_all(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n").await.expect("somebody listens");
+        client.read_to_end(&mut Vec::new()).await.expect("an answer");
+        // Beyond the time for which nobody is sent away who has just come.
+        for _ in 0..15 {
+            client.write_all(b"more").await.expect("it is heard out");
+            sleep(Duration::from_millis(100)).await;
+            assert!(crowd.is_stuck(), "its place is free for another one");
+        }
+        drop(client);
+        timeout(Duration::from_mins(1), serving).await.expect("it ends").expect("nothing panics");
+    }
+
     #[test]
     fn the_time_is_told_as_http_tells_it() {
         assert_eq!(http_date(Timestamp(784_111_777_000)), "Sun, 06 Nov 1994 08:49:37 GMT");
