@@ -76,7 +76,7 @@ impl Other {
     }
 
     async fn status(&self, s: &AwsWorld, stage: &str) -> String {
-        database::status(&s.w.home.database(), self.key.as_str(), stage).await
+        database::status(&s.w.home.database_url(), self.key.as_str(), stage).await
     }
 
     /// Everything that was ever written on its pull requests.

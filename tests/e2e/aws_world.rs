@@ -9,7 +9,7 @@ use greenroom::model::RepoName;
 use greenroom::sandbox::FileChange;
 
 use crate::clients::{self, Load};
-use crate::database;
+use crate::database::{self, Database};
 use crate::docker::{CleanUp, docker};
 use crate::edge::{Edge, Targets};
 use crate::estate::{Estate, stacks};
@@ -113,6 +113,16 @@ impl AwsWorld {
 
     /// The same, after a shell has done something.
     pub(crate) async fn behind(before: &str, config_file: &str, more: Vec<(&'static str, String)>) -> Self {
+        Self::on(Database::Sqlite, before, config_file, more).await
+    }
+
+    /// The same, on this database.
+    pub(crate) async fn on(
+        database: Database,
+        before: &str,
+        config_file: &str,
+        more: Vec<(&'static str, String)>,
+    ) -> Self {
         docker(&["version"]);
         let aws = MiniStack::start(Containers::Real).await;
         let config = aws.config().await;
@@ -125,7 +135,7 @@ impl AwsWorld {
             ("NO_PROXY", "localhost,127.0.0.1".into()),
         ]);
         environment.extend(more);
-        let w = World::begin_behind(before, environment, |run| files(run, config_file)).await;
+        let w = World::begin_on(database, before, environment, |run| files(run, config_file)).await;
         let (key, clean_up) = (w.repo.clone(), CleanUp(w.repo.clone()));
         Self { w, config, edge, aws, key, _clean_up: clean_up }
     }
@@ -198,7 +208,7 @@ impl AwsWorld {
         self.w.comment_says("Destroyed at").await;
         assert!(self.w.comment().is_some_and(|comment| comment.contains(", 0 of ")), "{:?}", self.w.comment());
         self.w.until("the environment goes", async || self.w.github.environments(&self.w.repo).is_empty()).await;
-        let stages = database::stages(&self.w.home.database()).await;
+        let stages = database::stages(&self.w.home.database_url()).await;
         assert!(stages.iter().all(|stage| stage.ends_with(": gone")), "{stages:?}");
         assert_eq!(self.estate().await.lines(), Vec::<String>::new(), "AWS has something left");
         // MiniStack calls a task stopped, and then gives its container seconds to go. Who asked waits for

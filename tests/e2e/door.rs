@@ -94,7 +94,7 @@ async fn send_endless(w: &World, headers: &HeaderMap) -> u16 {
 async fn what_github_did_not_send_is_refused_and_not_stored() {
     let w = World::of_processes().await;
     let Genuine { headers, body } = genuine(&w).await;
-    let database = w.home.database();
+    let database = w.home.database_url();
 
     let mut forged = headers.clone();
     sign(&mut forged, "another secret", &body);

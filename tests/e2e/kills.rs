@@ -3,7 +3,6 @@
 
 use greenroom::sandbox::{Fault, Matcher};
 
-use crate::own::own;
 use crate::world::World;
 
 /// The whole life of a pull request without a kill, as the programs wrote it down.
@@ -22,7 +21,7 @@ async fn ends_as_without_a_kill(w: World) {
 }
 
 /// The server is killed and another one takes its place.
-async fn kill_and_restart(w: &mut World) {
+pub(crate) async fn kill_and_restart(w: &mut World) {
     w.kill_server().await;
     w.start_server().await;
 }
@@ -159,30 +158,5 @@ async fn what_happened_while_no_server_ran_is_caught_up_with() {
     w.close();
     w.github.deliveries_settled().await;
     w.start_server().await;
-    ends_as_without_a_kill(w).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_while_its_repository_gets_another_name_and_another_owner() {
-    let mut w = World::of_processes().await;
-    let one = w.open("one");
-    w.step_began(1, "build:").await;
-    let before = w.repo.clone();
-    // Nobody tells: the next one asks under the name of before, and GitHub sends it on.
-    w.repo = w.github.rename_repo(&before, &own("acme/e2e_moved.web")).expect("it is renamed");
-    kill_and_restart(&mut w).await;
-    w.live(&one).await;
-    assert_eq!(w.ask("/").await, (200, "one".into()));
-
-    let before = w.repo.clone();
-    w.repo = w.github.transfer_repo(&before, "beta").expect("it is handed on");
-    w.github.tell_of_repo(&w.repo, "transferred", Some(&before));
-    let two = w.push("two");
-    w.step_began(2, "build:").await;
-    kill_and_restart(&mut w).await;
-    w.live(&two).await;
-    assert_eq!(w.ask("/").await, (200, "two".into()));
-    assert_eq!(w.programs().len(), 2);
-    w.close();
     ends_as_without_a_kill(w).await;
 }

@@ -1,11 +1,11 @@
 //! The real parts end to end: `greenroom serve` in a process of its own, fed signed webhooks by the
-//! sandbox GitHub, with a database on disk, programs and containers of this machine, and clients
-//! that ask through the proxy.
+//! sandbox GitHub, with a database on disk or on a PostgreSQL, programs and containers of this machine,
+//! and clients that ask through the proxy.
 //!
 //! What is waited for is a condition, never a span of time. When a test ends, the server must have
 //! stopped cleanly, and every request that it made to GitHub must be one that GitHub documents.
-//! Containers want a Docker engine (`DOCKER_HOST`), and stages on AWS MiniStack as well; without
-//! them those tests fail and say so.
+//! Containers want a Docker engine (`DOCKER_HOST`), and stages on AWS MiniStack as well; a PostgreSQL is
+//! looked for where `GREENROOM_TEST_POSTGRES_URL` says. Without them those tests fail and say so.
 
 #[cfg(feature = "aws")]
 #[path = "../support/account.rs"]
@@ -45,10 +45,14 @@ mod load;
 #[cfg(feature = "aws")]
 #[path = "../support/ministack.rs"]
 mod ministack;
+mod moves;
 #[path = "../support/openapi.rs"]
 mod openapi;
+mod other;
 #[path = "../support/own.rs"]
 mod own;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod processes;
 mod program;
 mod server;

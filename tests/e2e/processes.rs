@@ -125,7 +125,7 @@ async fn a_server_takes_down_whose_the_hosts_of_an_older_one_are_and_says_that_i
     let mut w = World::of_processes().await;
     let one = w.open("one");
     w.live(&one).await;
-    let database = w.home.database();
+    let database = w.home.database_url();
     let hosts = database::hosts(&database).await;
     assert_eq!(hosts.len(), 1, "{hosts:?}");
     let server = w.take_server();

@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use secrecy::ExposeSecret as _;
 use tokio::process::{Child, Command};
 
+use crate::database::Database;
+
 pub(crate) const SECRET: &str = "the secret of the end-to-end tests";
 
 /// From the start of the process to the line that says where it listens.
@@ -30,6 +32,7 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) struct Home {
     pub(crate) folder: PathBuf,
+    pub(crate) store: Database,
     /// `None` takes free ones; a server that is started again keeps its addresses.
     pub(crate) addresses: Option<(SocketAddr, Option<SocketAddr>)>,
     /// What `GREENROOM_ALLOW` says.
@@ -45,8 +48,17 @@ impl Home {
         self.folder.join("data")
     }
 
+    /// The file of a database that is one.
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.join("greenroom.db")
+    }
+
+    /// The value for `GREENROOM_DATABASE_URL`.
+    pub(crate) fn database_url(&self) -> String {
+        match &self.store {
+            Database::Sqlite => format!("sqlite://{}", self.database().display()),
+            Database::Postgres(url) => url.clone(),
+        }
     }
 
     fn log_file(&self) -> PathBuf {
@@ -135,7 +147,7 @@ fn command(home: &Home, github: &Sandbox) -> Command {
         .env("GREENROOM_LISTEN", door.to_string())
         .env("GREENROOM_OPS_LISTEN", any.to_string())
         .env("GREENROOM_PROXY_LISTEN", proxy.unwrap_or(any).to_string())
-        .env("GREENROOM_DATABASE_URL", format!("sqlite://{}", home.database().display()))
+        .env("GREENROOM_DATABASE_URL", home.database_url())
         .env("GREENROOM_DATA", home.data())
         .env("GREENROOM_GITHUB_API_URL", github.api_url())
         .env("GREENROOM_GITHUB_APP_ID", github.app_id().to_string())

@@ -91,7 +91,7 @@ impl Other {
     }
 
     async fn is(&self, w: &World, stage: &str, status: &str) {
-        let seen = async || database::status(&w.home.database(), self.key.as_str(), stage).await;
+        let seen = async || database::status(&w.home.database_url(), self.key.as_str(), stage).await;
         w.until(&format!("{stage} is {status}"), async || seen().await == status).await;
     }
 }

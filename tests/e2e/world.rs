@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use crate::clients::{self, Load};
-use crate::database::{self, Line};
+use crate::database::{self, Database, Line};
 use crate::hang;
 use crate::openapi::Description;
 use crate::own::own;
@@ -74,6 +74,12 @@ impl World {
         Self::begin(|folder| vec![FileChange::write(".github/greenroom.yml", processes(folder))]).await
     }
 
+    /// The same, on this database.
+    pub(crate) async fn of_processes_on(database: Database) -> Self {
+        let files = |folder: &Path| vec![FileChange::write(".github/greenroom.yml", processes(folder))];
+        Self::begin_on(database, "", Vec::new(), files).await
+    }
+
     /// The configuration of [`Self::of_processes`], with one copy of `web` watched for so long.
     pub(crate) fn with_canary(&self, span: &str) -> String {
         processes(&self.home.folder).replace("    port: 8080\n", &format!("    port: 8080\n    canary: {span}\n"))
@@ -98,6 +104,16 @@ impl World {
         environment: Vec<(&'static str, String)>,
         files: impl FnOnce(&Path) -> Vec<FileChange>,
     ) -> Self {
+        Self::begin_on(Database::Sqlite, before, environment, files).await
+    }
+
+    /// The same, on this database.
+    pub(crate) async fn begin_on(
+        database: Database,
+        before: &str,
+        environment: Vec<(&'static str, String)>,
+        files: impl FnOnce(&Path) -> Vec<FileChange>,
+    ) -> Self {
         hang::watch();
         let folder = TempDir::new().expect("a folder");
         let github = Sandbox::start(SandboxSettings::new(Arc::new(SystemClock))).await.expect("a sandbox");
@@ -106,6 +122,7 @@ impl World {
         let repo = github.create_repo(&name, files(folder.path())).expect("a repository");
         let home = Home {
             folder: folder.path().to_path_buf(),
+            store: database,
             addresses: None,
             allow: name,
             environment,
@@ -117,41 +134,6 @@ impl World {
         let looked = async || world.github.counts().of(&http::Method::GET, "/app/hook/deliveries") > 0;
         world.until("the server has looked for deliveries that it missed", looked).await;
         world
-    }
-
-    /// A server that may run two repositories of processes, behind what a shell does first; and the second,
-    /// whose stages have a zone of their own.
-    pub(crate) async fn of_two(before: &str) -> (Self, RepoName) {
-        let other = own("acme/e2e_other.web");
-        let allow = vec![("GREENROOM_ALLOW", "acme/*".to_owned())];
-        let config = |folder: &Path| vec![FileChange::write(".github/greenroom.yml", processes(folder))];
-        let world = Self::begin_behind(before, allow, config).await;
-        let text = format!("{}domain: {{ zone: other.localhost }}\n", processes(&world.home.folder));
-        let files = [FileChange::write(".github/greenroom.yml", text), FileChange::write("app", "none")];
-        let other = world.github.create_repo(&other, files).expect("a repository");
-        (world, other)
-    }
-
-    /// Opens a pull request of another repository, and waits until its stage is live.
-    pub(crate) async fn serves(&self, repo: &RepoName) -> PullNumber {
-        self.github.push(repo, "topic", [("app", "other")], "Make it another").expect("a commit");
-        let pull = self.github.open_pull(repo, "topic", "A change").expect("a pull request");
-        let is_live = || self.comment_of(repo, pull).is_some_and(|comment| comment.contains("is live · "));
-        self.until("the other repository's pull request is live", async || is_live()).await;
-        pull
-    }
-
-    /// Closes it, and waits until its stage is gone.
-    pub(crate) async fn serves_no_more(&self, repo: &RepoName, pull: PullNumber) {
-        self.github.close_pull(repo, pull).expect("it closes");
-        let is_gone = || self.comment_of(repo, pull).is_some_and(|comment| comment.contains("Destroyed at"));
-        self.until("the other repository's stage is gone", async || is_gone()).await;
-    }
-
-    /// Another repository of processes, which the server may not run.
-    pub(crate) fn stranger(&self) -> RepoName {
-        let files = [FileChange::write(".github/greenroom.yml", processes(&self.home.folder))];
-        self.github.create_repo("stranger/shop", files).expect("a repository")
     }
 
     /// Starts the server, at the addresses that it had before.
@@ -174,9 +156,14 @@ impl World {
         self.server.take().expect("the server runs")
     }
 
-    /// SIGKILL.
+    /// SIGKILL. GitHub knows by then what has not arrived, and whoever comes next need not wait for the dead
+    /// one's leases.
     pub(crate) async fn kill_server(&mut self) {
         self.take_server().kill().await;
+        self.github.deliveries_settled().await;
+        if let Database::Postgres(url) = &self.home.store {
+            database::let_leases_run_out(url).await;
+        }
     }
 
     /// Opens the pull request with one commit.
@@ -281,14 +268,16 @@ impl World {
     }
 
     pub(crate) async fn steps(&self) -> Vec<Line> {
-        database::steps(&self.home.database()).await
+        database::steps(&self.home.database_url()).await
     }
 
     /// Waits until the newest deploy's step is under way, and comes back at once.
     pub(crate) async fn step_began(&self, deploy: i64, step: &str) {
         hang::note(&format!("step {step} of deploy {deploy} begins"));
         let begun = Instant::now();
-        while !self.steps().await.iter().any(|line| line.deploy == deploy && line.step.starts_with(step)) {
+        let mut open = database::open(&self.home.database_url()).await;
+        let is_it = |line: &Line| line.deploy == deploy && line.step.starts_with(step);
+        while !database::steps_by(&mut open).await.iter().any(is_it) {
             if begun.elapsed() > PATIENCE {
                 self.fail(&format!("step {step} of deploy {deploy} begins"));
             }
@@ -317,8 +306,9 @@ impl World {
         self.comment_says("Destroyed at").await;
         assert!(self.comment().is_some_and(|comment| comment.contains(", 0 of ")), "{:?}", self.comment());
         self.until("the environment goes", async || self.github.environments(&self.repo).is_empty()).await;
-        let stages = database::stages(&self.home.database()).await;
-        assert_eq!(stages, [format!("pr-{}: gone", self.pull)]);
+        let stages = database::stages(&self.home.database_url()).await;
+        let gone = format!("pr-{}: gone", self.pull);
+        assert!(!stages.is_empty() && stages.iter().all(|stage| *stage == gone), "{stages:?}");
         assert_eq!(self.programs(), Vec::<i32>::new(), "programs are left");
         assert_eq!(self.files(), EMPTY_DATA, "files are left");
         assert_eq!(self.ask("/").await.0, 404, "the host answers still");
