@@ -21,6 +21,8 @@ mod load;
 mod logs;
 #[path = "local/machine.rs"]
 mod machine;
+#[path = "local/processes.rs"]
+mod processes;
 #[path = "local/program.rs"]
 mod program;
 #[path = "local/unrest.rs"]
@@ -201,7 +203,7 @@ async fn what_died_while_no_server_ran_is_started_again() {
     machine.go_live(&machine.web("one")).await;
     let (_, pid) = machine.ask("/pid").await;
     machine.stop_server().await;
-    machine::kill(pid.parse().unwrap()).await;
+    processes::kill(pid.parse().unwrap()).await;
     machine.restart().await;
     until("a new process answers", async || matches!(machine.ask("/pid").await, (200, new) if new != pid)).await;
     assert_eq!(machine.programs(), 1);

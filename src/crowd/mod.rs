@@ -58,7 +58,6 @@ impl Crowd {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             if let Some(guest) = self.enter(peer) {
-                self.greet(guest.number);
                 return guest;
             }
             changed.await;
@@ -75,6 +74,8 @@ impl Crowd {
         let mut book = self.book();
         let sent_away = CancellationToken::new();
         if let Some(number) = book.enter(peer, sent_away.clone()) {
+            book.begin(number);
+            self.end_grace(number);
             return Some(Arc::new(Guest { crowd: Arc::clone(self), number, peer: Peer::of(peer), sent_away }));
         }
         if let Some(goes) = book.send_away(peer) {
@@ -83,9 +84,8 @@ impl Crowd {
         None
     }
 
-    /// Lets it have something to do for a while.
-    fn greet(self: &Arc<Self>, number: u64) {
-        self.book().begin(number);
+    /// Ends what a newcomer has to do by coming, in a while.
+    fn end_grace(self: &Arc<Self>, number: u64) {
         let crowd = Arc::downgrade(self);
         tokio::spawn(async move {
             tokio::time::sleep(GRACE).await;

@@ -8,7 +8,8 @@ use greenroom::model::{Failure, FailureKind, Migrate, Resource, Runtime, Seconds
 use greenroom::port::{Cloud, Phase, PortError, Progress};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::machine::{Machine, Step, kill, parent, site, until};
+use crate::machine::{Machine, Step, site, until};
+use crate::processes::{kill, parent, with_argument};
 
 /// A program's brood: one that hears nothing, and one whose parents are gone; both with an environment and a
 /// session of their own. They are known by what stands last among their arguments.
@@ -36,7 +37,7 @@ fn mark(machine: &Machine) -> String {
 }
 
 fn brood(machine: &Machine) -> Vec<i32> {
-    Machine::with_argument(&mark(machine))
+    with_argument(&mark(machine))
 }
 
 async fn hatched(machine: &Machine) {

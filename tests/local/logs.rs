@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use greenroom::port::{Cloud, Phase};
 
-use crate::machine::{Machine, Step, parent, site, until};
+use crate::machine::{Machine, Step, site, until};
+use crate::processes::parent;
 
 /// What a log may take, in bytes: two files of 16 MiB and what was read last.
 const MOST: u64 = 33 << 20;

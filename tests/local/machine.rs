@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::clients::get;
 use crate::hang;
 use crate::load::Load;
-use crate::program;
+use crate::{processes, program};
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -252,26 +252,12 @@ impl Machine {
 
     pub(crate) fn pids(&self) -> Vec<i32> {
         let mark = format!("MACHINE={}\0", self.data.path().display());
-        let processes = std::fs::read_dir("/proc").expect("a process list").flatten();
-        let marked = processes.filter(|process| lives_with(&process.path(), mark.as_bytes()));
-        marked.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
+        processes::living(|process| processes::has_in_environment(process, mark.as_bytes()))
     }
 
     /// The folder that everything lies in.
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
-    }
-
-    /// Living processes with this among their arguments, whatever their environment says.
-    pub(crate) fn with_argument(argument: &str) -> Vec<i32> {
-        let argument = argument.as_bytes();
-        let processes = std::fs::read_dir("/proc").expect("a process list").flatten();
-        let has_it = |process: &Path| {
-            let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).any(|word| word == argument)
-        };
-        let found = processes.filter(|process| lives_with(&process.path(), b"") && has_it(&process.path()));
-        found.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Every file and folder of any stage.
@@ -388,29 +374,6 @@ pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// The parent of a process.
-pub(crate) fn parent(pid: i32) -> i32 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
-    let (_, rest) = stat.rsplit_once(')').expect("a name");
-    rest.split_whitespace().nth(1).expect("a parent").parse().expect("a number")
-}
-
-/// Kills a process and waits until it is gone.
-pub(crate) async fn kill(pid: i32) {
-    let id = rustix::process::Pid::from_raw(pid).expect("a process");
-    rustix::process::kill_process(id, rustix::process::Signal::KILL).expect("it can be killed");
-    let path = PathBuf::from(format!("/proc/{pid}"));
-    until("the process is gone", async || !lives_with(&path, b"")).await;
-}
-
-/// Whether a process lives and has the mark in its environment.
-fn lives_with(process: &Path, mark: &[u8]) -> bool {
-    let Ok(stat) = std::fs::read_to_string(process.join("stat")) else { return false };
-    let zombie = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
-    let environ = std::fs::read(process.join("environ")).unwrap_or_default();
-    !zombie && (mark.is_empty() || environ.windows(mark.len()).any(|window| window == mark))
 }
 
 static ANYWHERE: Place =
