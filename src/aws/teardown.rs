@@ -272,3 +272,22 @@ async fn free_number(
     shared.settings.slots.free_slot(&shared.names.foundation_stack(site.stage, site.place), holder).await?;
     DONE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::scripted::Scripted;
+
+    #[tokio::test]
+    async fn a_stack_that_is_being_changed_is_only_looked_at() {
+        for kind in [STACK, SERVICE, LISTENER_RULE] {
+            let w = Scripted::new();
+            w.has_stack("UPDATE_IN_PROGRESS");
+            let resource = Resource { kind: kind.into(), id: "arn:one".into(), service: None };
+            let removed = remove(&w.shared, w.site(), &resource).await;
+            assert!(matches!(removed, Ok(Progress::Pending { .. })), "{kind}: {removed:?}");
+            assert_eq!(w.script.calls(), ["cloudformation:DescribeStacks"], "{kind}");
+            assert_eq!(w.shared.lately.asked(&w.stage), None, "{kind}: its deletion was not asked for yet");
+        }
+    }
+}
