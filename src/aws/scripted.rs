@@ -288,6 +288,7 @@ pub(super) fn spec(stage: &StageId) -> StageSpec {
         origin: None,
         trust: Trust::Preview,
         pinned: None,
+        label: None,
         only: Vec::new(),
     }
 }
