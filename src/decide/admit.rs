@@ -124,12 +124,12 @@ fn belongs(rule: &StageRule, stage: &StageRecord) -> bool {
 mod tests {
     use super::*;
     use crate::decide::fixture::{record, rule, sha};
-    use crate::model::{Branch, BranchPattern, StagePattern, Subject, Target};
+    use crate::model::{Branch, BranchFilter, StagePattern, Subject, Target};
 
     #[test]
     fn the_stage_of_a_branch_has_its_place_by_whatever_name_it_was_given() {
         let pattern = StagePattern::Branch { prefix: String::new(), suffix: String::new() };
-        let trigger = Trigger::Push { branches: BranchPattern("*".into()) };
+        let trigger = Trigger::Push { branches: BranchFilter::of("*") };
         let rule = StageRule { max: Some(1), ..rule(pattern.clone(), trigger) };
         let of = |name: &str, branch: &str| {
             let branch = Branch(branch.into());
