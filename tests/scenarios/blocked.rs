@@ -7,7 +7,7 @@ use crate::commands::shop;
 const REFUSED: &str = "AWS refused sts:AssumeRole";
 
 #[tokio::test]
-async fn whoever_asks_again_need_not_wait_for_the_next_try() {
+async fn whoever_asks_for_a_deploy_again_need_not_wait_for_the_next_try() {
     let (w, pull, _) = shop().await;
     w.cloud.refuse_looks(Some(REFUSED));
     let next = w.push("topic", "3");
@@ -16,7 +16,11 @@ async fn whoever_asks_again_need_not_wait_for_the_next_try() {
     w.cloud.refuse_looks(None);
     w.hears("wes", pull, "/retry").await;
     assert_eq!(w.serving("pr-1", "web"), Some(next), "{:?}", w.answers(pull));
+}
 
+#[tokio::test]
+async fn nor_who_asks_for_a_removal_again() {
+    let (w, pull, _) = shop().await;
     w.cloud.refuse_looks(Some(REFUSED));
     w.github.close_pull(&w.repo, pull).expect("it closes");
     w.settle().await;
