@@ -282,6 +282,33 @@ fn what_one_stage_leaves_to_the_next_is_not_refused() {
 }
 
 #[test]
+fn a_list_of_branches_leaves_out_what_it_says() {
+    let said = |rules: &[(&str, &str)]| {
+        let rule = |(name, branches): &(&str, &str)| format!("  \"{name}\": {{ on: {{ push: {branches} }} }}\n");
+        let rules: String = rules.iter().map(rule).collect();
+        problems(&format!("{}\nstages:\n{rules}", smallest())).join("; ")
+    };
+    let many = r#"["*", "!gh-pages", "!release/**"]"#;
+    assert_eq!(said(&[("a-{branch}", many)]), "");
+    assert_eq!(said(&[("a-{branch}", many), ("b-{branch}", "release/*"), ("pages", "gh-pages")]), "");
+    assert_eq!(said(&[("prod", r#"["main"]"#), ("a-{branch}", r#"["dev", "fix/*"]"#)]), "");
+    let cases: [(&[(&str, &str)], &str); 8] = [
+        (&[("a-{branch}", many), ("b-{branch}", "topic")], "takes every event of this one"),
+        (&[("a-{branch}", r#"["!wip"]"#)], "every pattern leaves out"),
+        (&[("a-{branch}", r#"["*", "!a b"]"#)], "cannot be a branch"),
+        (&[("a-{branch}", r#"["*", "!dev,wip"]"#)], "give each pattern an item of its own"),
+        (&[("a-{branch}", r#""*,!wip""#)], "write several, and with `!` those to leave out, as a list"),
+        (&[("prod", r#"["main", "dev"]"#)], "many branches would share the stage"),
+        (&[("a-{branch}", "[]")], "`push` must be a branch, or a list of branches, not an empty list"),
+        (&[("a-{branch}", r#"["a-*", "pr-*"]"#), ("a-pr-7", "seven")], "could get the name of a stage of"),
+    ];
+    for (rules, told) in cases {
+        let said = said(rules);
+        assert!(said.contains(told), "{rules:?}: {said}");
+    }
+}
+
+#[test]
 fn the_example_checks_clean() {
     let example = include_bytes!("../examples/hello/.github/greenroom.yml");
     let project = check("greenroom.yml", example).unwrap_or_else(|problems| panic!("{problems}"));

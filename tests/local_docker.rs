@@ -166,6 +166,7 @@ impl World {
             origin: None,
             trust: Trust::Preview,
             pinned: None,
+            label: None,
             only: Vec::new(),
         };
         let artifact = Artifact { reference: image.into(), digest: format!("sha256:{name}") };

@@ -174,6 +174,15 @@ impl Sessions {
     }
 }
 
+#[cfg(test)]
+impl Sessions {
+    /// Those of a test, which says where requests go.
+    pub(super) fn through(names: Names, own: SdkConfig, http: SharedHttpClient) -> Self {
+        let wire = Wire { http, pace: Arc::default(), calls: Arc::default() };
+        Self { names, own, wire, flaw: None, made: quick_cache::sync::Cache::new(MOST_PLACES) }
+    }
+}
+
 /// A client of one service that is paced and counted under IAM's name of the service.
 macro_rules! client {
     ($wire:ident, $config:ident, $account:expr, $region:expr, $sdk:ident, $service:literal) => {{

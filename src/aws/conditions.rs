@@ -140,3 +140,6 @@ async fn find_out(
     }
     Ok(failure)
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,6 +256,24 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::aws::scripted::Scripted;
+
+    #[tokio::test]
+    async fn one_build_looks_for_its_repository_once() {
+        const LOOK: &str = "ecr:DescribeRepositories";
+        let w = Scripted::new();
+        w.script.tells(LOOK, r#"{"repositories":[{"repositoryUri":"registry.example/greenroom/acme/shop/web"}]}"#);
+        w.script.tells("ecr:GetLifecyclePolicy", r#"{"lifecyclePolicyText":"{}"}"#);
+        let token = r#"{"authorizationData":[{"authorizationToken":"QVdTOnA=","expiresAt":9999999}]}"#;
+        w.script.tells("ecr:GetAuthorizationToken", token);
+        let (ecr, web) = (Ecr::new(Arc::clone(&w.shared)), "web".parse().unwrap());
+        for (millis, looks) in [(1_000, 1), (60_999, 1), (61_000, 2)] {
+            w.clock.set(millis);
+            let found = ecr.repository(w.site(), &web).await.expect("it is there");
+            assert_eq!(found.address, "registry.example/greenroom/acme/shop/web");
+            assert_eq!(w.script.count(LOOK), looks, "at {millis}");
+        }
+    }
 
     #[test]
     fn the_registry_of_the_account_is_told_from_others() {

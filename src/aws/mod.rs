@@ -25,6 +25,7 @@
 //! | `sweep`, `surplus` | every stage of which something exists; images that nothing needs any more |
 //! | `logs` | what programs printed |
 //! | `ecr`, `ecr_images` | repositories of images; who uses them |
+//! | `scripted` | an AWS that says what a test wants |
 
 mod calls;
 mod clients;
@@ -65,6 +66,8 @@ mod prepare;
 mod quota;
 mod refusal;
 mod rollout;
+#[cfg(test)]
+mod scripted;
 mod settings;
 mod stack;
 mod stage_stack;

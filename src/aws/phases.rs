@@ -85,3 +85,6 @@ async fn step(
         Phase::Retire => retire(&work, track).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,3 +272,32 @@ async fn free_number(
     shared.settings.slots.free_slot(&shared.names.foundation_stack(site.stage, site.place), holder).await?;
     DONE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::scripted::Scripted;
+
+    /// Has a thing of this kind removed while its stage's stack is being changed.
+    async fn only_looked_at(kind: &str) {
+        let w = Scripted::new();
+        w.has_stack("UPDATE_IN_PROGRESS");
+        let resource = Resource { kind: kind.into(), id: "arn:one".into(), service: None };
+        let removed = remove(&w.shared, w.site(), &resource).await;
+        assert!(matches!(removed, Ok(Progress::Pending { .. })), "{removed:?}");
+        assert_eq!(w.script.calls(), ["cloudformation:DescribeStacks"]);
+        assert_eq!(w.shared.lately.asked(&w.stage), None, "its deletion was not asked for yet");
+    }
+
+    #[tokio::test]
+    async fn a_stack_that_is_being_changed_is_only_looked_at() {
+        only_looked_at(STACK).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_stack_holds_that_is_being_changed_waits_for_it() {
+        for kind in [SERVICE, LISTENER_RULE, LOG_GROUP] {
+            only_looked_at(kind).await;
+        }
+    }
+}

@@ -186,7 +186,7 @@ fn pattern(pattern: &StagePattern) -> String {
 
 fn when(rule: &StageRule) -> String {
     let mut words = match &rule.trigger {
-        Trigger::Push { branches } => vec![format!("a push to {}", branches.0)],
+        Trigger::Push { branches } => vec![format!("a push to {branches}")],
         Trigger::Manual => vec!["on request".to_owned()],
         Trigger::PullRequest { drafts, forks, label } => {
             let which = label.as_ref().map_or(String::new(), |label| format!(" with the label {label}"));
@@ -240,7 +240,7 @@ fn example(project: &Project) -> Option<Example> {
 
 fn some_branch(rule: &StageRule) -> Branch {
     match &rule.trigger {
-        Trigger::Push { branches } => Branch(branches.0.replace('*', "example")),
+        Trigger::Push { branches } => Branch(branches.wanted().next().unwrap_or_default().replace('*', "example")),
         Trigger::PullRequest { .. } | Trigger::Manual => Branch("example".to_owned()),
     }
 }

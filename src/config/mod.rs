@@ -4,6 +4,7 @@
 //! everything that is wrong at once, in the order of the file, each with line, column and what
 //! would be right; a `Project` that it returns can be deployed without another look at the file.
 
+mod branches;
 mod complain;
 mod init;
 mod limits;

@@ -10,9 +10,9 @@ use crate::model::{
     self, BranchPattern, ChecksWanted, CommandRules, NamedCheck, Permission, Prefix, StagePolicy, UserId, Verb, Who,
 };
 
+use super::branches::{BranchName, bad_branch};
 use super::complain::{code, listed, nearest};
 use super::sheet::Sheet;
-use super::stages::bad_branch;
 use super::tree::below;
 
 /// Stands for every command that is not named.
@@ -77,11 +77,6 @@ struct Person(String);
 
 /// Source: GitHub's slugs of teams are lower case, digits, `-` and `_`.
 const PERSON: &str = r"^(read|triage|write|maintain|admin|team:[a-z0-9_][a-z0-9_-]{0,99}|user:[1-9][0-9]{0,17})$";
-
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(extend("minLength" = 1, "maxLength" = 200))]
-struct BranchName(String);
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]

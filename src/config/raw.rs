@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::model::{Dns, DraftPolicy, ForkPolicy, Platform, ServiceKind};
 
+use super::branches::Push;
 use super::limits::Ceilings;
 use super::policy::{Allow, Commands};
 
@@ -125,9 +126,9 @@ pub(super) struct Stage {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct On {
-    /// A push to this branch; `*` stands for any run of characters, and for none of a merge queue's branches.
-    #[schemars(length(min = 1, max = 200))]
-    pub(super) push: Option<String>,
+    /// A push to this branch; `*` stands for any run of characters, and for none of a merge queue's branches. Of a list
+    /// the last pattern that matches counts, and one that begins with `!` leaves out.
+    pub(super) push: Option<Push>,
     /// An open pull request.
     pub(super) pull_request: Option<PullRequest>,
     /// Only a person's wish: `true`.

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Branch, BranchPattern, Cors, Seconds, StageName, StagePattern, StageRule, Trigger, is_same_label};
+use crate::model::{Cors, Seconds, StageName, StagePattern, StageRule, Trigger, is_same_label};
 
+use super::branches;
 use super::limits::Ceilings;
 use super::overlap::{Token, can_be_equal};
 use super::policy::stage_policy;
@@ -143,11 +144,9 @@ fn rule(sheet: &mut Sheet<'_>, pointer: &str, name: &str, stage: &Stage) -> Opti
 fn trigger(sheet: &mut Sheet<'_>, pointer: &str, on: &On) -> Option<Trigger> {
     let on_pointer = below(pointer, "on");
     match (&on.push, &on.pull_request, on.manual) {
-        (Some(branch), None, None) => {
-            if let Some(message) = bad_branch(branch) {
-                sheet.value(&below(&on_pointer, "push"), message);
-            }
-            Some(Trigger::Push { branches: BranchPattern(branch.clone()) })
+        (Some(push), None, None) => {
+            let branches = branches::filter(sheet, &below(&on_pointer, "push"), push);
+            Some(Trigger::Push { branches })
         }
         (None, Some(pull), None) => {
             Some(Trigger::PullRequest { drafts: pull.drafts, forks: pull.forks, label: pull.label.clone() })
@@ -160,25 +159,11 @@ fn trigger(sheet: &mut Sheet<'_>, pointer: &str, on: &On) -> Option<Trigger> {
     }
 }
 
-/// Source: git-check-ref-format(1), what no branch's name can hold.
-pub(super) fn bad_branch(text: &str) -> Option<String> {
-    if text.starts_with("refs/") {
-        return Some("write the branch without `refs/heads/`".to_owned());
-    }
-    if text.contains(|c: char| c.is_whitespace() || c.is_control() || "~^:?[\\".contains(c)) {
-        return Some(format!("{} cannot be a branch; `*` is the only wildcard", shown(text)));
-    }
-    let ends = text.starts_with(['/', '.']) || text.ends_with(['/', '.']);
-    if ends || ["//", "..", "/.", "@{"].iter().any(|bad| text.contains(bad)) {
-        return Some(format!("{} cannot be a branch: git allows no such name", shown(text)));
-    }
-    // Names may hold these; whoever writes them here means several branches, or all but one.
-    (text.starts_with('!') || text.contains(','))
-        .then(|| format!("{} would be one branch of that very name: write one pattern, and none with `!`", shown(text)))
-}
-
 fn mismatch(pattern: &StagePattern, trigger: &Trigger) -> Option<String> {
     match (pattern, trigger) {
+        (_, Trigger::Push { branches }) if branches.wanted().next().is_none() => {
+            Some("every pattern leaves out: begin with one that asks for branches, such as `*`".to_owned())
+        }
         (StagePattern::PullRequest { .. }, Trigger::PullRequest { .. })
         | (StagePattern::Branch { .. }, Trigger::Push { .. })
         | (StagePattern::Named(_), Trigger::Manual) => None,
@@ -189,7 +174,7 @@ fn mismatch(pattern: &StagePattern, trigger: &Trigger) -> Option<String> {
         (StagePattern::Named(name), Trigger::PullRequest { .. }) => {
             Some(format!("all pull requests would share the stage `{name}`: put `{{number}}` into its name"))
         }
-        (StagePattern::Named(name), Trigger::Push { branches }) => branches.0.contains('*').then(|| {
+        (StagePattern::Named(name), Trigger::Push { branches }) => branches.only().is_none().then(|| {
             format!("many branches would share the stage `{name}`: name one branch, or put `{{branch}}` into its name")
         }),
     }
@@ -210,7 +195,7 @@ fn check_between(sheet: &mut Sheet<'_>, rules: &[&(&str, String, StageRule)]) {
                     format!("the stage `{earlier_name}` above takes every event of this one: the first rule wins");
                 sheet.value(&below(pointer, "on"), message);
                 break;
-            } else if can_be_equal(&names_of(earlier), &names_of(rule)) {
+            } else if names_of(rule).iter().any(|names| can_have(earlier, names)) {
                 let message = format!("a stage of `{name}` could get the name of a stage of `{earlier_name}`");
                 sheet.key(pointer, format!("{message}: begin one of them with a word of its own"));
                 break;
@@ -222,9 +207,8 @@ fn check_between(sheet: &mut Sheet<'_>, rules: &[&(&str, String, StageRule)]) {
 /// Whether the first trigger leaves nothing to the second.
 fn takes_all(first: &Trigger, second: &Trigger) -> bool {
     match (first, second) {
-        // A `*` of the second is for the first a character that only its own `*` can match.
         (Trigger::Push { branches: first }, Trigger::Push { branches: second }) => {
-            first.asks_for(&Branch(second.0.clone()))
+            branches::leaves_nothing(first, second)
         }
         (
             // A rule that skips drafts or forks still claims them: to skip is its answer.
@@ -242,35 +226,26 @@ fn takes_all(first: &Trigger, second: &Trigger) -> bool {
 /// Whether a stage of the rule can have this name.
 pub(super) fn can_be_named(rule: &StageRule, name: &str) -> bool {
     let name: Vec<Token> = name.chars().map(Token::Char).collect();
-    can_be_equal(&names_of(rule), &name)
+    can_have(rule, &name)
 }
 
-/// All names that stages of the rule can have.
-fn names_of(rule: &StageRule) -> Vec<Token> {
+/// Whether a stage of the rule can have one of these names.
+fn can_have(rule: &StageRule, names: &[Token]) -> bool {
+    names_of(rule).iter().any(|own| can_be_equal(own, names))
+}
+
+/// All names that stages of the rule can have, by what makes them.
+fn names_of(rule: &StageRule) -> Vec<Vec<Token>> {
     let text = |text: &str| text.chars().map(Token::Char).collect::<Vec<_>>();
     match (&rule.pattern, &rule.trigger) {
-        (StagePattern::Named(name), _) => text(name.as_str()),
-        (StagePattern::PullRequest { prefix, suffix }, _) => [text(prefix), vec![Token::Digits], text(suffix)].concat(),
+        (StagePattern::Named(name), _) => vec![text(name.as_str())],
+        (StagePattern::PullRequest { prefix, suffix }, _) => {
+            vec![[text(prefix), vec![Token::Digits], text(suffix)].concat()]
+        }
         (StagePattern::Branch { prefix, suffix }, Trigger::Push { branches }) => {
-            [text(prefix), slugs_of(branches), text(suffix)].concat()
+            let names = |pattern| [text(prefix), branches::slugs_of(pattern), text(suffix)].concat();
+            branches.wanted().map(names).collect()
         }
         (StagePattern::Branch { .. }, _) => Vec::new(),
     }
-}
-
-/// What `StageName::slug` can make of the branches, before it trims and cuts. The digits that stand behind
-/// some names are not in it: what they make equal is seen when such a branch comes.
-fn slugs_of(branches: &BranchPattern) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    for c in branches.0.chars() {
-        let token = match c {
-            '*' => Token::Any,
-            c if c.is_ascii_alphanumeric() => Token::Char(c.to_ascii_lowercase()),
-            _ => Token::Char('-'),
-        };
-        if token != Token::Char('-') || tokens.last() != Some(&token) {
-            tokens.push(token);
-        }
-    }
-    tokens
 }

@@ -119,3 +119,32 @@ fn belongs(rule: &StageRule, stage: &StageRecord) -> bool {
         Subject::Branch(branch) => rule.pattern.is_of_branch(branch, &stage.id.name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::fixture::{record, rule, sha};
+    use crate::model::{Branch, BranchFilter, StagePattern, Subject, Target};
+
+    #[test]
+    fn the_stage_of_a_branch_has_its_place_by_whatever_name_it_was_given() {
+        let pattern = StagePattern::Branch { prefix: String::new(), suffix: String::new() };
+        let trigger = Trigger::Push { branches: BranchFilter::of("*") };
+        let rule = StageRule { max: Some(1), ..rule(pattern.clone(), trigger) };
+        let of = |name: &str, branch: &str| {
+            let branch = Branch(branch.into());
+            record(name, Subject::Branch(branch.clone()), Target::Branch(branch))
+        };
+        let next = of("topic", "topic");
+        let names = pattern.names_of_branch(&Branch("feature/login".into()));
+        // As an older version called it, and as it is called where another has its first name.
+        for name in ["feature-login", names[0].as_str(), names[1].as_str()] {
+            let old = of(name, "feature/login");
+            let live = StageRecord { status: StageStatus::Live { sha: sha('a') }, ..old };
+            let full = Admission::Full { max: 1, holders: vec![live.id.name.clone()] };
+            assert_eq!(admit_place(&rule, &next, &[next.clone(), live]), Some(full), "{name}");
+        }
+        let other = StageRecord { status: StageStatus::Live { sha: sha('a') }, ..of("prod", "main") };
+        assert_eq!(admit_place(&rule, &next, &[next.clone(), other]), None, "the stage of another rule");
+    }
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Actor, ActorKind, Addressing, AppName, Artifact, AwsRoles, Branch, BranchPattern, CommandRules, CommitSha,
+    Actor, ActorKind, Addressing, AppName, Artifact, AwsRoles, Branch, BranchFilter, CommandRules, CommitSha,
     Conditions, DeployId, Dns, Domain, DraftPolicy, ForkPolicy, Generation, HeadRef, Health, HostLabel, Limits,
     LocalCommand, LocalCommands, Migrate, Observed, ObservedService, Project, PullNumber, PullRequest,
     PullRequestState, Release, RepoName, Resource, Scale, Scheme, Seconds, Service, ServiceKind, ServiceName, Size,
@@ -85,7 +85,7 @@ pub(super) fn pull_rule() -> StageRule {
 }
 
 pub(super) fn shop() -> Project {
-    let push = |pattern: &str| Trigger::Push { branches: BranchPattern(pattern.into()) };
+    let push = |pattern: &str| Trigger::Push { branches: BranchFilter::of(pattern) };
     let named = |text: &str| StagePattern::Named(StageName::new(text).unwrap());
     let mut web = service("web", Some(HostLabel::Root));
     web.env.insert("API_URL".into(), "{urls.api}/v1?{{raw}}".into());

@@ -35,11 +35,11 @@ mod tests {
 
     use super::*;
     use crate::decide::fixture::{record, rule, shop};
-    use crate::model::{BranchPattern, StageStatus, Target, Trigger};
+    use crate::model::{BranchFilter, StageStatus, Target, Trigger};
 
     fn everything() -> (Project, StageRule) {
         let pattern = StagePattern::Branch { prefix: String::new(), suffix: String::new() };
-        let rule = rule(pattern, Trigger::Push { branches: BranchPattern("*".into()) });
+        let rule = rule(pattern, Trigger::Push { branches: BranchFilter::of("*") });
         let mut project = shop();
         project.stages.push(rule.clone());
         (project, rule)

@@ -51,6 +51,7 @@ pub fn resolve(
         origin: pull,
         trust: Trust::default(),
         pinned: None,
+        label: None,
         only: Vec::new(),
     }
 }

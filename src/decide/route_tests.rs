@@ -3,8 +3,9 @@
 use super::fixture::{actor, pull, pull_record, record, repo, sha, shop, stage};
 use super::*;
 use crate::model::{
-    Branch, Commit, CommitSha, Event, Generation, GoneReason, Place, PullNumber, PullRequestAction, PullRequestState,
-    PushEvent, StageKind, StageRecord, StageStatus, Subject, Target, Timestamp, Trigger,
+    Branch, BranchFilter, BranchPattern, Commit, CommitSha, Event, Generation, GoneReason, Place, PullNumber,
+    PullRequestAction, PullRequestState, PushEvent, StageKind, StageRecord, StageStatus, Subject, Target, Timestamp,
+    Trigger,
 };
 
 fn pull_event(number: u64, action: PullRequestAction) -> Event {
@@ -62,13 +63,27 @@ fn what_dependabot_pushes_gets_no_stage_by_its_branch() {
         if let Trigger::Push { branches } = &mut rule.trigger
             && rule.pattern.is_ephemeral()
         {
-            "*".clone_into(&mut branches.0);
+            *branches = BranchFilter::of("*");
         }
     }
     let stages = |branch: &str| route(&pushed(branch, Some(sha('a'))), &project, &[], &Sighting::default()).len();
     assert_eq!(["topic", "dependabot", "dependabots-work"].map(stages), [1, 1, 1]);
     assert_eq!(["dependabot/npm/left-pad-2", "dependabot-npm-left-pad", "dependabot_npm"].map(stages), [0, 0, 0]);
     assert_eq!(["gh-readonly-queue/main/pr-7-0123456789", "gh-readonly"].map(stages), [0, 1], "a merge queue's");
+}
+
+#[test]
+fn a_branch_that_a_list_leaves_out_gets_no_stage() {
+    let mut project = shop();
+    for rule in &mut project.stages {
+        if let Trigger::Push { branches } = &mut rule.trigger
+            && rule.pattern.is_ephemeral()
+        {
+            *branches = BranchFilter(["*", "!wip/*"].map(|pattern| BranchPattern(pattern.into())).into());
+        }
+    }
+    let stages = |branch: &str| route(&pushed(branch, Some(sha('a'))), &project, &[], &Sighting::default()).len();
+    assert_eq!(["topic", "wip/topic", "main"].map(stages), [1, 0, 1]);
 }
 
 #[test]

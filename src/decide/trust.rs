@@ -8,7 +8,7 @@ use crate::model::{StageRule, Target, Trigger, Trust};
 pub fn trust(rule: &StageRule, target: &Target) -> Trust {
     match (target, &rule.trigger) {
         (Target::Branch(branch), Trigger::Push { branches })
-            if !rule.pattern.is_ephemeral() && branches.matches(branch) =>
+            if !rule.pattern.is_ephemeral() && branches.asks_for(branch) =>
         {
             Trust::Permanent
         }

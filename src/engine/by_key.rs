@@ -25,8 +25,9 @@ use crate::port::{
     Store, TarballStream,
 };
 
-/// How long a repository is left alone whose name is another's by now. Whoever tells its new name rings it.
-const UNTOLD_MILLIS: i64 = 300_000;
+/// How long a repository is left alone whose name is another's by now. To ask whether somebody told its new one
+/// is no call to GitHub, and a deploy that waits for it goes on no sooner than this.
+const UNTOLD_MILLIS: i64 = 60_000;
 
 /// Where a repository is asked and told.
 struct At {

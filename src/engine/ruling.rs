@@ -10,7 +10,7 @@ use crate::decide::{Admission, admit, admit_place, has_place, is_release_of, res
 use crate::model::{
     Asked, CameBy, CommitSha, Generation, GoneReason, Pinned, Position, Problem, Problems, Project, PullNumber,
     PullRequest, PullRequestState, Release, RepoName, Runtime, Seconds, StageId, StageName, StagePattern, StageRecord,
-    StageRule, StageSpec, StageStatus, Subject, Target, Timestamp, Trust, Verb, Wanted,
+    StageRule, StageSpec, StageStatus, Subject, Target, Timestamp, Trigger, Trust, Verb, Wanted,
 };
 use crate::port::{PortError, PortResult};
 
@@ -263,14 +263,18 @@ impl Engine {
             Origin::Own => trust(rule, &record.target),
             Origin::Fork => Trust::Fork,
         };
+        // It was looked for in the pull request a moment ago.
+        let label = match (&record.target, &rule.trigger) {
+            (Target::PullRequest(_), Trigger::PullRequest { label, .. }) => label.clone(),
+            _ => None,
+        };
         // The commit's own file may narrow the rule: an earlier expiry counts.
         let rule = project.stages.iter().find(|own| own.pattern == rule.pattern).unwrap_or(rule);
         if let Some(problems) = problems(config::over_limits(policy, &project, rule)) {
             return Ok(Ruling::Misconfigured { sha, problems });
         }
         let mut spec: StageSpec = resolve(&project, rule, &record.id, &sha, pull, &self.ports.cloud.addressing());
-        spec.origin = came_by;
-        spec.trust = trust;
+        (spec.origin, spec.trust, spec.label) = (came_by, trust, label);
         if let Some(asked) = &record.asked {
             as_asked(&mut spec, asked);
         }

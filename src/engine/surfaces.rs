@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use crate::model::{
-    CommitSha, Deploy, DeploymentState, Outcome, StageKind, StageRecord, StageStatus, StepLog, SurfaceKey, SurfaceKind,
-    Timestamp, Wanted,
+    CommitSha, Deploy, DeploymentState, GoneReason, Outcome, StageKind, StageRecord, StageStatus, StepLog, SurfaceKey,
+    SurfaceKind, Target, Timestamp, Wanted,
 };
 use crate::port::{EnvironmentLifetime, SurfaceRecord};
 use crate::view::{self, CommentWish, Links, StageView};
@@ -49,6 +49,10 @@ pub(super) struct Shown {
 }
 
 pub(super) fn items(shown: &Shown) -> Vec<Item> {
+    // There is no place left for it, and it would be tried for ever where the name is another's.
+    if shown.record.target == Target::Gone(GoneReason::RepositoryDeleted) {
+        return Vec::new();
+    }
     let mut items = Vec::new();
     items.extend(comment_item(shown));
     items.extend(check_item(shown));
@@ -85,13 +89,7 @@ fn comment_item(shown: &Shown) -> Option<Item> {
 }
 
 fn check_item(shown: &Shown) -> Option<Item> {
-    let gone = matches!(
-        shown.record.status,
-        StageStatus::Gone { .. }
-            | StageStatus::RemovalBlocked
-            | StageStatus::Blocked { sha: None, .. }
-            | StageStatus::New
-    );
+    let gone = matches!(shown.record.status, StageStatus::Gone { .. } | StageStatus::RemovalBlocked | StageStatus::New);
     let removing = shown
         .deploys
         .first()
@@ -215,6 +213,23 @@ fn digest(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ExternalId, PullNumber, StageId, Subject};
+
+    #[test]
+    fn of_a_repository_that_was_deleted_nothing_is_shown() {
+        let shown = |reason: GoneReason| {
+            let id = StageId { repo: "acme/shop".parse().unwrap(), name: "pr-1".parse().unwrap() };
+            let subject = Subject::PullRequest(PullNumber(1));
+            let record = StageRecord::new(id, subject, Target::Gone(reason), Timestamp(0));
+            let record = StageRecord { status: StageStatus::Gone { removed: 2 }, ..record };
+            let view = StageView::of(&record, None, &[], None, Timestamp(0), &Links::default());
+            let key = SurfaceKey { kind: SurfaceKind::Comment, key: String::new() };
+            let (external, hash) = (ExternalId::new("1").ok(), "0!/before".to_owned());
+            let before = vec![SurfaceRecord { key, external, hash, at: Timestamp(0) }];
+            items(&Shown { record, deploys: Vec::new(), view, before }).len()
+        };
+        assert_eq!((shown(GoneReason::Closed), shown(GoneReason::RepositoryDeleted)), (1, 0));
+    }
 
     #[test]
     fn a_digest_tells_parts_from_their_joint() {

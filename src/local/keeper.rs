@@ -277,32 +277,4 @@ fn is_given_up(health: &Health, starting: Option<Duration>, missed: u32) -> bool
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Seconds;
-
-    #[test]
-    fn a_copy_is_given_up_when_it_had_its_time_and_its_tries() {
-        let health = Health {
-            path: "/".into(),
-            status: 200,
-            interval: Seconds(10),
-            timeout: Seconds(5),
-            healthy: 2,
-            unhealthy: 3,
-            grace: Seconds(30),
-        };
-        for (starting, missed, given_up) in [
-            (Some(59), 9, false),
-            (Some(60), 3, true),
-            // The machine stood still for an hour.
-            (Some(3_600), 1, false),
-            (Some(3_600), 3, true),
-            (None, 2, false),
-            (None, 3, true),
-        ] {
-            let starting = starting.map(Duration::from_secs);
-            assert_eq!(is_given_up(&health, starting, missed), given_up, "{starting:?}, {missed} missed");
-        }
-    }
-}
+mod tests;

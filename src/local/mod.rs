@@ -18,6 +18,7 @@
 //! | `inventory` | what exists, and its removal |
 //! | `observer` | looking without touching |
 //! | `proxy` | the public door |
+//! | `sample` | a target with nothing on it, for tests |
 
 mod disk;
 mod docker;
@@ -34,6 +35,8 @@ mod proc;
 mod process;
 mod proof;
 mod proxy;
+#[cfg(test)]
+mod sample;
 mod settings;
 mod shared;
 mod sockets;

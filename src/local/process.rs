@@ -186,51 +186,78 @@ async fn look_aside(trace: &Trace, before: &BTreeSet<ProcessId>) -> PortResult<M
     looked.map_err(|error| PortError::bug("reading the process list", error))?.map_err(|error| unseen(&error))
 }
 
+/// What is done about a copy that is to end and of which something is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Push {
+    /// It is asked to, and has time.
+    Ask,
+    /// What lives but for the wardens is ended.
+    Kill,
+    /// Its warden ends by itself now, unless something holds it.
+    Wake,
+    KillWarden,
+    /// This does not end, whatever is done.
+    GiveUp(ProcessId),
+}
+
+/// What is next: `waited` since it was to end, `alone` since nothing was seen beside its warden.
+fn push(members: &Members, waited: Duration, alone: Duration, patience: Duration) -> Push {
+    if waited < patience {
+        return Push::Ask;
+    }
+    if let Some(left) = members.others.first() {
+        let is_stubborn = waited >= patience.saturating_add(STUBBORN);
+        return if is_stubborn { Push::GiveUp(*left) } else { Push::Kill };
+    }
+    match members.wardens.first() {
+        Some(left) if alone >= WARDEN_PATIENCE + STUBBORN => Push::GiveUp(*left),
+        _ if alone >= WARDEN_PATIENCE => Push::KillWarden,
+        _ => Push::Wake,
+    }
+}
+
 /// Ends a copy: `SIGTERM`, then `SIGKILL` after `patience`, until nothing of it is to be seen. An error is a process
 /// that does not end all the same.
 pub(super) async fn stop(trace: &Trace, patience: Duration) -> Result<(), ProcessId> {
     let begun = Instant::now();
-    let (mut told, mut alone, mut pause) = (BTreeSet::new(), None, Duration::from_millis(5));
+    let (mut told, mut pause) = (BTreeSet::new(), Duration::from_millis(5));
+    let mut alone: Option<Instant> = None;
     // An orphan of what has ended meanwhile is known by this alone, where no warden takes it in.
     let mut seen = BTreeSet::new();
     loop {
-        let Ok(Members { wardens, others }) = look_aside(trace, &seen).await else {
+        let Ok(members) = look_aside(trace, &seen).await else {
             // Whoever cannot be seen may live.
             tokio::time::sleep(BLIND_PAUSE).await;
             continue;
         };
-        seen.extend(&others);
-        if wardens.is_empty() && others.is_empty() {
+        seen.extend(&members.others);
+        if members.wardens.is_empty() && members.others.is_empty() {
             break;
         }
-        if begun.elapsed() < patience {
-            // A warden passes it on. Nobody is asked twice, which many take for a wish to drop everything.
-            let asked = if wardens.is_empty() { others } else { wardens };
-            for id in asked.into_iter().filter(|id| told.insert(*id)) {
-                id.signal(Signal::TERM);
-                // One that is stopped hears nothing before it goes on.
-                id.signal(Signal::CONT);
+        let waited = begun.elapsed();
+        // What is missed by one look is there in the next, and the warden is the proof that nothing is.
+        let is_alone = waited >= patience && members.others.is_empty();
+        alone = is_alone.then(|| alone.unwrap_or_else(Instant::now));
+        let next = push(&members, waited, alone.map_or(Duration::ZERO, |since| since.elapsed()), patience);
+        let Members { wardens, others } = members;
+        match next {
+            Push::GiveUp(left) => return Err(left),
+            Push::Ask => {
+                // A warden passes it on. Nobody is asked twice, which many take for a wish to drop everything.
+                let asked = if wardens.is_empty() { others } else { wardens };
+                for id in asked.into_iter().filter(|id| told.insert(*id)) {
+                    id.signal(Signal::TERM);
+                    // One that is stopped hears nothing before it goes on.
+                    id.signal(Signal::CONT);
+                }
             }
-        } else if others.is_empty() {
-            // It ends by itself now, unless something holds it.
-            let alone = alone.get_or_insert_with(Instant::now).elapsed();
-            if let Some(left) = wardens.first().filter(|_| alone >= WARDEN_PATIENCE + STUBBORN) {
-                return Err(*left);
-            }
-            let signal = if alone >= WARDEN_PATIENCE { Signal::KILL } else { Signal::CONT };
-            for id in wardens {
-                id.signal(signal);
-            }
-        } else if let Some(left) = others.first().filter(|_| begun.elapsed() >= patience.saturating_add(STUBBORN)) {
-            return Err(*left);
-        } else {
-            // What is missed by one look is there in the next, and the warden is the proof that nothing is.
-            alone = None;
-            if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.as_deref()) {
-                warden::kill(folder);
-            }
-            for id in others {
-                id.signal(Signal::KILL);
+            Push::Wake => wardens.iter().for_each(|id| id.signal(Signal::CONT)),
+            Push::KillWarden => wardens.iter().for_each(|id| id.signal(Signal::KILL)),
+            Push::Kill => {
+                if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.as_deref()) {
+                    warden::kill(folder);
+                }
+                others.iter().for_each(|id| id.signal(Signal::KILL));
             }
         }
         tokio::time::sleep(pause).await;
@@ -245,127 +272,4 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) -> Result<(), Proces
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Stdio;
-
-    use tokio::process::{Child, Command};
-
-    use super::*;
-
-    /// A program as an older version started it: without a warden.
-    fn bare(marker: &str, script: &str) -> Child {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", script]).env_clear().env("PATH", "/usr/bin:/bin").env(warden::PROGRAM, marker);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
-        command.spawn().expect("a shell")
-    }
-
-    fn trace(marker: &str) -> Trace {
-        Trace { marker: marker.to_owned(), run: None }
-    }
-
-    /// No other run's.
-    fn marker(name: &str) -> String {
-        format!("greenroom-test:{}:{name}", std::process::id())
-    }
-
-    fn id(child: &Child) -> ProcessId {
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a number");
-        ProcessId::of(pid).expect("it is seen").expect("it is there")
-    }
-
-    #[test]
-    fn a_mark_is_read_whole_and_a_warden_is_told_from_its_program() {
-        let both = b"PATH=/bin\0GREENROOM_PROCESS=home/b\0GREENROOM_WARDEN=home/a\0";
-        assert_eq!(mark(both, "home/"), Some((Part::Warden, "home/a".into())));
-        assert_eq!(mark(b"GREENROOM_PROCESS=home/b\0", "home/"), Some((Part::Program, "home/b".into())));
-        assert_eq!(mark(b"GREENROOM_PROCESS_X=home/b\0", "home/"), None);
-        assert_eq!(mark(b"GREENROOM_PROCESS=other/b\0", "home/"), None);
-        assert_eq!(mark(b"", ""), None);
-    }
-
-    #[test]
-    fn a_start_that_an_older_version_wrote_down_can_be_read_and_the_other_way_round() {
-        let older: Run = serde_json::from_str(r#"{"pid":7,"started":42}"#).expect("a record");
-        assert!(!older.has_warden() && older.is_of_this_boot());
-        let newer = Run { boot: Some("b".into()), heirs: vec![1], ..older };
-        let text = serde_json::to_string(&newer).expect("a record");
-        assert_eq!(serde_json::from_str::<ProcessId>(&text).expect("an older version reads it"), newer.process);
-        assert_eq!(serde_json::from_str::<Run>(&text).expect("a record"), newer);
-        assert!(!newer.is_of_this_boot() && !newer.is_alive());
-        let unknown = Run { boot: Some(String::new()), ..newer };
-        assert!(unknown.has_warden() && unknown.is_of_this_boot(), "where the boot is not told, it is no other one");
-    }
-
-    #[tokio::test]
-    async fn a_program_is_found_by_its_mark_and_a_zombie_is_dead() {
-        let marker = marker("found/0");
-        let mut child = bare(&marker, "exec sleep 600");
-        let id = id(&child);
-        // Between fork and exec the child still shows our environment.
-        while scan(&marker).expect("a list").is_empty() {
-            tokio::task::yield_now().await;
-        }
-        let expected = Found { id, part: Part::Program, marker: marker.clone() };
-        assert_eq!(scan(marker.trim_end_matches('0')).expect("a list"), [expected]);
-
-        stop(&trace(&marker), Duration::from_mins(1)).await.expect("it ends");
-        // Nobody has waited for it yet: it is a zombie or was just reaped, and counts as gone.
-        assert!(!id.is_alive());
-        assert!(!child.wait().await.expect("it ended").success());
-    }
-
-    #[tokio::test]
-    async fn what_descends_from_a_program_goes_with_it_whatever_its_environment_says() {
-        use tokio::io::{AsyncBufReadExt, BufReader};
-        let marker = marker("descendants");
-        let mut child =
-            bare(&marker, "env -i setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait");
-        let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
-        let deaf: i32 = lines.next_line().await.expect("a line").expect("a line").parse().expect("a number");
-        let deaf = ProcessId::of(deaf).expect("it is seen").expect("it is there");
-        assert!(members(&trace(&marker)).expect("a list").others.contains(&deaf));
-        stop(&trace(&marker), Duration::ZERO).await.expect("it ends");
-        assert!(!deaf.is_alive());
-        assert!(!child.wait().await.expect("it ended").success());
-    }
-
-    #[tokio::test]
-    async fn one_that_is_stopped_hears_that_it_is_to_end() {
-        use std::os::unix::process::ExitStatusExt;
-        let marker = marker("stopped");
-        let mut child = bare(&marker, "kill -STOP $$; exit 3");
-        let id = id(&child);
-        let is_stopped = || {
-            let table = Table::read().expect("a list");
-            table.living().any(|(found, stat)| found == id && stat.state == 'T')
-        };
-        while !is_stopped() {
-            tokio::task::yield_now().await;
-        }
-        stop(&trace(&marker), Duration::from_secs(20)).await.expect("it ends");
-        assert_eq!(child.wait().await.expect("it ended").signal(), Some(15), "by SIGTERM, and before SIGKILL");
-    }
-
-    /// In a process of its own, as nextest runs it: others would be short of descriptors as well.
-    #[tokio::test]
-    async fn while_we_have_no_descriptor_left_nothing_is_taken_for_gone_or_ill() {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-        let known = ProcessId::of(proc::own()).expect("it is seen").expect("it lives");
-        let group = tempfile::tempdir().expect("a folder");
-        let run = Run { process: known, boot: proc::boot(), first: proc::first(), cgroup: None, heirs: vec![] };
-        let before = getrlimit(Resource::Nofile);
-        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).expect("it may be less");
-        let (lives, scanned) = (known.is_alive(), scan("greenroom-test:none"));
-        let (run_lives, members) = (run.is_alive(), warden::members(group.path()));
-        let addresses = [std::net::SocketAddr::from(([127, 0, 0, 1], 1))];
-        let asked = super::super::health::get(&addresses, "localhost", "/", Duration::from_mins(5)).await;
-        setrlimit(Resource::Nofile, before).expect("as it was");
-        assert!(lives, "it was not seen to be gone");
-        assert!(run_lives, "its boot is not another one");
-        assert!(members.is_err(), "its group was not seen to be empty: {members:?}");
-        assert!(matches!(scanned, Err(PortError::Retry { .. })), "{scanned:?}");
-        assert!(matches!(asked, Err(super::super::health::Silence::Ours(_))), "{asked:?}");
-    }
-}
+mod tests;

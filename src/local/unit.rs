@@ -77,7 +77,7 @@ pub(super) struct Unit {
     pub(super) migration: Job<()>,
     pub(super) check: Job<Output>,
     /// When somebody last asked how the check goes.
-    check_asked: Mutex<Option<Instant>>,
+    check_asked: Mutex<Option<tokio::time::Instant>>,
     retirement: Job<()>,
     /// Until when the first look at it waits.
     first_look: OnceLock<tokio::time::Instant>,
@@ -185,7 +185,8 @@ impl Unit {
 
     /// Drops a check whose answer nobody came for: what was asked then says nothing of now.
     pub(super) async fn drop_old_check(&self) {
-        let last = self.check_asked.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+        let now = tokio::time::Instant::now();
+        let last = self.check_asked.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
         if last.is_some_and(|last| last.elapsed() >= CHECK_KEPT)
             && let Some(old) = self.check.lock().await.take()
         {
@@ -293,36 +294,11 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Artifact, Generation, StageId, Timestamp, VersionKey};
+    use crate::local::sample;
 
-    /// A version with one copy, which served before this server came.
+    /// One that served before this server came.
     fn unit() -> Unit {
-        let spec = serde_json::json!({
-            "name": "web", "runtime": Runtime::Process { command: vec!["serve".to_owned()] }, "port": 8080,
-            "host": null, "url": null,
-            "size": { "cpu": 256, "memory": 512 },
-            "scale": { "min": 1, "max": 1, "cpu": null, "memory": null },
-            "health": {
-                "path": "/health", "status": 200, "interval": 10, "timeout": 5, "healthy": 2, "unhealthy": 3, "grace": 30
-            },
-            "env": {}, "secrets": {}, "migrate": null, "needs": [], "paths": [], "drain": 5,
-        });
-        let record = VersionRecord {
-            version: VersionKey("v1".into()),
-            sha: "a".repeat(40).parse().expect("a commit"),
-            generation: Generation(1),
-            spec: serde_json::from_value(spec).expect("a service"),
-            artifact: Artifact { reference: String::new(), digest: String::new() },
-            made_at: Timestamp(0),
-            fate: Fate::Proven,
-            ports: vec![20_000],
-        };
-        let id = VersionId {
-            stage: StageId { repo: "acme/shop".parse().expect("a name"), name: "pr-1".parse().expect("a name") },
-            service: "web".parse().expect("a name"),
-            version: record.version.clone(),
-        };
-        Unit::new(id, record, Watch::default(), &CancellationToken::new())
+        sample::unit(|_| ())
     }
 
     /// How long a look waits that may wait for `patience`.
@@ -357,5 +333,29 @@ mod tests {
         let unit = unit();
         unit.set(0, CopyState::Stuck { reason: "no port is free".to_owned() });
         assert_eq!(look(&unit, Duration::from_secs(10)).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_for_somebody_who_left_is_told_to_nobody_else() {
+        const MOMENT: Duration = Duration::from_millis(10);
+        let unit = unit();
+        let ask = async |copies: u32| {
+            unit.drop_old_check().await;
+            let look = async move {
+                tokio::time::sleep(MOMENT).await;
+                Ok(Output::Running { copies, wanted: 1 })
+            };
+            let asked = poll(&unit.check, Duration::ZERO, || tokio::spawn(look)).await.expect("it is asked");
+            asked.map(|output| format!("{output:?}"))
+        };
+        let told = |copies: u32| Some(format!("{:?}", Output::Running { copies, wanted: 1 }));
+        assert_eq!(ask(1).await, None, "it has only begun");
+        tokio::time::sleep(CHECK_KEPT - MOMENT * 2).await;
+        assert_eq!(ask(2).await, told(1), "whoever waits gets what was begun for it");
+        assert_eq!(ask(3).await, None);
+        tokio::time::sleep(CHECK_KEPT).await;
+        assert_eq!(ask(4).await, None, "it is begun anew");
+        tokio::time::sleep(MOMENT * 2).await;
+        assert_eq!(ask(5).await, told(4));
     }
 }

@@ -107,6 +107,9 @@ pub struct StageSpec {
     /// What was made before and is not made again.
     #[serde(default)]
     pub pinned: Option<Pinned>,
+    /// The label that its rule asks for, where the pull request was seen to have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Only these services are brought on; empty means all of them.
     #[serde(default)]
     pub only: Vec<ServiceName>,

@@ -5,6 +5,7 @@
 
 mod asked;
 mod audit;
+mod branch_filter;
 mod command;
 mod commit;
 mod condition;
@@ -38,6 +39,7 @@ mod witness;
 
 pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
+pub use branch_filter::BranchFilter;
 pub use command::{Command, Force, LineCount, LockScope, Login, NamedCommit, ShaBeginning, Verb};
 pub use commit::{CameBy, Commit};
 pub use condition::{Condition, Conditions, Wellbeing};

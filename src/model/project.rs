@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, Branch, CommandRules, Seconds, ServiceName, StagePattern, StagePolicy};
+use super::{AppName, Branch, BranchFilter, CommandRules, Seconds, ServiceName, StagePattern, StagePolicy};
 
 /// One repository's deployable whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ pub struct Cors {
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// A push to a matching branch.
-    Push { branches: BranchPattern },
+    Push { branches: BranchFilter },
     /// An open pull request.
     PullRequest {
         drafts: DraftPolicy,

@@ -105,6 +105,7 @@ impl World {
             origin: None,
             trust: crate::model::Trust::Preview,
             pinned: None,
+            label: None,
             only: Vec::new(),
         }
     }

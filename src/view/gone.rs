@@ -4,6 +4,7 @@ use super::read::{Run, spec_of, text};
 use super::stage::{GoneView, StagePhase};
 use crate::model::{
     Action, Deploy, GoneReason, Output, StageRecord, StageStatus, StepLog, StepState, Target, Timestamp, Wanted,
+    is_same_label,
 };
 
 pub(super) fn gone(
@@ -13,30 +14,44 @@ pub(super) fn gone(
     history: &[Deploy],
 ) -> Option<GoneView> {
     let reason = gone_reason(record, run);
+    let view = |found, at| view(reason.clone(), was_labelled(reason.as_ref(), history), found, at);
     match phase {
         StagePhase::Destroyed => {
             let removed = if let StageStatus::Gone { removed } = record.status { removed } else { 0 };
             let deploys = run.map(|(deploy, _)| deploy).into_iter().chain(history);
             let at = deploys.into_iter().find(|deploy| spec_of(deploy).is_none()).and_then(|deploy| deploy.ended);
-            Some(view(reason, (removed, Vec::new()), at.map(|(at, _)| at)))
+            Some(view((removed, Vec::new()), at.map(|(at, _)| at)))
         }
         StagePhase::Destroying | StagePhase::Stuck => {
-            let Some((deploy, log)) = run else { return Some(view(reason, (0, Vec::new()), None)) };
-            Some(view(reason, removal(deploy, log), deploy.ended.map(|(at, _)| at)))
+            let Some((deploy, log)) = run else { return Some(view((0, Vec::new()), None)) };
+            Some(view(removal(deploy, log), deploy.ended.map(|(at, _)| at)))
         }
         _ => None,
     }
 }
 
 /// `found`: what was removed, and what is left.
-fn view(reason: Option<GoneReason>, found: (u32, Vec<String>), at: Option<Timestamp>) -> GoneView {
+fn view(
+    reason: Option<GoneReason>,
+    was_labelled: Option<bool>,
+    found: (u32, Vec<String>),
+    at: Option<Timestamp>,
+) -> GoneView {
     let (removed, left) = found;
     let label = match &reason {
         Some(GoneReason::Unlabeled { label }) => Some(text(label)),
         _ => None,
     };
     let total = removed + u32::try_from(left.len()).unwrap_or(u32::MAX);
-    GoneView { word: reason.as_ref().map(GoneReason::word), reason, label, removed, total, left, at }
+    GoneView { word: reason.as_ref().map(GoneReason::word), reason, label, was_labelled, removed, total, left, at }
+}
+
+/// Where a stage goes for want of a label: whether a deploy of it since it came was seen to have that.
+fn was_labelled(reason: Option<&GoneReason>, history: &[Deploy]) -> Option<bool> {
+    let Some(GoneReason::Unlabeled { label }) = reason else { return None };
+    let life = history.iter().skip_while(|deploy| spec_of(deploy).is_none()).map_while(spec_of);
+    let mut labels = life.filter_map(|spec| spec.label.as_deref());
+    Some(labels.any(|had| is_same_label(had, label)))
 }
 
 fn gone_reason(record: &StageRecord, run: Option<Run<'_>>) -> Option<GoneReason> {

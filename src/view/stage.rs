@@ -259,6 +259,9 @@ pub struct GoneView {
     /// The label that its pull request does not have, where that is the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Whether its pull request had that label when the stage was brought on. A rule may have got its label later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub was_labelled: Option<bool>,
     /// Removed until now.
     pub removed: u32,
     /// Removed and to be removed together.

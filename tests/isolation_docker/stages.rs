@@ -87,6 +87,7 @@ impl<'a> Stage<'a> {
             origin: None,
             trust: Trust::Preview,
             pinned: None,
+            label: None,
             only: Vec::new(),
         };
         let rollout = Rollout {

@@ -175,6 +175,7 @@ fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
             origin: None,
             trust: Trust::Preview,
             pinned: None,
+            label: None,
             only: Vec::new(),
         },
         version: VersionKey(name.into()),

@@ -92,6 +92,7 @@ fn stage(port: u16) -> StageSpec {
         origin: None,
         trust: Trust::Preview,
         pinned: None,
+        label: None,
         only: Vec::new(),
     }
 }

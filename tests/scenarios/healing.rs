@@ -1,6 +1,7 @@
 //! What webhooks did not bring is found by looking.
 
-use greenroom::model::{Chore, Lane};
+use greenroom::model::{Chore, Lane, Permission, Target};
+use greenroom::port::{Clock as _, LaneState};
 use greenroom::sandbox::{DeliveryMode, Fault, Matcher, Times};
 
 use crate::world::World;
@@ -62,6 +63,38 @@ async fn a_missed_opening_and_a_missed_closing_are_seen_by_reconciling() {
     w.ring(Lane::Chore(Chore::Reconcile)).await;
     w.settle().await;
     assert_eq!(w.cloud.world(), Vec::<String>::new());
+}
+
+/// As the next push does that is told.
+#[tokio::test]
+async fn a_push_that_was_missed_takes_a_stage_on_from_the_commit_that_somebody_asked_for() {
+    let w = World::new().await;
+    w.github.set_permission(&w.repo, "wes", Permission::Write);
+    let (pull, _) = w.open("topic", "2");
+    w.settle().await;
+    w.hears("wes", pull, "/redeploy").await;
+    assert!(matches!(w.stage("pr-1").await.target, Target::Commit(_)), "{:#?}", w.stage("pr-1").await);
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    let missed = w.push("topic", "3");
+    w.github.set_delivery_mode(DeliveryMode::Send);
+    w.ring(Lane::Chore(Chore::Reconcile)).await;
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(missed));
+    assert_eq!(w.stage("pr-1").await.target, Target::PullRequest(pull));
+}
+
+#[tokio::test]
+async fn deliveries_that_may_not_be_listed_are_asked_for_at_their_next_time() {
+    let w = World::new().await;
+    let lane = Lane::Chore(Chore::Deliveries);
+    for status in [403, 404] {
+        w.github.fail(Matcher::any().path("/app/hook/deliveries"), Fault::status(status), Times::Always);
+        w.ring(lane.clone()).await;
+        w.settle().await;
+        let state = w.store.lane_state(&lane, w.clock.now()).await.expect("the database answers");
+        assert_eq!(state, LaneState::AtRest, "{status}");
+        w.github.heal();
+    }
 }
 
 #[tokio::test]

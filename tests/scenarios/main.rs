@@ -4,6 +4,7 @@
 //! and the builder exist in memory, and the clock is turned by hand: nothing here sleeps.
 
 mod before;
+mod blocked;
 mod branches;
 mod carrying;
 mod commands;

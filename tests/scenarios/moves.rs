@@ -183,6 +183,25 @@ async fn previews_of_a_deleted_repository_go_and_what_is_permanent_stays() {
     assert!(matches!(status(&w, &preview).await, StageStatus::Gone { .. }));
 }
 
+/// Nobody tells another name of it, because there is none.
+#[tokio::test]
+async fn previews_of_a_deleted_repository_go_although_its_name_is_anothers_by_then() {
+    let w = World::new().await;
+    w.open("topic", "2");
+    w.settle().await;
+    let preview = w.stage_id("pr-1");
+    w.github.tell_of_repo(&w.repo, "deleted", None);
+    w.github.deliveries_settled().await;
+    w.github.delete_repo(&w.repo).expect("it is deleted");
+    let newcomer = crate::other::Other::made(&w, w.repo.as_str(), CONFIG);
+    newcomer.open(&w, "its own");
+    w.settle().await;
+    assert_eq!(name_of(&w, &preview.repo).await, None, "another has it");
+    w.after(320_000).await;
+    assert_eq!(serving(&w, &preview), None);
+    assert!(matches!(status(&w, &preview).await, StageStatus::Gone { .. }));
+}
+
 /// The process is killed at so many points of a story in which the repository gets another name, another
 /// owner and another name again, and its earlier name is somebody else's in the end.
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use greenroom::model::{Lane, PullNumber, RepoName, ServiceName, StageStatus};
-use greenroom::sandbox::{DeliveryMode, FileChange, Order, Visibility};
+use greenroom::sandbox::{DeliveryMode, Fault, FileChange, Matcher, Order, Times, Visibility};
 
 use crate::depth::Depth;
 use crate::fuse::Fuse;
@@ -253,4 +253,26 @@ async fn a_name_that_leads_to_somebody_else_leads_no_commit_of_theirs_here() {
         let journal = [w.builder.journal(), w.cloud.journal()].concat();
         assert!(journal.iter().all(|line| !line.contains(evil.short())), "{journal:#?}");
     }
+}
+
+/// The stage is at work, so that no look at its repository rings it.
+#[tokio::test]
+async fn a_deploy_that_was_refused_under_anothers_name_goes_on_soon_after_its_own_is_told() {
+    let mut w = World::new().await;
+    w.github.fail(Matcher::any().path("/tarball"), Fault::status(502), Times::Always);
+    let (_, head) = w.open("topic", "2");
+    w.runs(30).await;
+    let (stage, before) = (w.stage_id("pr-1"), w.repo.clone());
+    w.github.set_delivery_mode(DeliveryMode::Drop);
+    w.repo = w.github.rename_repo(&w.repo, "acme/store").expect("it is renamed");
+    Other::made(&w, "acme/shop", CONFIG).open(&w, "its own");
+    w.github.heal();
+    w.runs(120).await;
+    let known = w.store.known(&stage.repo).await.expect("the database answers").expect("known");
+    assert_eq!((known.name, known.rumour), (None, None), "it was refused");
+    w.github.set_delivery_mode(DeliveryMode::Send);
+    w.github.tell_of_repo(&w.repo, "renamed", Some(&before));
+    w.settle().await;
+    let serving = w.cloud.serving(&stage, &ServiceName::new("web").expect("a name"));
+    assert_eq!(serving, Some(head), "within two minutes");
 }

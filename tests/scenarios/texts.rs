@@ -80,6 +80,28 @@ async fn a_label_is_one_in_any_case_and_its_absence_is_said_where_somebody_asks(
     assert!(w.comment(pull).contains("the label `Preview` was taken off"), "{}", w.comment(pull));
 }
 
+/// Nobody took it off: the rule got its label while the stage was there.
+#[tokio::test]
+async fn a_label_that_a_pull_request_never_had_was_not_taken_off() {
+    let w = World::new().await;
+    let (pull, sha) = w.open("topic", "2");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), Some(sha));
+    w.write("main", ".github/greenroom.yml", &CONFIG.replace("drafts: skip,", "drafts: skip, label: Preview,"));
+    w.github.label(&w.repo, pull, "help").expect("a label");
+    w.settle().await;
+    assert_eq!(w.serving("pr-1", "web"), None);
+    let comment = w.comment(pull);
+    assert!(comment.contains("the pull request does not have the label `Preview`"), "{comment}");
+    assert!(!comment.contains("taken off"), "{comment}");
+    // Once it has had the label, that is what is said.
+    w.github.label(&w.repo, pull, "preview").expect("a label");
+    w.settle().await;
+    w.github.unlabel(&w.repo, pull, "preview").expect("no label");
+    w.settle().await;
+    assert!(w.comment(pull).contains("the label `Preview` was taken off"), "{}", w.comment(pull));
+}
+
 #[tokio::test]
 async fn a_draft_and_a_fork_are_told_why_they_get_no_stage() {
     let w = labelled().await;

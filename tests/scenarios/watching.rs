@@ -118,6 +118,18 @@ async fn what_somebody_asks_for_is_done_although_it_is_not_well() {
 }
 
 #[tokio::test]
+async fn the_very_commit_that_is_not_well_is_deployed_where_somebody_asks_for_it() {
+    let (w, pull, _) = live().await;
+    let stage = w.stage_id("pr-1");
+    w.cloud.ail(&stage, &web(), restarting(w.clock.now(), 3));
+    looked_at(&w).await;
+    w.github.set_permission(&w.repo, "wes", Permission::Write);
+    w.hears("wes", pull, "/deploy").await;
+    let deploys = w.store.deploys(&stage, 9).await.expect("the database answers");
+    assert_eq!(deploys.len(), 2, "{:#?}", w.answers(pull));
+}
+
+#[tokio::test]
 async fn what_is_lost_is_made_whole_again_although_something_else_is_not_well() {
     let (w, _, sha) = live().await;
     let stage = w.stage_id("pr-1");

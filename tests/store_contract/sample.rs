@@ -79,6 +79,7 @@ pub(crate) fn deploy(name: &str, generation: i64) -> NewDeploy {
         origin: None,
         trust: Trust::Preview,
         pinned: None,
+        label: None,
         only: Vec::new(),
     };
     let plan = Plan {

@@ -206,6 +206,7 @@ pub(super) mod tests {
             origin: None,
             trust: crate::model::Trust::Preview,
             pinned: None,
+            label: None,
             only: Vec::new(),
         };
         let rollout = Rollout {

@@ -149,3 +149,24 @@ pub(super) async fn stop(work: &Work<'_>, task: &TaskSeen, reason: &str) -> Port
     let stop = work.clients.ecs.stop_task().cluster(&work.stack.cluster).task(&task.id).reason(reason);
     stop.send().await.map(drop).map_err(|error| fault("ecs:StopTask", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn a_task_ends_when_it_is_told_to_and_not_when_it_has_drained() {
+        let at = |seconds| Some(DateTime::from_secs(seconds));
+        let seen = |stopping, execution, stopped| {
+            let task = Task::builder().created_at(DateTime::from_secs(100)).set_stopping_at(stopping);
+            let task = task.set_execution_stopped_at(execution).set_stopped_at(stopped).build();
+            TaskSeen::new(&task, "web").stopped
+        };
+        assert_eq!(seen(at(200), at(260), at(270)), 200, "so that a look while it drains tells the same");
+        assert_eq!(seen(None, at(260), at(270)), 260);
+        assert_eq!(seen(None, None, at(270)), 270);
+        assert_eq!(seen(None, None, None), 100);
+    }
+}

@@ -134,3 +134,21 @@ fn snapshot(stack: Stack) -> Snapshot {
 fn pairs<T>(list: Option<Vec<T>>, split: fn(T) -> (Option<String>, Option<String>)) -> BTreeMap<String, String> {
     list.unwrap_or_default().into_iter().map(split).filter_map(|(key, value)| Some((key?, value?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn an_operation_begins_with_the_newest_of_its_kind() {
+        let at = |seconds| Some(DateTime::from_secs(seconds));
+        let began = |deletion, update| {
+            let stack = Stack::builder().creation_time(DateTime::from_secs(100)).set_last_updated_time(update);
+            snapshot(stack.set_deletion_time(deletion).build()).began
+        };
+        assert_eq!((began(None, None), began(None, at(200))), (100_000, 200_000));
+        assert_eq!(began(at(300), at(200)), 300_000, "a stack that goes was last changed long ago");
+    }
+}

@@ -133,11 +133,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::aws::scripted::Scripted;
 
-    #[test]
-    fn what_is_being_changed_is_waited_for() {
-        use StackStatus as S;
-        let at = |status| Snapshot {
+    fn at(status: StackStatus) -> Snapshot {
+        Snapshot {
             id: "arn:stack".into(),
             name: "stack".into(),
             status,
@@ -147,7 +146,29 @@ mod tests {
             tags: BTreeMap::new(),
             is_protected: false,
             began: 0,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn what_goes_quickly_is_not_asked_what_it_is_at() {
+        const EVENTS: &str = "cloudformation:DescribeStackEvents";
+        let w = Scripted::new();
+        let event = "<EventId>1</EventId><LogicalResourceId>Web</LogicalResourceId>\
+                     <ResourceType>AWS::ECS::Service</ResourceType><ResourceStatus>DELETE_IN_PROGRESS</ResourceStatus>";
+        w.script.tells(EVENTS, &format!("<StackEvents><member>{event}</member></StackEvents>"));
+        let (clients, going) = (w.clients().await, at(StackStatus::DeleteInProgress));
+        let mut told = Vec::new();
+        for millis in [7_999, 8_000] {
+            let looked = remove_seen(&w.shared, &clients, &going, Some(Duration::from_millis(millis))).await;
+            let Ok(Progress::Pending { note, .. }) = looked else { panic!("{looked:?}") };
+            told.push((note.starts_with("removing "), w.script.count(EVENTS)));
+        }
+        assert_eq!(told, [(false, 0), (true, 1)]);
+    }
+
+    #[test]
+    fn what_is_being_changed_is_waited_for() {
+        use StackStatus as S;
         for busy in [S::UpdateInProgress, S::UpdateCompleteCleanupInProgress, S::DeleteInProgress] {
             assert!(!may_go(&at(busy.clone())), "{busy}");
         }

@@ -322,8 +322,8 @@ pub(super) fn subject(board: &Board<'_>, talk: &Talk<'_>, stage: &StageName) -> 
     }
     match rule_named(talk.project, stage).map(|rule| (&rule.trigger, &rule.pattern)) {
         Some((Trigger::PullRequest { .. }, _)) => Subject::PullRequest(talk.number()),
-        Some((Trigger::Push { branches }, _)) if !branches.0.contains('*') => {
-            Subject::Branch(Branch(branches.0.clone()))
+        Some((Trigger::Push { branches }, _)) => {
+            Subject::Branch(branches.only().map_or_else(|| talk.pull.base.clone(), |branch| Branch(branch.to_owned())))
         }
         _ => Subject::Branch(talk.pull.base.clone()),
     }

@@ -286,10 +286,13 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::crowd::Crowd;
+    use crate::local::proxy::routes::Upstream;
     use crate::local::proxy::stream::pair;
+    use crate::model::StageId;
 
     struct Then;
 
@@ -336,6 +339,44 @@ mod tests {
             assert!(crowd.is_stuck(), "its place is free for another one");
         }
         drop(client);
+        timeout(Duration::from_mins(1), serving).await.expect("it ends").expect("nothing panics");
+    }
+
+    /// The program goes with its last word, and nobody takes what the client still says: a connection that was
+    /// closed then would end with an error.
+    #[tokio::test]
+    async fn who_speaks_on_after_a_change_of_protocol_hears_how_it_ended() {
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let (routes, upstream) = (Arc::new(Routes::default()), Arc::new(Upstream::new("one", 1)));
+        upstream.set(0, Some(listener.local_addr().expect("an address")));
+        let stage = StageId { repo: "acme/shop".parse().unwrap(), name: "pr-1".parse().unwrap() };
+        assert!(routes.set("chat.localhost", &stage, &"web".parse().unwrap(), &upstream).is_ok());
+        let house = House { routes, clock: Arc::new(Then), stop: CancellationToken::new() };
+        let (mut client, at_client) = pair().await;
+        let peer = client.local_addr().expect("an address");
+        let guest = Crowd::new(1).admit(peer.ip()).await;
+        let serving = tokio::spawn(serve(at_client, peer, guest, Arc::new(house)));
+        let asks = b"GET / HTTP/1.1\r\nHost: chat.localhost\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+        client.write_all(asks).await.expect("somebody listens");
+        let (mut program, _) = listener.accept().await.expect("a connection");
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"\r\n\r\n") {
+            assert!(program.read_buf(&mut asked).await.expect("a request") > 0, "{}", asked.escape_ascii());
+        }
+        let says = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nbye";
+        program.write_all(says).await.expect("somebody listens");
+        drop(program);
+        let mut told = Vec::new();
+        while !told.ends_with(b"bye") {
+            assert!(client.read_buf(&mut told).await.expect("an answer") > 0, "{}", told.escape_ascii());
+        }
+        let speaks = async {
+            client.write_all(&vec![b'x'; 4 * 1024 * 1024]).await?;
+            client.shutdown().await?;
+            client.read_to_end(&mut told).await
+        };
+        let ended = timeout(Duration::from_mins(1), speaks).await.expect("it ends");
+        assert_eq!(ended.ok(), Some(0), "an end, and no error");
         timeout(Duration::from_mins(1), serving).await.expect("it ends").expect("nothing panics");
     }
 

@@ -99,13 +99,15 @@ mod tests {
 
     #[test]
     fn only_what_can_be_carried_out_is_offered() {
-        let cases: [(&str, &str, &[&str]); 6] = [
+        let cases: [(&str, &str, &[&str]); 7] = [
             ("Upgrade", "websocket", &["websocket"]),
             ("keep-alive, upgrade", "WebSocket, foo/2", &["WebSocket", "foo/2"]),
             ("close", "websocket", &[]),
             ("Upgrade, HTTP2-Settings", "h2c", &[]),
             ("upgrade", "h2c, websocket", &["websocket"]),
             ("upgrade", "HTTP/2.0", &[]),
+            // Another blank than these two is part of the word, as it is for the program.
+            ("upgrade", "\t websocket ,\u{a0}chat", &["websocket", "\u{a0}chat"]),
         ];
         for (connection, upgrade, offered) in cases {
             assert_eq!(upgrades(&fields(&[("connection", connection), ("upgrade", upgrade)])), offered, "{upgrade}");

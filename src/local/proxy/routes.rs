@@ -68,7 +68,7 @@ impl Upstream {
     }
 
     /// The next copy in turn.
-    pub(super) fn pick(&self) -> Option<SocketAddr> {
+    pub(crate) fn pick(&self) -> Option<SocketAddr> {
         let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
         let up: Vec<SocketAddr> = copies.iter().flatten().copied().collect();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

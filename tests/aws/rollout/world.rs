@@ -306,6 +306,7 @@ impl World {
             origin: None,
             trust: Trust::Preview,
             pinned: None,
+            label: None,
             only: Vec::new(),
         };
         let version = VersionKey(format!("{number:016x}"));

@@ -108,6 +108,12 @@ fn a_failure_says_what_happened_and_what_is_next() {
         unhealthy.summary,
         "the health check of `web` at /health never passed: Target.ResponseCodeMismatch Health checks failed with these codes: [500]"
     );
+    // Of what served before nothing is known but its name, and its lines may only be late.
+    let subject = Subject { name: &spec.name, life: Life::Serving, path: None, memory: None };
+    let ill = told(&cause, &subject, vec![], "");
+    assert_eq!(ill.summary, "the health check of `web` does not pass any more: Task failed ELB health checks");
+    let ended = told(&Cause::Exited { code: 3 }, &subject, vec![], "");
+    assert!(ended.advice.contains("last lines"), "{ended:?}");
     let denied = failure(&Cause::SecretDenied { said: "no".into() }, &spec, vec![], "");
     assert!(denied.advice.contains("greenroom:access"), "{denied:?}");
 }
