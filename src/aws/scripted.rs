@@ -202,11 +202,10 @@ impl Scripted {
             ("PublicAddress", "ENABLED"),
             ("Service1", "web,pr-1-web,arn:target-group,/greenroom/acme/shop/pr-1/web"),
         ];
-        let outputs: String =
-            outputs.iter().map(|(key, value)| format!("<member>{}</member>", pair(key, value, "Output"))).collect();
+        let member = |inner: String| format!("<member>{inner}</member>");
+        let outputs: String = outputs.iter().map(|(key, value)| member(pair(key, value, "Output"))).collect();
         let tags = [(TAG_OWNER, "greenroom"), (TAG_REPO, "acme/shop"), (TAG_STAGE, "pr-1")];
-        let tags: String =
-            tags.iter().map(|(key, value)| format!("<member>{}</member>", pair(key, value, ""))).collect();
+        let tags: String = tags.iter().map(|(key, value)| member(pair(key, value, ""))).collect();
         let name = self.shared.names.stage_stack(&self.stage);
         self.script.tells(
             "cloudformation:DescribeStacks",

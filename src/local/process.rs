@@ -257,7 +257,9 @@ pub(super) async fn stop(trace: &Trace, patience: Duration) -> Result<(), Proces
                 if let Some(folder) = trace.run.as_ref().and_then(|run| run.cgroup.as_deref()) {
                     warden::kill(folder);
                 }
-                others.iter().for_each(|id| id.signal(Signal::KILL));
+                for id in &others {
+                    id.signal(Signal::KILL);
+                }
             }
         }
         tokio::time::sleep(pause).await;

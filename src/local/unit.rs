@@ -350,7 +350,7 @@ mod tests {
         };
         let told = |copies: u32| Some(format!("{:?}", Output::Running { copies, wanted: 1 }));
         assert_eq!(ask(1).await, None, "it has only begun");
-        tokio::time::sleep(CHECK_KEPT - MOMENT * 2).await;
+        tokio::time::sleep(CHECK_KEPT.saturating_sub(MOMENT * 2)).await;
         assert_eq!(ask(2).await, told(1), "whoever waits gets what was begun for it");
         assert_eq!(ask(3).await, None);
         tokio::time::sleep(CHECK_KEPT).await;
