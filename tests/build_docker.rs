@@ -14,12 +14,12 @@ use greenroom::model::{
 use greenroom::port::{BuildJob, Builder, PortError, PortResult, Progress};
 use own::own;
 
+use crate::hang::PATIENCE;
+
 #[path = "support/hang.rs"]
 mod hang;
 #[path = "support/own.rs"]
 mod own;
-
-const PATIENCE: Duration = Duration::from_mins(2);
 
 #[expect(clippy::disallowed_methods, reason = "which engine to use is the test's environment to say")]
 fn environment() -> Vec<(String, String)> {

@@ -13,11 +13,10 @@ use rustix::termios::tcgetattr;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::hang::PATIENCE;
+
 #[path = "support/hang.rs"]
 mod hang;
-
-/// Far more than it takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Runs the demo with an empty environment but for the folder that it may use, and returns when it
 /// ended.

@@ -21,12 +21,13 @@ use own::own;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::hang::PATIENCE;
+
 #[path = "support/hang.rs"]
 mod hang;
 #[path = "support/own.rs"]
 mod own;
 
-const PATIENCE: Duration = Duration::from_mins(2);
 const SERVE: &str = "mkdir -p /www; echo fine > /www/health; echo $NAME > /www/name; echo $NAME listens; exec httpd -f -p $PORT -h /www";
 
 struct StillClock;

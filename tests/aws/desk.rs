@@ -17,6 +17,7 @@ use greenroom::model::{Addressing, CommitSha, StageId, StagePattern, StageSpec, 
 use greenroom::port::{Clock, Cloud, PortResult, Progress, Slots};
 
 use crate::hang;
+use crate::hang::PATIENCE;
 use crate::ministack::{Containers, MiniStack};
 
 /// One service with an address, one stage for each pull request, no certificate.
@@ -27,8 +28,6 @@ domain: { zone: shop.test, dns: none }
 services:
   web: { kind: ecs, build: { context: . }, host: '@', port: 8080, health: { path: /health } }
 ";
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Desk {
     pub(crate) ministack: MiniStack,

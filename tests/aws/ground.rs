@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::hang::PATIENCE;
 use crate::ministack::{Containers, MiniStack};
 
-const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const POOL: &str = "greenroom-previews-foundation";
 pub(crate) const REPOSITORY: &str = "greenroom/acme/shop/web";
 

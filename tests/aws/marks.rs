@@ -9,8 +9,7 @@ use greenroom::port::{Cloud, PortError, PortResult, Site};
 
 use crate::desk::{Desk, SMALLEST, settle};
 use crate::ground::{Ground, POOL, foundation, id, pairs, permanent, stack_name, tags};
-
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::hang::PATIENCE;
 
 fn site(spec: &StageSpec) -> Site<'_> {
     Site { stage: &spec.stage, place: &spec.place }

@@ -3,7 +3,6 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use greenroom::app::SystemClock;
 use greenroom::model::{RepoName, StageId};
@@ -14,10 +13,8 @@ use tokio::process::{Child, ChildStderr};
 
 use crate::bench::{Bench, Said};
 use crate::hang;
+use crate::hang::PATIENCE;
 use crate::program;
-
-/// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A bench with a GitHub and a server.
 pub(crate) struct Served {

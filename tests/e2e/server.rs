@@ -13,12 +13,9 @@ use secrecy::ExposeSecret as _;
 use tokio::process::{Child, Command};
 
 use crate::database::Database;
+use crate::hang::PATIENCE;
 
 pub(crate) const SECRET: &str = "the secret of the end-to-end tests";
-
-/// From the start of the process to the line that says where it listens.
-const START_PATIENCE: Duration = Duration::from_mins(1);
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server that runs.
 pub(crate) struct Server {
@@ -89,7 +86,7 @@ impl Server {
             }
             let ended = child.try_wait().expect("the process can be asked");
             assert!(ended.is_none(), "the server ended with {ended:?}:\n{log}");
-            assert!(begun.elapsed() < START_PATIENCE, "the server does not say where it listens:\n{log}");
+            assert!(begun.elapsed() < PATIENCE, "the server does not say where it listens:\n{log}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -126,7 +123,7 @@ impl Server {
 
     /// Waits for the end that it was asked for.
     pub(crate) async fn stopped(mut self) -> ExitStatus {
-        let ended = tokio::time::timeout(STOP_PATIENCE, self.child.wait()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.expect("it stops in time").expect("it ends")
     }
 }

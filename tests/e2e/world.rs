@@ -13,13 +13,11 @@ use tempfile::TempDir;
 use crate::clients::{self, Load};
 use crate::database::{self, Database, Line};
 use crate::hang;
+use crate::hang::PATIENCE;
 use crate::openapi::Description;
 use crate::own::own;
 use crate::program::{self, FOLDER};
 use crate::server::{Home, SECRET, Server};
-
-/// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A GitHub with a repository, and a server on a folder of its own.
 pub(crate) struct World {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use greenroom::build::{BuildSettings, DockerBuilder, UnpackLimits};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_mins(2);
+use crate::hang::PATIENCE;
 
 /// An engine, and how the command line finds it.
 pub(crate) struct Engine {

@@ -16,9 +16,8 @@ use greenroom::model::{
 use greenroom::port::{BuildJob, Builder, PortError, PortResult, Progress};
 
 use crate::engine::Engine;
+use crate::hang::PATIENCE;
 use crate::own::own;
-
-const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A repository with a builder on an engine.
 pub(crate) struct Repository {

@@ -14,10 +14,10 @@ use tempfile::TempDir;
 
 use crate::builds::steps;
 use crate::engine::Engine;
+use crate::hang::PATIENCE;
 use crate::own::own;
 use crate::repository::{Repository, service};
 
-const PATIENCE: Duration = Duration::from_mins(2);
 /// Waits, and listens.
 const LISTEN: &str = "mkdir -p /www; echo fine > /www/health; exec httpd -f -p 3000 -h /www";
 

@@ -16,11 +16,9 @@ use tempfile::TempDir;
 
 use crate::clients::get;
 use crate::hang;
+use crate::hang::PATIENCE;
 use crate::load::Load;
 use crate::{processes, program};
-
-/// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Machine {
     data: TempDir,

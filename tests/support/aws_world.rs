@@ -28,6 +28,7 @@ use crate::edge::{Edge, Targets};
 use crate::estate::Estate;
 use crate::faulty::Faulty;
 use crate::hang;
+use crate::hang::PATIENCE;
 use crate::ministack::{ACCOUNT, MiniStack, REGION};
 
 /// 2026-11-20 06:00 UTC.
@@ -37,8 +38,6 @@ const START: i64 = 1_795_154_400_000;
 const SPEED: i64 = 20;
 /// What falls due within this much time, a settled world has done.
 const HORIZON_MILLIS: i64 = 120_000;
-/// In real time.
-const PATIENCE: Duration = Duration::from_mins(2);
 const NAME: &str = "greenroom";
 const SECRET: &str = "a secret of the stories on AWS";
 

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 /// A little less than what the runner grants a test (`slow-timeout` in `.config/nextest.toml`).
 const LONG: Duration = Duration::from_secs(280);
 
+/// What anything that is waited for may take, however little time the machine has for it: less than a test
+/// may, so that whoever waits says more of it than that it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
+
 static WATCH: Once = Once::new();
 /// When the newest world of this process began.
 static BEGUN: Mutex<Option<Instant>> = Mutex::new(None);
@@ -78,5 +82,5 @@ fn parent_of(pid: u32) -> Option<u32> {
 
 /// Test binaries share this file, and each uses another part of it.
 const _: () = {
-    let _ = note;
+    let _ = (note, PATIENCE);
 };

@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::hang;
+use crate::hang::PATIENCE;
 
 /// Names the program.
 const VARIABLE: &str = "GREENROOM_TEST_MINISTACK";
-const PATIENCE: Duration = Duration::from_mins(1);
 /// A port that was free when it was looked for may be taken a moment later.
 const ATTEMPTS: usize = 5;
 /// In the labels of its containers, before the port.

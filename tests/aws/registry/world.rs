@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use greenroom::aws::{AwsCloud, AwsSettings, NatGateways, PreviewCapacity};
@@ -18,10 +18,10 @@ use greenroom::model::{
 };
 use greenroom::port::{BuildJob, Builder as _, Clock, PortError, PortResult, Progress, Registry, Site, Slots};
 
+use crate::hang::PATIENCE;
 use crate::ministack::{self, Containers, MiniStack};
 use crate::own::own;
 
-const PATIENCE: Duration = Duration::from_mins(2);
 /// In the environment of a test that runs with an AWS of its own: its port.
 const INNER: &str = "GREENROOM_TEST_INNER_PORT";
 

@@ -7,10 +7,8 @@ use greenroom::port::{Phase, Progress};
 
 use super::failed;
 use super::world::{SERVE, Step, World, ensure};
+use crate::hang::PATIENCE;
 use crate::ministack::Containers;
-
-/// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 fn watched(mut step: Step, seconds: u64) -> Step {
     step.service().canary = Some(Seconds(seconds));

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 use super::calls_since;
 use super::world::{CLUSTER, SERVE, World, docker};
 use crate::faulty::Faulty;
+use crate::hang::PATIENCE;
 use crate::ministack::Containers;
 use aws_sdk_ecs::types::ContainerDefinition;
 use greenroom::aws::AwsCloud;
 use greenroom::model::{Condition, FailureKind, Wellbeing};
 use greenroom::port::Cloud as _;
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Of the only service, if anything is known of it at this moment.
 async fn web(cloud: &AwsCloud, w: &World) -> Option<Condition> {

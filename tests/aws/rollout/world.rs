@@ -28,9 +28,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{HOST, ask, open_door};
+use crate::hang::PATIENCE;
 use crate::ministack::{ACCOUNT, Containers, MiniStack, REGION};
 
-const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) const CLUSTER: &str = "previews";
 const LOG_GROUP: &str = "/greenroom/acme/shop/pr-1/web";
 /// As init, a shell does not die of a polite signal unless it is told to.
