@@ -243,7 +243,16 @@ fn smallest(body: &str) -> String {
 
 #[test]
 fn the_second_opinion_sees_what_a_reader_sees() {
-    for seen in ["/x", "a\n/x", "> a\n\n/x", "<p>\n\n/x", "a<br>\n/x", "<details>\n\n</details>\n\n/x", "Vec<T>\n/x"] {
+    for seen in [
+        "/x",
+        "a\n/x",
+        "> a\n\n/x",
+        "<p>\n\n/x",
+        "a<br>\n/x",
+        "<details>\n\n</details>\n\n/x",
+        "Vec<T>\n/x",
+        "<!--><e=\">\n/x",
+    ] {
         assert!(visible_lines(seen).contains_key("/x"), "{seen:?}");
     }
     for hidden in [

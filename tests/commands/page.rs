@@ -143,11 +143,12 @@ const KEPT: [&str; 37] = [
     "kbd",
 ];
 
-/// Where the `>` of a tag stands.
+/// Where the `>` of a tag stands. Its name may hold anything: in `<a=">`, `a="` is one.
 fn tag_end(text: &str) -> Option<usize> {
     let mut quote = None;
     let mut before = ' ';
-    for (at, c) in text.char_indices() {
+    let name = text.find(|c: char| c.is_ascii_whitespace() || "/>".contains(c))?;
+    for (at, c) in text.char_indices().skip_while(|(at, _)| *at < name) {
         if quote.is_some() {
             quote = quote.filter(|open| *open != c);
         } else if c == '>' {

@@ -5,9 +5,11 @@
 //!
 //! - a table may begin with the last line of a paragraph, and a footnote's name may hold almost
 //!   anything: both are looked for in every run of lines without an empty one;
+//! - of a footnote that is there twice, some take all that follows for a part of the notes;
 //! - what stands directly below a quote, a list or the like may belong to it;
 //! - `~` and `$` open and close more than one rule can tell, also over several lines.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::model::Block;
@@ -51,6 +53,13 @@ impl Blocks {
             is_empty_footnote = is_footnote(line) && line.trim_end().ends_with("]:");
         }
         blocks.runs.extend(begun.map(|(from, block)| (from..at, block)));
+        if let Some(first) = first_of_two_footnotes(body) {
+            blocks.runs.retain(|(run, _)| run.start < first);
+            if let Some((run, _)) = blocks.runs.last_mut() {
+                run.end = run.end.min(first);
+            }
+            blocks.runs.push((first..at, Block::Footnote));
+        }
         blocks
     }
 
@@ -69,6 +78,23 @@ fn is_below_head(line: &str) -> bool {
 
 fn is_footnote(line: &str) -> bool {
     line.trim_start().strip_prefix("[^").is_some_and(|rest| rest.contains("]:"))
+}
+
+/// Where the footnote begins that is the first of which there is another one below.
+fn first_of_two_footnotes(body: &str) -> Option<usize> {
+    let (mut begun, mut first) = (BTreeMap::new(), None);
+    let mut at = 0;
+    for line in body.split_inclusive('\n') {
+        let mut rest = line;
+        while let Some((name, behind)) = rest.split_once("[^").and_then(|(_, rest)| rest.split_once("]:")) {
+            if let Some(before) = begun.insert(name.to_lowercase(), at) {
+                first = first.or(Some(before)).map(|first: usize| first.min(before));
+            }
+            rest = behind;
+        }
+        at += line.len();
+    }
+    first
 }
 
 fn has_plain_name(footnote: &str) -> bool {
@@ -124,6 +150,18 @@ mod tests {
         assert_eq!(at("/x\n[^1]: a", 1), None);
         assert_eq!(at("-|-\na", 4), None);
         assert_eq!(at("a - b\n[^a]\nb|c", 12), None);
+    }
+
+    #[test]
+    fn below_a_footnote_that_is_there_twice_all_is_in_doubt() {
+        let at = |text: &str, place: usize| Blocks::of(text).at(place);
+        for body in ["a\n\n[^1]:\n[^1]:y\n\n/x", "a\n\n[^b]:l\n\n/x\n[^B]:", "a\n\n- [^1]: b\n\n/x\n\n> [^1]: c"] {
+            assert_eq!(at(body, body.find("/x").expect("it is there")), Some(Block::Footnote), "{body:?}");
+            assert_eq!(at(body, 0), None, "{body:?}");
+        }
+        let table = "a|b\n-|-\n[^1]: c\n[^1]: d\n\n/x";
+        assert_eq!((at(table, 4), at(table, 26)), (Some(Block::Table), Some(Block::Footnote)));
+        assert_eq!(at("[^1]: a\n\n/x\n\n[^2]: b", 9), None);
     }
 
     #[test]

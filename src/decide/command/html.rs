@@ -10,7 +10,7 @@
 
 /// Elements without their parts that cannot stand alone (`li`, `td`) and without `p`, which the next
 /// paragraph closes.
-const ELEMENTS: [&str; 62] = [
+const ELEMENTS: [&str; 66] = [
     "a",
     "abbr",
     "b",
@@ -27,6 +27,7 @@ const ELEMENTS: [&str; 62] = [
     "div",
     "dl",
     "em",
+    "figcaption",
     "figure",
     "font",
     "form",
@@ -62,13 +63,16 @@ const ELEMENTS: [&str; 62] = [
     "strong",
     "style",
     "sub",
+    "summary",
     "sup",
     "svg",
     "table",
     "template",
     "textarea",
+    "time",
     "title",
     "tt",
+    "u",
     "ul",
     "var",
     "video",
@@ -241,6 +245,8 @@ mod tests {
             &["<div title=\"</div>\">"],
             &["<div title='>' class=x></details>"],
             &["<pre x=\"</pre>\""],
+            &["<u>"],
+            &["<time>"],
             &["<!-- <details> --!> <details> -->"],
         ] {
             assert!(is_open_after(open), "{open:?}");
