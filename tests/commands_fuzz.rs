@@ -252,6 +252,8 @@ fn the_second_opinion_sees_what_a_reader_sees() {
         "<details>\n\n</details>\n\n/x",
         "Vec<T>\n/x",
         "<!--><e=\">\n/x",
+        "<!--></e=\">\n/x",
+        "a</p>\n/x",
     ] {
         assert!(visible_lines(seen).contains_key("/x"), "{seen:?}");
     }

@@ -24,7 +24,7 @@ pub(crate) fn visible_lines(body: &str) -> BTreeMap<String, usize> {
     lines
 }
 
-/// The text that stands directly in a paragraph which stands directly on the page. Anything else
+/// The text that stands directly on the page, or in a paragraph which does. Anything else
 /// leaves a mark in its line, so that the line is no longer the text that it would be without.
 fn plain_text(page: &str) -> String {
     const MARK: char = '\u{fffc}';
@@ -36,9 +36,10 @@ fn plain_text(page: &str) -> String {
     while let Some(c) = rest.chars().next() {
         if c != '<' {
             let end = rest.find('<').unwrap_or(rest.len());
-            match open.as_slice() {
-                [only] if only == "p" => text.push_str(&unescaped(&rest[..end])),
-                _ => text.push(MARK),
+            if open.is_empty() || open == ["p"] {
+                text.push_str(&unescaped(&rest[..end]));
+            } else {
+                text.push(MARK);
             }
             rest = &rest[end..];
             continue;
@@ -147,7 +148,8 @@ const KEPT: [&str; 37] = [
 fn tag_end(text: &str) -> Option<usize> {
     let mut quote = None;
     let mut before = ' ';
-    let name = text.find(|c: char| c.is_ascii_whitespace() || "/>".contains(c))?;
+    let begin = if text.starts_with("</") { 2 } else { 1 };
+    let name = begin + text[begin..].find(|c: char| c.is_ascii_whitespace() || "/>".contains(c))?;
     for (at, c) in text.char_indices().skip_while(|(at, _)| *at < name) {
         if quote.is_some() {
             quote = quote.filter(|open| *open != c);

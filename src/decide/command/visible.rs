@@ -38,7 +38,7 @@ pub(super) fn standings(body: &str, spans: &[Range<usize>]) -> Vec<Standing> {
     // GitHub takes a byte order mark away before it reads.
     let unmarked = body.strip_prefix('\u{feff}').unwrap_or(body);
     let mark = body.len() - unmarked.len();
-    let pieces = pieces(&with_plain_line_ends(unmarked));
+    let pieces = pieces(&as_markdown_reads(unmarked));
     let mut at = 0;
     spans
         .iter()
@@ -52,14 +52,20 @@ pub(super) fn standings(body: &str, spans: &[Range<usize>]) -> Vec<Standing> {
         .collect()
 }
 
-/// A carriage return alone ends a line, but our parser does not know it everywhere. Nothing moves.
-fn with_plain_line_ends(body: &str) -> Cow<'_, str> {
-    let is_alone = |at: usize| !body[at + 1..].starts_with('\n');
-    if !body.match_indices('\r').any(|(at, _)| is_alone(at)) {
+/// A carriage return alone ends a line, and a null character is a letter that nobody knows; our parser knows
+/// neither everywhere. Nothing moves.
+fn as_markdown_reads(body: &str) -> Cow<'_, str> {
+    let is_end = |at: usize, c: char| c == '\r' && !body[at + 1..].starts_with('\n');
+    let odd = |(at, c): (usize, char)| is_end(at, c) || c == '\0';
+    if !body.char_indices().any(odd) {
         return Cow::Borrowed(body);
     }
-    let ends = body.char_indices().map(|(at, c)| if c == '\r' && is_alone(at) { '\n' } else { c });
-    Cow::Owned(ends.collect())
+    let read = |(at, c): (usize, char)| match c {
+        '\0' => 'x',
+        _ if is_end(at, c) => '\n',
+        _ => c,
+    };
+    Cow::Owned(body.char_indices().map(read).collect())
 }
 
 /// `pieces` begin with the first that ends behind the span's start.
@@ -256,6 +262,7 @@ mod tests {
             ("[a](\n/x)", Standing::Hidden),
             ("[a]:\n/x", Standing::Hidden),
             ("[a\n/x](b)", Standing::Formatted),
+            ("[a\n/x\n](\0)", Standing::Formatted),
             ("*a\n/x*", Standing::Formatted),
             ("/x `a`", Standing::Formatted),
             ("/x a\\_b", Standing::Formatted),
