@@ -65,6 +65,22 @@ const SOURCES_OF_CHANCE: [&str; 20] = [
 type Floors = BTreeMap<String, u8>;
 
 #[test]
+fn each_room_has_tests_of_its_own_to_run() {
+    let read = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name);
+    let (script, page) = (read("tests/run"), read("ARCHITECTURE.md"));
+    let (_, lookup) = script.split_once("look_up_room() {").expect("the script knows rooms");
+    let (lookup, _) = lookup.split_once("\n}\n").expect("it ends");
+    let cases = lookup.lines().filter_map(|line| line.trim().split_once(')').map(|(rooms, _)| rooms));
+    let known: Vec<&str> = cases.flat_map(|rooms| rooms.split(" | ")).collect();
+    let rows: String = page.lines().filter(|line| line.starts_with("| `tests/run ")).collect();
+    for room in floors(&read("src/lib.rs")).keys() {
+        assert!(known.contains(&room.as_str()), "tests/run does not know the room {room}: {known:?}");
+        let is_told = [format!("`tests/run {room}`"), format!("`{room}`")].iter().any(|word| rows.contains(word));
+        assert!(is_told, "ARCHITECTURE.md does not say what `tests/run {room}` tells");
+    }
+}
+
+#[test]
 fn the_floors_hold() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let floors = floors(&fs::read_to_string(root.join("lib.rs")).expect("src/lib.rs"));
