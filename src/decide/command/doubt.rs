@@ -7,7 +7,8 @@
 //!   anything: both are looked for in every run of lines without an empty one;
 //! - of a footnote that is there twice, some take all that follows for a part of the notes;
 //! - what stands directly below a quote, a list or the like may belong to it;
-//! - `~` and `$` open and close more than one rule can tell, also over several lines.
+//! - `~` and `$` open and close more than one rule can tell, also over several lines; so do `*` and `_` beside a
+//!   `~`, and brackets in brackets.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -111,25 +112,65 @@ pub(super) fn is_directly_below(body: &str, paragraph: usize, end: usize) -> boo
     end > above_begins && !above[above_begins..].trim().is_empty()
 }
 
-/// From the first to the last sign of a kind, all may be struck out or a formula.
+/// From the first to the last sign of a kind, all may be struck out, a formula, emphasized or a link.
 #[derive(Debug, Default)]
-pub(super) struct Signs([Option<Range<usize>>; 2]);
+pub(super) struct Signs(Vec<Range<usize>>);
 
 impl Signs {
     pub(super) fn of(body: &str, paragraph: &Range<usize>) -> Self {
         let text = body.get(paragraph.clone()).unwrap_or_default();
-        Self(['~', '$'].map(|sign| {
-            let (first, last) = (text.find(sign)?, text.rfind(sign)?);
-            // A formula can also take away the end of what began before it, such as a link.
-            let begin = if sign == '$' { 0 } else { first };
-            (first < last).then_some(paragraph.start + begin..paragraph.start + last + 1)
-        }))
+        let mut spans: Vec<Range<usize>> = ['~', '$'].into_iter().filter_map(|sign| between(text, sign)).collect();
+        spans.extend(emphasis_beside_tildes(text));
+        spans.extend(brackets_over_lines(text));
+        Self(spans.into_iter().map(|span| paragraph.start + span.start..paragraph.start + span.end).collect())
     }
 
     /// Whether a piece of text may be more than text.
     pub(super) fn touch(&self, piece: &Range<usize>) -> bool {
-        self.0.iter().flatten().any(|signs| signs.start < piece.end && piece.start < signs.end)
+        self.0.iter().any(|signs| signs.start < piece.end && piece.start < signs.end)
     }
+}
+
+fn between(text: &str, sign: char) -> Option<Range<usize>> {
+    let (first, last) = (text.find(sign)?, text.rfind(sign)?);
+    // A formula can also take away the end of what began before it, such as a link.
+    let begin = if sign == '$' { 0 } else { first };
+    (first < last).then_some(begin..last + 1)
+}
+
+/// GitHub looks past tildes for what stands beside a sign of emphasis, and so finds others that open or close it.
+fn emphasis_beside_tildes(text: &str) -> Option<Range<usize>> {
+    let (first, last) = (text.find(['*', '_'])?, text.rfind(['*', '_'])?);
+    let is_beside = ["*~", "_~", "~*", "~_"].iter().any(|pair| text.contains(pair));
+    (is_beside && first < last).then_some(first..last + 1)
+}
+
+/// From a bracket that is still open at the end of its line to where all are closed. Which of several brackets
+/// make a link with another link between them, not all tell alike.
+fn brackets_over_lines(text: &str) -> Vec<Range<usize>> {
+    let (mut spans, mut open, mut begin) = (Vec::new(), 0_usize, 0);
+    let mut closed = None;
+    for (at, c) in text.char_indices() {
+        match c {
+            '[' => {
+                if open == 0 {
+                    begin = at;
+                }
+                open += 1;
+            }
+            ']' if open > 0 => {
+                open -= 1;
+                closed = Some(begin..at + 1);
+                if open == 0 {
+                    spans.extend(closed.take());
+                }
+            }
+            _ => {}
+        }
+    }
+    spans.extend(closed);
+    spans.retain(|span| text[span.clone()].contains('\n'));
+    spans
 }
 
 #[cfg(test)]

@@ -132,7 +132,8 @@ impl Open {
                 Construct::Comment { behind: Some(behind) } | Construct::Bogus { behind: Some(behind) } => {
                     comment_end = behind.len().min(if is_comment { comment_end } else { usize::MAX });
                 }
-                _ if is_comment => {}
+                // Where the formula is none, its text ends here all the same.
+                _ if place == Place::Formula => {}
                 Construct::Tag { .. } | Construct::Comment { .. } | Construct::Bogus { .. } => {
                     self.is_swallowed = true;
                     return;
@@ -286,6 +287,10 @@ mod tests {
         assert!(is_open("<!-- a -- <details> -->", Place::Inline));
         assert!(!is_open("<!-- a -- <details> -->", Place::Block));
         assert!(!is_open("<!-- a -- </b> --><b></b>", Place::Inline));
+        for endless in ["<!o<!--\">", "<!o<b x=\">", "<?<!-->"] {
+            assert!(is_open(endless, Place::Inline), "{endless}");
+        }
+        assert!(!is_open("a<b", Place::Formula));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn pieces(body: &str) -> Vec<Piece> {
                 pieces.push(Piece { span, standing });
             }
             Event::InlineHtml(html) => {
-                page.open.feed(&html, Place::Inline);
+                page.open.feed(&html, page.place());
                 pieces.push(Piece { span, standing: Standing::Hidden });
             }
             Event::InlineMath(formula) | Event::DisplayMath(formula) => {
@@ -148,6 +148,7 @@ struct Page {
     nesting: Vec<Nested>,
     hidden: usize,
     formatted: usize,
+    images: usize,
     blocks: Vec<(Block, Open)>,
     open: Open,
     doubtful: Blocks,
@@ -163,6 +164,7 @@ struct Page {
 enum Nested {
     Paragraph,
     Hidden,
+    Image,
     Formatted,
     Block,
 }
@@ -177,6 +179,11 @@ impl Page {
             return Standing::Inside(block);
         }
         if self.formatted > 0 || self.signs.touch(piece) { Standing::Formatted } else { Standing::Plain }
+    }
+
+    /// Where raw HTML stands in a paragraph. In what an image is called, nothing is closed.
+    fn place(&self) -> Place {
+        if self.images > 0 { Place::Formula } else { Place::Inline }
     }
 
     fn begin_paragraph(&mut self, body: &str, span: &Range<usize>) {
@@ -196,6 +203,11 @@ impl Page {
                 self.formatted += 1;
                 return self.nesting.push(Nested::Formatted);
             }
+            Tag::Image { .. } => {
+                self.hidden += 1;
+                self.images += 1;
+                return self.nesting.push(Nested::Image);
+            }
             _ => {
                 self.hidden += 1;
                 return self.nesting.push(Nested::Hidden);
@@ -208,6 +220,10 @@ impl Page {
     fn leave(&mut self, end: usize) {
         match self.nesting.pop() {
             Some(Nested::Hidden) => self.hidden -= 1,
+            Some(Nested::Image) => {
+                self.hidden -= 1;
+                self.images -= 1;
+            }
             Some(Nested::Formatted) => self.formatted -= 1,
             Some(Nested::Block) => {
                 if let Some((block, entered)) = self.blocks.pop() {
@@ -263,6 +279,13 @@ mod tests {
             ("[a]:\n/x", Standing::Hidden),
             ("[a\n/x](b)", Standing::Formatted),
             ("[a\n/x\n](\0)", Standing::Formatted),
+            ("*e\n/x\ny~*r", Standing::Formatted),
+            ("[*~e\n/x\ny**", Standing::Formatted),
+            ("*e\n/x\ny*r~", Standing::Formatted),
+            ("a* b\n/x\n~ *c", Standing::Plain),
+            ("[[]()[\n/x\n]]()", Standing::Formatted),
+            ("[a](b)\n/x\n[c](d)", Standing::Plain),
+            ("a [b] c\n/x \"[d]\"\n[", Standing::Plain),
             ("*a\n/x*", Standing::Formatted),
             ("/x `a`", Standing::Formatted),
             ("/x a\\_b", Standing::Formatted),
@@ -284,6 +307,8 @@ mod tests {
             "<div title=\"\n\n/x\n\n\">",
             "<details>\n\n> </details>\n\n/x",
             "> <?\n>\n\n/x",
+            "a<pre>![</pre>]()\n/x",
+            "a<!o<!--\">\n/x\n-->",
             "<details>\n\n</b>\n\n/x",
         ] {
             assert_eq!(seen(hidden), Standing::Hidden, "{hidden:?}");
