@@ -33,7 +33,7 @@ impl Blocks {
         for line in body.split_inclusive('\n') {
             let begin = at;
             at += line.len();
-            if line.trim().is_empty() {
+            if is_empty(line) {
                 // A footnote without a text waits for it.
                 if is_empty_footnote {
                     continue;
@@ -69,6 +69,11 @@ impl Blocks {
         let next = self.runs.partition_point(|(run, _)| run.end <= place);
         self.runs.get(next).filter(|(run, _)| run.contains(&place)).map(|(_, block)| *block)
     }
+}
+
+/// As Markdown says it: of other spaces, none makes a line empty.
+fn is_empty(line: &str) -> bool {
+    line.bytes().all(|byte| b" \t\r\n".contains(&byte))
 }
 
 /// A row of dashes and bars: the line above it is a table's head.
@@ -109,7 +114,7 @@ pub(super) fn is_directly_below(body: &str, paragraph: usize, end: usize) -> boo
     let begin = body[..paragraph].rfind('\n').map_or(0, |at| at + 1);
     let Some(above) = begin.checked_sub(1).and_then(|before| body.get(..before)) else { return false };
     let above_begins = above.rfind('\n').map_or(0, |at| at + 1);
-    end > above_begins && !above[above_begins..].trim().is_empty()
+    end > above_begins && !is_empty(&above[above_begins..])
 }
 
 /// From the first to the last sign of a kind, all may be struck out, a formula, emphasized or a link.
@@ -119,7 +124,9 @@ pub(super) struct Signs(Vec<Range<usize>>);
 impl Signs {
     pub(super) fn of(body: &str, paragraph: &Range<usize>) -> Self {
         let text = body.get(paragraph.clone()).unwrap_or_default();
-        let mut spans: Vec<Range<usize>> = ['~', '$'].into_iter().filter_map(|sign| between(text, sign)).collect();
+        let mut spans: Vec<Range<usize>> = between(text, &['~']).into_iter().collect();
+        // A formula can also take away the end of what began before it, such as a link, or where that begins.
+        spans.extend(between(text, &['$']).map(|_| 0..text.len()));
         spans.extend(emphasis_beside_tildes(text));
         spans.extend(brackets_over_lines(text));
         Self(spans.into_iter().map(|span| paragraph.start + span.start..paragraph.start + span.end).collect())
@@ -131,22 +138,20 @@ impl Signs {
     }
 }
 
-fn between(text: &str, sign: char) -> Option<Range<usize>> {
-    let (first, last) = (text.find(sign)?, text.rfind(sign)?);
-    // A formula can also take away the end of what began before it, such as a link.
-    let begin = if sign == '$' { 0 } else { first };
-    (first < last).then_some(begin..last + 1)
+/// From the first to the last of some signs.
+fn between(text: &str, signs: &[char]) -> Option<Range<usize>> {
+    let (first, last) = (text.find(signs)?, text.rfind(signs)?);
+    (first < last).then_some(first..last + 1)
 }
 
 /// GitHub looks past tildes for what stands beside a sign of emphasis, and so finds others that open or close it.
 fn emphasis_beside_tildes(text: &str) -> Option<Range<usize>> {
-    let (first, last) = (text.find(['*', '_'])?, text.rfind(['*', '_'])?);
     let is_beside = ["*~", "_~", "~*", "~_"].iter().any(|pair| text.contains(pair));
-    (is_beside && first < last).then_some(first..last + 1)
+    between(text, &['*', '_']).filter(|_| is_beside)
 }
 
 /// From a bracket that is still open at the end of its line to where all are closed. Which of several brackets
-/// make a link with another link between them, not all tell alike.
+/// make a link with another link between them, not all tell alike, nor where it ends.
 fn brackets_over_lines(text: &str) -> Vec<Range<usize>> {
     let (mut spans, mut open, mut begin) = (Vec::new(), 0_usize, 0);
     let mut closed = None;
@@ -157,6 +162,9 @@ fn brackets_over_lines(text: &str) -> Vec<Range<usize>> {
                     begin = at;
                 }
                 open += 1;
+                if open > 1 {
+                    spans.extend(text.rfind([']', ')']).map(|last| begin..last + 1));
+                }
             }
             ']' if open > 0 => {
                 open -= 1;
@@ -169,8 +177,17 @@ fn brackets_over_lines(text: &str) -> Vec<Range<usize>> {
         }
     }
     spans.extend(closed);
-    spans.retain(|span| text[span.clone()].contains('\n'));
+    spans.retain(|span| text.get(span.clone()).is_some_and(|within| within.contains('\n')));
     spans
+}
+
+/// Whether the runs of backticks do not pair: then not all find the same code between them.
+pub(super) fn has_loose_ticks(text: &str) -> bool {
+    let mut runs: BTreeMap<usize, usize> = BTreeMap::new();
+    for run in text.split(|c| c != '`').filter(|run| !run.is_empty()) {
+        *runs.entry(run.len()).or_default() += 1;
+    }
+    runs.values().any(|count| !count.is_multiple_of(2))
 }
 
 #[cfg(test)]
@@ -184,6 +201,7 @@ mod tests {
         assert_eq!(at("a\nb|c\r\n-|-\nd", 1), None);
         assert_eq!(at("a\n :-\nb\n\nc", 6), Some(Block::Table));
         assert_eq!(at("a\n :-\nb\n\nc", 9), None);
+        assert_eq!(at("a\n :-\nb\n\u{a0}\nc", 11), Some(Block::Table), "the line is not empty");
         assert_eq!(at("a\n [^[]:b\nc", 10), Some(Block::Footnote));
         assert_eq!(at("[^a]:\n\nb\n\nc", 7), Some(Block::Footnote));
         assert_eq!(at("[^a]:\n\nb\n\nc", 10), None);
@@ -224,6 +242,7 @@ mod tests {
         let touch = |text: &str, piece| Signs::of(text, &(0..text.len())).touch(&piece);
         assert!(touch("a~b\n/x\nc~d", 4..6) && touch("a~b\n/x\nc~d", 0..3));
         assert!(touch("[\n/x\n$$]($)", 2..4));
+        assert!(touch("[$$]($ (\n/x\n))", 9..11));
         assert!(!touch("a~b\n/x\nc~d", 0..1) && !touch("a~b\n/x\n$", 4..6));
     }
 }

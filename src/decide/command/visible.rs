@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-use super::doubt::{Blocks, Signs, is_directly_below};
+use super::doubt::{Blocks, Signs, has_loose_ticks, is_directly_below};
 use super::html::{Open, Place};
 use crate::model::Block;
 
@@ -127,6 +127,12 @@ fn pieces(body: &str) -> Vec<Piece> {
                 page.open.feed(&formula, Place::Formula);
                 pieces.push(Piece { span, standing: Standing::Hidden });
             }
+            Event::Code(code) => {
+                if page.is_code_in_doubt(&span) {
+                    page.open.feed(&code, Place::Formula);
+                }
+                pieces.push(Piece { span, standing: Standing::Hidden });
+            }
             // The line end itself belongs to no line.
             Event::SoftBreak | Event::HardBreak => {}
             _ => pieces.push(Piece { span, standing: Standing::Hidden }),
@@ -154,6 +160,7 @@ struct Page {
     doubtful: Blocks,
     /// Of this paragraph.
     signs: Signs,
+    has_loose_ticks: bool,
     /// The block that this paragraph may belong to.
     above: Option<Block>,
     /// The last block on the page, and where it ended.
@@ -181,6 +188,11 @@ impl Page {
         if self.formatted > 0 || self.signs.touch(piece) { Standing::Formatted } else { Standing::Plain }
     }
 
+    /// Whether others may read it as text.
+    fn is_code_in_doubt(&self, code: &Range<usize>) -> bool {
+        self.has_loose_ticks || self.doubtful.at(code.start).is_some()
+    }
+
     /// Where raw HTML stands in a paragraph. In what an image is called, nothing is closed.
     fn place(&self) -> Place {
         if self.images > 0 { Place::Formula } else { Place::Inline }
@@ -188,6 +200,7 @@ impl Page {
 
     fn begin_paragraph(&mut self, body: &str, span: &Range<usize>) {
         self.signs = Signs::of(body, span);
+        self.has_loose_ticks = body.get(span.clone()).is_some_and(has_loose_ticks);
         self.above = self.last.filter(|(_, end)| is_directly_below(body, span.start, *end)).map(|(block, _)| block);
     }
 
@@ -284,6 +297,11 @@ mod tests {
             ("*e\n/x\ny*r~", Standing::Formatted),
             ("a* b\n/x\n~ *c", Standing::Plain),
             ("[[]()[\n/x\n]]()", Standing::Formatted),
+            ("[[]()[]](\n/x\n)", Standing::Formatted),
+            ("[$$]($ (\n/x\n))", Standing::Formatted),
+            ("``\n`>`\n`<pre>`\n/x", Standing::Hidden),
+            ("``\na|b\n-|-\ne<pre>``\n\n/x", Standing::Hidden),
+            ("`<pre>`\n/x", Standing::Plain),
             ("[a](b)\n/x\n[c](d)", Standing::Plain),
             ("a [b] c\n/x \"[d]\"\n[", Standing::Plain),
             ("*a\n/x*", Standing::Formatted),
