@@ -117,7 +117,8 @@ pub(super) fn is_directly_below(body: &str, paragraph: usize, end: usize) -> boo
     end > above_begins && !is_empty(&above[above_begins..])
 }
 
-/// From the first to the last sign of a kind, all may be struck out, a formula, emphasized or a link.
+/// From the first to the last sign of a kind, all may be struck out, a formula, emphasized or a link. In order;
+/// none touches another.
 #[derive(Debug, Default)]
 pub(super) struct Signs(Vec<Range<usize>>);
 
@@ -129,12 +130,19 @@ impl Signs {
         spans.extend(between(text, &['$']).map(|_| 0..text.len()));
         spans.extend(emphasis_beside_tildes(text));
         spans.extend(brackets_over_lines(text));
+        spans.sort_unstable_by_key(|span| span.start);
+        spans.dedup_by(|next, span| {
+            let is_beside = next.start <= span.end;
+            span.end = if is_beside { span.end.max(next.end) } else { span.end };
+            is_beside
+        });
         Self(spans.into_iter().map(|span| paragraph.start + span.start..paragraph.start + span.end).collect())
     }
 
     /// Whether a piece of text may be more than text.
     pub(super) fn touch(&self, piece: &Range<usize>) -> bool {
-        self.0.iter().any(|signs| signs.start < piece.end && piece.start < signs.end)
+        let next = self.0.partition_point(|signs| signs.end <= piece.start);
+        self.0.get(next).is_some_and(|signs| signs.start < piece.end)
     }
 }
 
@@ -155,6 +163,7 @@ fn emphasis_beside_tildes(text: &str) -> Option<Range<usize>> {
 fn brackets_over_lines(text: &str) -> Vec<Range<usize>> {
     let (mut spans, mut open, mut begin) = (Vec::new(), 0_usize, 0);
     let mut closed = None;
+    let last = text.rfind([']', ')']);
     for (at, c) in text.char_indices() {
         match c {
             '[' => {
@@ -162,8 +171,8 @@ fn brackets_over_lines(text: &str) -> Vec<Range<usize>> {
                     begin = at;
                 }
                 open += 1;
-                if open > 1 {
-                    spans.extend(text.rfind([']', ')']).map(|last| begin..last + 1));
+                if open == 2 {
+                    spans.extend(last.filter(|last| *last > begin).map(|last| begin..last + 1));
                 }
             }
             ']' if open > 0 => {
@@ -177,7 +186,11 @@ fn brackets_over_lines(text: &str) -> Vec<Range<usize>> {
         }
     }
     spans.extend(closed);
-    spans.retain(|span| text.get(span.clone()).is_some_and(|within| within.contains('\n')));
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let is_over_lines = |span: &Range<usize>| {
+        ends.get(ends.partition_point(|end| *end < span.start)).is_some_and(|end| *end < span.end)
+    };
+    spans.retain(is_over_lines);
     spans
 }
 

@@ -79,6 +79,9 @@ const ELEMENTS: [&str; 66] = [
     "xmp",
 ];
 
+/// A formula with more of what may begin an element is not looked through: each may reach to its end.
+const MOST_IN_FORMULA: usize = 200;
+
 /// Where a piece of raw HTML stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -116,8 +119,14 @@ impl Open {
         let mut rest = html;
         // How much of the text is left where a comment ends in which elements may open all the same.
         let mut comment_end = rest.len();
+        let mut begun = 0;
         while let Some(at) = rest.find('<') {
             rest = &rest[at + 1..];
+            begun += 1;
+            if place == Place::Formula && begun > MOST_IN_FORMULA {
+                self.is_swallowed = true;
+                return;
+            }
             let is_comment = place == Place::Formula || rest.len() > comment_end;
             match construct(rest) {
                 Construct::Text => {}

@@ -190,7 +190,7 @@ impl Page {
 
     /// Whether others may read it as text.
     fn is_code_in_doubt(&self, code: &Range<usize>) -> bool {
-        self.has_loose_ticks || self.doubtful.at(code.start).is_some()
+        self.has_loose_ticks || [code.start, code.end].iter().any(|place| self.doubtful.at(*place).is_some())
     }
 
     /// Where raw HTML stands in a paragraph. In what an image is called, nothing is closed.
