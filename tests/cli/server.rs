@@ -3,10 +3,12 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use greenroom::app::SystemClock;
-use greenroom::model::{RepoName, StageId};
-use greenroom::sandbox::{FileChange, Sandbox, SandboxSettings};
+use greenroom::model::{Chore, Lane, RepoName, StageId};
+use greenroom::port::{Clock as _, LaneState};
+use greenroom::sandbox::{Exchange, FileChange, Sandbox, SandboxSettings};
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr};
@@ -104,7 +106,31 @@ impl Served {
         bench.replace(format!(":{port}"), "port");
         // The rest is read too, so that the server never waits for a reader.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { bench, github, repo, server }
+        let world = Self { bench, github, repo, server };
+        world.has_looked().await;
+        world
+    }
+
+    /// Until the server has looked through the repositories for what it missed, as it does when it begins: what
+    /// is committed from now on, nobody but a command tells it.
+    async fn has_looked(&self) {
+        hang::note("the server has looked for what it missed");
+        let store = greenroom::store::open(&self.bench.database()).await.expect("the database");
+        let lists = |exchange: &Exchange| exchange.template == "/installation/repositories";
+        let lanes = [Lane::Chore(Chore::Reconcile), Lane::Repo(self.repo.clone())];
+        let mut begun = false;
+        loop {
+            begun |= self.github.requests().iter().any(lists);
+            let mut rests = begun;
+            // The first gives the second its work before it rests.
+            for lane in &lanes {
+                rests = rests && store.lane_state(lane, SystemClock.now()).await.ok() == Some(LaneState::AtRest);
+            }
+            if rests {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) async fn run(&self, args: &str) -> Said {
