@@ -117,7 +117,7 @@ pub(super) fn is_directly_below(body: &str, paragraph: usize, end: usize) -> boo
     end > above_begins && !is_empty(&above[above_begins..])
 }
 
-/// From the first to the last sign of a kind, all may be struck out, a formula, emphasized or a link. In order;
+/// From the first to the last sign of a kind, all may be struck out, code, a formula, emphasized or a link. In order;
 /// none touches another.
 #[derive(Debug, Default)]
 pub(super) struct Signs(Vec<Range<usize>>);
@@ -128,6 +128,7 @@ impl Signs {
         let mut spans: Vec<Range<usize>> = between(text, &['~']).into_iter().collect();
         // A formula can also take away the end of what began before it, such as a link, or where that begins.
         spans.extend(between(text, &['$']).map(|_| 0..text.len()));
+        spans.extend(between(text, &['`']).filter(|_| has_loose_ticks(text)));
         spans.extend(emphasis_beside_tildes(text));
         spans.extend(brackets_over_lines(text));
         spans.sort_unstable_by_key(|span| span.start);
@@ -256,6 +257,7 @@ mod tests {
         assert!(touch("a~b\n/x\nc~d", 4..6) && touch("a~b\n/x\nc~d", 0..3));
         assert!(touch("[\n/x\n$$]($)", 2..4));
         assert!(touch("[$$]($ (\n/x\n))", 9..11));
+        assert!(touch("```Y`\n`g``\n`\n/x\n``", 13..15) && !touch("`a`\n/x\n`b`", 4..6));
         assert!(!touch("a~b\n/x\nc~d", 0..1) && !touch("a~b\n/x\n$", 4..6));
     }
 }
