@@ -17,11 +17,10 @@ use greenroom::model::{
     SecretRef, ServiceSpec, Size, StageId, StageKind, StageSpec, Timestamp, Trust, VersionKey,
 };
 use greenroom::port::{Clock, Cloud, Phase, PortError, PortResult, Progress, Rollout, Site};
+use hang::PATIENCE;
 use own::own;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-use crate::hang::PATIENCE;
 
 #[path = "support/hang.rs"]
 mod hang;

@@ -153,7 +153,7 @@ fn between(text: &str, signs: &[char]) -> Option<Range<usize>> {
     (first < last).then_some(first..last + 1)
 }
 
-/// GitHub looks past tildes for what stands beside a sign of emphasis, and so finds others that open or close it.
+/// Some look past tildes for what stands beside a sign of emphasis, and so find others that open or close it.
 fn emphasis_beside_tildes(text: &str) -> Option<Range<usize>> {
     let is_beside = ["*~", "_~", "~*", "~_"].iter().any(|pair| text.contains(pair));
     between(text, &['*', '_']).filter(|_| is_beside)
