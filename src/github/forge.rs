@@ -18,7 +18,7 @@ use crate::port::{
 
 /// GitHub as one App sees it.
 pub struct GitHub {
-    api: Api,
+    pub(super) api: Api,
 }
 
 impl GitHub {

@@ -24,6 +24,7 @@ mod delivery;
 mod deployment;
 mod evidence;
 mod forge;
+mod job_log;
 mod key;
 mod pace;
 mod path;
@@ -34,6 +35,7 @@ mod source;
 mod team;
 mod token;
 mod transport;
+mod workflows;
 
 pub use forge::GitHub;
 pub use pace::WriteLimits;

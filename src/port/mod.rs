@@ -14,6 +14,7 @@ mod registry;
 mod slots;
 mod store;
 mod walls;
+mod workflows;
 
 pub use builder::{BuildJob, Builder, Tarball, TarballStream};
 pub use clock::Clock;
@@ -34,6 +35,9 @@ pub use store::{
     StoreCounts, SurfaceRecord,
 };
 pub use walls::Walls;
+pub use workflows::{
+    Cancellation, Conclusion, Dispatch, Dispatched, RunOrigin, RunStarter, RunState, TreeEntry, WorkflowRun, Workflows,
+};
 
 /// What an idempotent call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::model::Timestamp;
 use crate::port::Clock;
 
 pub(super) const APP_ID: u64 = 17;
-const EVERY_PERMISSION: [&str; 9] = [
+const EVERY_PERMISSION: [&str; 10] = [
     "metadata",
     "contents",
     "pull_requests",
@@ -31,6 +31,7 @@ const EVERY_PERMISSION: [&str; 9] = [
     "administration",
     "members",
     "statuses",
+    "actions",
 ];
 pub(super) const INSTALLATION: &str = "/repos/acme/shop/installation";
 pub(super) const MINT: &str = "/app/installations/7/access_tokens";
