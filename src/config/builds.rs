@@ -23,8 +23,13 @@ pub(super) struct Runners {
 #[schemars(extend("title" = "a label such as ubuntu-24.04-arm, or a list of labels"))]
 enum Labels {
     One(Label),
-    All(#[schemars(length(min = 1, max = 10))] Vec<Label>),
+    All(LabelList),
 }
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("minItems" = 1, "maxItems" = 10))]
+struct LabelList(Vec<Label>);
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -36,7 +41,7 @@ impl Labels {
     fn meant(self) -> RunnerLabels {
         match self {
             Self::One(Label(label)) => RunnerLabels::One(label),
-            Self::All(labels) => RunnerLabels::All(labels.into_iter().map(|label| label.0).collect()),
+            Self::All(labels) => RunnerLabels::All(labels.0.into_iter().map(|label| label.0).collect()),
         }
     }
 }

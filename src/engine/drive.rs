@@ -138,11 +138,10 @@ impl Engine {
     /// Has builds that are made elsewhere asked again now: somebody rang, and it may be that one of them ended.
     pub(super) fn ask_builds_now(&self, run: &mut Run) {
         let Wanted::Live(spec) = &run.deploy.plan.wanted else { return };
-        let (now, elsewhere) = (self.ports.clock.now(), |service: &&ServiceName| {
-            spec.service(service).is_some_and(|service| spec.builds_elsewhere(service))
-        });
+        let now = self.ports.clock.now();
         for step in &run.deploy.plan.steps {
-            let is_build = matches!(&step.action, Action::Build { service } if elsewhere(&service));
+            let is_build = matches!(&step.action, Action::Build { service }
+                if spec.service(service).is_some_and(|service| spec.builds_elsewhere(service)));
             if is_build && matches!(run.log.state(&step.key), StepState::Running { attempt: 0, .. }) {
                 run.log.postpone(&step.key, now);
             }

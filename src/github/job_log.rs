@@ -9,8 +9,8 @@ use http_body_util::BodyExt as _;
 use super::answer::Answer;
 use super::api::Api;
 use super::source::absolute;
-use super::transport::Incoming;
-use crate::port::{PortError, PortResult};
+use super::transport::{Incoming, unreachable};
+use crate::port::PortResult;
 
 /// So much of the end is looked at, whatever a job printed.
 const TAIL_BYTES: usize = 256 * 1024;
@@ -42,7 +42,7 @@ pub(super) async fn last_lines(api: &Api, answer: Answer, lines: usize) -> PortR
 async fn tail(mut body: Incoming) -> PortResult<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| PortError::retry(format!("the log of a job broke off: {error}")))?;
+        let frame = frame.map_err(|error| unreachable(&error))?;
         if let Ok(data) = frame.into_data() {
             bytes.extend_from_slice(&data);
         }

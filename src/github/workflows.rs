@@ -60,10 +60,9 @@ struct Run {
 
 impl Run {
     fn seen(self, own_login: &str) -> WorkflowRun {
-        let is_own = |user: &Option<User>| {
-            user.as_ref().is_some_and(|user| user.kind == "Bot" && user.login.eq_ignore_ascii_case(own_login))
-        };
-        let starter = if is_own(&self.actor) && is_own(&self.triggering_actor) {
+        let is_own =
+            |user: Option<&User>| user.is_some_and(|it| it.kind == "Bot" && it.login.eq_ignore_ascii_case(own_login));
+        let starter = if is_own(self.actor.as_ref()) && is_own(self.triggering_actor.as_ref()) {
             RunStarter::Ourselves
         } else {
             RunStarter::SomebodyElse

@@ -186,6 +186,8 @@ impl RunnerBuilder {
         let repo = &job.stage.repo;
         let dispatch = Dispatch { repo, workflow: BUILD_WORKFLOW, branch: &order.branch, inputs: &order.inputs };
         followed.asked = Asked::Unheard(self.clock.now());
+        // Whoever asks may give up on the answer, and must not ask again at once.
+        locked(&self.followed).insert(key_of(job), followed.clone());
         let dispatched = self.workflows.dispatch(&dispatch).await?;
         followed.asked = Asked::Heard(self.clock.now());
         if let Dispatched::Run(run) = dispatched {

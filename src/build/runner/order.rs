@@ -67,7 +67,8 @@ pub(super) async fn content(workflows: &dyn Workflows, job: &BuildJob<'_>, spec:
 /// The folders above one, from the top: of `apps/web` they are `.` and `./apps`.
 fn above(folder: &str) -> Vec<String> {
     let parts: Vec<&str> = folder.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    (0..parts.len()).map(|depth| [&["."], &parts[..depth]].concat().join("/")).collect()
+    let up_to = |depth: usize| -> Vec<&str> { std::iter::once(".").chain(parts[..depth].iter().copied()).collect() };
+    (0..parts.len()).map(|depth| up_to(depth).join("/")).collect()
 }
 
 /// Where an image goes.

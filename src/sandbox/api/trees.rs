@@ -31,7 +31,7 @@ pub(in super::super) fn show(world: &mut World, call: &Call) -> Answered {
             folders.entry(first.to_owned()).or_default().insert(rest.to_owned(), content.clone());
             continue;
         }
-        let sha = object_name(&[content]);
+        let sha = object_name(&[content.as_ref()]);
         let mode = if is_link(content) { "120000" } else { "100644" };
         let url = format!("{api}/blobs/{sha}");
         let entry =
