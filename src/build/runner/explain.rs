@@ -74,17 +74,13 @@ fn ended(conclusion: Conclusion, run: &str) -> (FailureKind, String, String) {
 /// Why a run that GitHub calls ours is not what was asked for; `None` where it is.
 pub(super) fn objection(run: &WorkflowRun, branch: &str) -> Option<PortError> {
     let RunOrigin { workflow, event, branch: of, starter } = &run.origin;
-    let wrong = if workflow != BUILD_WORKFLOW {
-        format!("is of the workflow `{workflow}`")
-    } else if event != "workflow_dispatch" {
-        format!("was started by `{event}`")
-    } else if of != branch {
-        format!("is of the branch {of}, not of {branch}")
-    } else if *starter != RunStarter::Ourselves {
-        "was started by somebody else".to_owned()
-    } else {
-        return None;
-    };
+    let complaints = [
+        (workflow != BUILD_WORKFLOW, format!("is of the workflow `{workflow}`")),
+        (event != "workflow_dispatch", format!("was started by `{event}`")),
+        (of != branch, format!("is of the branch {of}, not of {branch}")),
+        (*starter != RunStarter::Ourselves, "was started by somebody else".to_owned()),
+    ];
+    let (_, wrong) = complaints.into_iter().find(|(is_so, _)| *is_so)?;
     Some(PortError::failed(
         FailureKind::Environment,
         format!("The run {} {wrong}: nothing is taken from it", run.page),

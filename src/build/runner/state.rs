@@ -95,9 +95,8 @@ pub(super) fn judge(asked: Asked, seen: Seen, now: Timestamp) -> Verdict {
         // GitHub's copies learn of a run one after the other.
         (Seen::Gone, Asked::Heard(at)) if now.since(at) < NEW_MILLIS => Verdict::Wait(Waiting::Listing),
         (Seen::Gone, _) => Verdict::Fail(Trouble::Deleted),
-        (Seen::Nothing, Asked::No) => Verdict::Ask,
         (Seen::Nothing, Asked::Unheard(at)) if now.since(at) < UNHEARD_MILLIS => Verdict::Wait(Waiting::Listing),
-        (Seen::Nothing, Asked::Unheard(_)) => Verdict::Ask,
+        (Seen::Nothing, Asked::No | Asked::Unheard(_)) => Verdict::Ask,
         (Seen::Nothing, Asked::Heard(at)) if now.since(at) < UNLISTED_MILLIS => Verdict::Wait(Waiting::Listing),
         (Seen::Nothing, Asked::Heard(_)) => Verdict::Fail(Trouble::NeverListed),
     }
