@@ -81,7 +81,7 @@ impl App {
         let listener = listen(settings.listen, "GREENROOM_LISTEN").await?;
         let ops = listen(settings.ops_listen, "GREENROOM_OPS_LISTEN").await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let forge = connect(settings, secrets.private_key, clock.clone())?;
+        let github = Arc::new(connect(settings, secrets.private_key, clock.clone())?);
         private::folder(&settings.data)
             .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
         let ground = Ground::take(settings, clock.clone()).await?;
@@ -92,7 +92,8 @@ impl App {
         let bell = Arc::new(Notify::new());
         let ports = Ports {
             store: store.clone(),
-            forge: Arc::new(forge),
+            forge: github.clone(),
+            app: Some(github),
             cloud: target.cloud.clone(),
             builder: builder.clone(),
             clock: clock.clone(),
