@@ -8,10 +8,14 @@ mod hang;
 mod linters;
 #[path = "package/machine.rs"]
 mod machine;
+#[path = "package/npm.rs"]
+mod npm;
 #[path = "package/page.rs"]
 mod page;
 #[path = "package/refused.rs"]
 mod refused;
+#[path = "package/release.rs"]
+mod release;
 #[path = "package/releases.rs"]
 mod releases;
 #[path = "package/script.rs"]
