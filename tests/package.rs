@@ -4,6 +4,8 @@
 mod action;
 #[path = "support/hang.rs"]
 mod hang;
+#[path = "package/init.rs"]
+mod init;
 #[path = "package/linters.rs"]
 mod linters;
 #[path = "package/machine.rs"]

@@ -61,6 +61,22 @@ fn zizmor_finds_nothing() {
     assert!(said(&output).contains("No findings to report"), "{}", said(&output));
 }
 
+/// As they are written for somebody, with more stages than the example has.
+#[test]
+fn zizmor_finds_nothing_in_what_init_writes() {
+    hang::watch();
+    let folder = crate::init::shop();
+    assert_eq!(crate::init::init(folder.path()).code, Some(0));
+    let mut command = Command::new(tool("GREENROOM_TEST_ZIZMOR"));
+    command.args(["--offline", "--persona", "pedantic", "--no-config", "--color", "never", "."]);
+    let output = command.current_dir(folder.path()).output().expect("zizmor runs");
+    assert!(
+        output.status.success() && said(&output).contains("completed .github/workflows/deploy.yml"),
+        "{}",
+        said(&output)
+    );
+}
+
 /// Each exception stands at its line with a reason, and is of one kind.
 #[test]
 fn what_zizmor_is_told_to_pass_over_says_why() {
