@@ -137,3 +137,34 @@ fn the_committed_checksums_are_well_formed() {
         assert!(seen.insert((version, platform)), "twice: {line}");
     }
 }
+
+/// The texts of all sources below a folder.
+fn sources(folder: &std::path::Path) -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            all.push_str(&sources(&path));
+        } else {
+            all.push_str(&std::fs::read_to_string(&path).expect("a source"));
+        }
+    }
+    all
+}
+
+/// `version` and `binary` are the script's, the others the program's.
+#[test]
+fn the_program_reads_each_input_that_the_script_does_not() {
+    let code = sources(&crate::world::root().join("src"));
+    if !code.contains("GREENROOM_ACTION_COMMAND") {
+        return;
+    }
+    let own = regex::Regex::new("GREENROOM_ACTION_([A-Z_]+)").expect("a pattern");
+    let mut read: Vec<String> =
+        own.captures_iter(&code).map(|found| found[1].to_lowercase().replace('_', "-")).collect();
+    read.sort();
+    read.dedup();
+    let mut expected: Vec<&str> = INPUTS.into_iter().filter(|name| !["version", "binary"].contains(name)).collect();
+    expected.sort_unstable();
+    assert_eq!(read, expected);
+}
