@@ -81,8 +81,9 @@ wanted() {
 is_ours() {
     local each
     for each in "$@"; do
-        if [ ! -O "$each" ] || [ -n "$(find "$each" -prune \( -perm -020 -o -perm -002 \) -print)" ]; then return 1; fi
+        if [ ! -O "$each" ]; then return 1; fi
     done
+    [ -z "$(find "$@" -prune \( -perm -020 -o -perm -002 \) -print)" ]
 }
 
 # become PROGRAM: by exec, so that the signals of a cancelled run reach it.
@@ -176,21 +177,20 @@ fetch() {
 }
 
 main() {
-    local system machine platform version archive digest cache folder source
+    local machine platform version archive digest cache folder source
     if ! command -v sha256sum > /dev/null && ! command -v shasum > /dev/null; then
         refuse 3 "this machine has neither sha256sum nor shasum, so nothing can be proved here"
     fi
     if [ ! -f "$checksums" ]; then refuse 3 "the checksums are missing beside this action: $checksums"; fi
     if [ -n "${GREENROOM_ACTION_BINARY:-}" ]; then run_named "$GREENROOM_ACTION_BINARY"; fi
 
-    system=$(uname -s)
-    machine=$(uname -m)
-    case $system/$machine in
-        Linux/x86_64 | Linux/amd64) platform=linux-x64 ;;
-        Linux/aarch64 | Linux/arm64) platform=linux-arm64 ;;
-        Darwin/x86_64) platform=macos-x64 ;;
-        Darwin/arm64) platform=macos-arm64 ;;
-        *) refuse 2 "there is no program for $system on $machine, only for Linux and macOS on x64 and arm64" ;;
+    machine=$(uname -sm)
+    case $machine in
+        'Linux x86_64' | 'Linux amd64') platform=linux-x64 ;;
+        'Linux aarch64' | 'Linux arm64') platform=linux-arm64 ;;
+        'Darwin x86_64') platform=macos-x64 ;;
+        'Darwin arm64') platform=macos-arm64 ;;
+        *) refuse 2 "there is no program for $machine, only for Linux and macOS on x64 and arm64" ;;
     esac
     version=${GREENROOM_ACTION_VERSION:-}
     version=${version#v}
