@@ -65,9 +65,11 @@ fn the_wrapper_finds_the_program_of_its_platform_and_ends_as_it_does() {
     }
 }
 
+type Deed = fn(&Installed);
+
 #[test]
 fn what_is_not_what_was_released_is_not_run() {
-    let changes: [(&str, fn(&Installed)); 5] = [
+    let changes: [(&str, Deed); 5] = [
         ("is not what was released", |installed| {
             let mut bytes = fs::read(installed.program()).expect("the program");
             *bytes.last_mut().expect("a byte") ^= 1;

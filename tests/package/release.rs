@@ -178,9 +178,11 @@ fn a_commit_that_does_anything_else_is_no_release() {
     assert_fails(&house.release(&["prove", "HEAD", "--output=x"]), "is no commit");
 }
 
+type Damage = fn(&Path);
+
 #[test]
 fn what_is_drafted_is_compared_byte_by_byte_and_name_by_name() {
-    let changes: [(&str, fn(&Path)); 6] = [
+    let changes: [(&str, Damage); 6] = [
         ("is another one", |dist| {
             let path = dist.join("greenroom-linux-x64.tar.gz");
             let mut bytes = fs::read(&path).expect("an archive");
@@ -192,7 +194,7 @@ fn what_is_drafted_is_compared_byte_by_byte_and_name_by_name() {
             fs::copy(one, other).expect("it is ours");
         }),
         ("no archive for linux-x64", |dist| {
-            fs::remove_file(dist.join("greenroom-linux-x64.tar.gz")).expect("it is ours")
+            fs::remove_file(dist.join("greenroom-linux-x64.tar.gz")).expect("it is ours");
         }),
         ("no archive for linux-x64", |dist| {
             let path = dist.join("greenroom-linux-x64.tar.gz");
