@@ -28,6 +28,7 @@ mod evidence;
 mod forge;
 mod installed;
 mod job;
+mod job_log;
 mod key;
 mod pace;
 mod path;
@@ -38,6 +39,7 @@ mod source;
 mod team;
 mod token;
 mod transport;
+mod workflows;
 
 pub use forge::GitHub;
 pub use pace::WriteLimits;
