@@ -81,8 +81,8 @@ impl App {
         let listener = listen(settings.listen, "GREENROOM_LISTEN").await?;
         let ops = listen(settings.ops_listen, "GREENROOM_OPS_LISTEN").await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let github = connect(settings, secrets.private_key, clock.clone())?;
-        let (workflows, forge): (_, Arc<dyn Forge>) = (github.workflows(), Arc::new(github));
+        let github = Arc::new(connect(settings, secrets.private_key, clock.clone())?);
+        let (workflows, forge): (_, Arc<dyn Forge>) = (github.workflows(), github.clone());
         private::folder(&settings.data)
             .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
         let ground = Ground::take(settings, clock.clone()).await?;
@@ -103,6 +103,7 @@ impl App {
         let ports = Ports {
             store: store.clone(),
             forge,
+            app: Some(github),
             cloud: target.cloud.clone(),
             builder: Arc::new(Builders::new(builder.clone(), Some(runners))),
             clock: clock.clone(),

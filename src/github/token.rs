@@ -71,14 +71,9 @@ impl Scope {
         }
     }
 
-    /// A refusal that says what to grant; any other error as it is.
-    pub(super) fn explain(self, error: PortError) -> PortError {
-        match error {
-            PortError::Denied { reason } if !reason.contains(self.grant()) => {
-                PortError::Denied { reason: format!("{reason}; it takes the permission {}", self.grant()) }
-            }
-            other => other,
-        }
+    /// What to grant where GitHub refuses it all the same.
+    pub(super) fn way_out(self) -> Option<String> {
+        (self != Self::Work).then(|| format!("it takes the permission {}", self.grant()))
     }
 
     /// What to ask for: what we want, as far as the installation has it. GitHub refuses a token
@@ -165,20 +160,23 @@ pub(super) struct Whose {
 #[derive(Default)]
 pub(super) struct Place {
     pub(super) token: Option<Token>,
+    pub(super) refusal: Refusal,
     believed_until: Timestamp,
-    /// Why there is no token, and until when that is believed.
-    refused: Option<(String, Timestamp)>,
 }
 
-impl Place {
-    /// Why no token is asked for now.
-    pub(super) fn refusal(&self, now: Timestamp) -> Option<&str> {
-        let (reason, until) = self.refused.as_ref()?;
+/// Why there is no token, and until when that is believed.
+#[derive(Default)]
+pub(super) struct Refusal(Option<(String, Timestamp)>);
+
+impl Refusal {
+    /// Why none is asked for now.
+    pub(super) fn now(&self, now: Timestamp) -> Option<&str> {
+        let (reason, until) = self.0.as_ref()?;
         is_believed(*until, now).then_some(reason)
     }
 
-    pub(super) fn refuse(&mut self, reason: &str, now: Timestamp) {
-        self.refused = Some((reason.to_owned(), now.after_millis(BELIEVED_MILLIS)));
+    pub(super) fn note(&mut self, reason: &str, now: Timestamp) {
+        self.0 = Some((reason.to_owned(), now.after_millis(BELIEVED_MILLIS)));
     }
 }
 
@@ -277,11 +275,8 @@ mod tests {
             let refusal = scope.permissions(&shop(), &granted(&[("metadata", "read"), ("issues", "write")]));
             let Err(PortError::Denied { reason }) = refusal else { panic!("{refusal:?}") };
             assert!(reason.contains(words), "{reason}");
-            let denied = || PortError::Denied { reason: "no".into() };
-            let once = scope.explain(denied()).to_string();
-            assert!(once.contains(words), "{once}");
-            assert_eq!(scope.explain(scope.explain(denied())).to_string(), once, "said once");
-            assert_eq!(scope.explain(PortError::retry("later")).to_string(), "later");
+            let way_out = scope.way_out().expect("a way out");
+            assert!(way_out.contains(words), "{way_out}");
         }
     }
 

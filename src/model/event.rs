@@ -27,6 +27,17 @@ pub struct Actor {
     pub kind: ActorKind,
 }
 
+impl Actor {
+    /// Whether it is the account as which the jobs of workflows act: by its number on github.com, and on an
+    /// Enterprise Server, which counts for itself, by its login, whose brackets nobody else can have.
+    pub fn is_actions_bot(&self) -> bool {
+        self.kind == ActorKind::Bot && (self.id == ACTIONS_BOT || self.login == "github-actions[bot]")
+    }
+}
+
+/// `github-actions[bot]` on github.com.
+const ACTIONS_BOT: UserId = UserId(41_898_282);
+
 /// Where a pull request's commits come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadRef {

@@ -142,9 +142,11 @@ impl World {
         let builder = Arc::new(SandboxBuilder::default());
         let settings =
             GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
+        let forge = Arc::new(GitHub::new(&settings).expect("a connection to the sandbox"));
         let ports = Ports {
             store: store.clone(),
-            forge: Arc::new(GitHub::new(&settings).expect("a connection to the sandbox")),
+            forge: forge.clone(),
+            app: Some(forge),
             cloud: cloud.clone(),
             builder: builder.clone(),
             clock: clock.clone(),
@@ -301,7 +303,8 @@ impl World {
 
     /// Somebody has GitHub send this one once more.
     pub(crate) async fn redeliver(&self, delivery: u64) {
-        self.ports.forge.redeliver(delivery).await.expect("it is sent again");
+        let app = self.ports.app.as_ref().expect("an app");
+        app.redeliver(delivery).await.expect("it is sent again");
     }
 
     /// Turns the clock and lets everything happen that fell due.

@@ -3,6 +3,8 @@
 mod auth;
 mod evidence;
 mod fake;
+mod job;
+mod job_surfaces;
 mod limits;
 mod names;
 mod reads;
