@@ -4,7 +4,7 @@ use greenroom::model::{Permission, PullNumber, Seconds};
 use greenroom::sandbox::{DeliveryMode, DispatchAnswer, Fault, FileChange, Manners, Matcher, NewPull, Order};
 use http::Method;
 
-use super::{Shop, WORKFLOW};
+use super::Shop;
 use crate::depth::Depth;
 use crate::fuse::{Fuse, Point};
 use crate::world::CONFIG;
@@ -297,9 +297,4 @@ async fn a_run_that_takes_too_long_is_ended() {
     assert_eq!(shop.active(), []);
     let comment = shop.w.comment(pull);
     assert!(comment.contains("was not done within 5m") && comment.contains("waiting for a runner"), "{comment}");
-}
-
-#[test]
-fn the_workflow_of_these_stories_knows_every_input() {
-    assert_eq!(WORKFLOW.lines().filter(|line| line.starts_with("      ")).count(), 19);
 }
