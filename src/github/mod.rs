@@ -24,6 +24,7 @@ mod delivery;
 mod deployment;
 mod evidence;
 mod forge;
+mod identity;
 mod key;
 mod pace;
 mod path;
@@ -36,6 +37,7 @@ mod token;
 mod transport;
 
 pub use forge::GitHub;
+pub use identity::identity;
 pub use pace::WriteLimits;
 pub use settings::{GitHubSettings, ProxySettings, SetupError};
 
