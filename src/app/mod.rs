@@ -92,7 +92,7 @@ impl App {
         let mut target = ground.open(settings, clock.clone()).await?;
         let store = target.store.clone();
         let builder = Arc::new(builder.with_registry(target.registry.clone()));
-        let workflows = WorkflowsByKey::new(forge.clone(), workflows, store.clone(), clock.clone());
+        let workflows = WorkflowsByKey::new(forge.clone(), workflows, store.clone());
         let runners = RunnerBuilder::new(RunnerSettings {
             workflows: Arc::new(workflows),
             registry: target.registry.clone(),
