@@ -41,7 +41,8 @@ fn yes() -> bool {
 /// Name, numbers, default branch and how its subjects begin. A subject that somebody made up of other claims
 /// is refused: no role that is made here would know it.
 pub async fn identity(settings: &GitHubSettings, token: &SecretString, repo: &RepoName) -> PortResult<RepoIdentity> {
-    let transport = Transport::new(settings).map_err(|error| PortError::Denied { reason: error.to_string() })?;
+    let transport = Transport::new(&settings.api_url, settings.proxy.as_ref(), settings.call_time)
+        .map_err(|error| PortError::Denied { reason: error.to_string() })?;
     let what = format!("the repository {repo}");
     let answer = transport.exchange(&Ask::get(path::repo(repo, "")), token).await?;
     if answer.status == http::StatusCode::UNAUTHORIZED {
