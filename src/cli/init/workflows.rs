@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::super::{ExitStatus, Printer};
-use crate::config::{self, RunnerBuilds, WorkflowFile};
+use crate::config::{self, WorkflowFile};
 use crate::model::AppName;
 
 const FOLDER: &str = ".github/workflows";
@@ -55,7 +55,7 @@ pub(super) fn write_all(printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         Ok(project) => project,
         Err(problems) => return Err(ExitStatus::Usage.error(problems.to_string())),
     };
-    let made = config::workflows(&project, RunnerBuilds::No);
+    let made = config::workflows(&project);
     let mut rows = Vec::new();
     for workflow in &made.files {
         let file = Path::new(FOLDER).join(workflow.name);

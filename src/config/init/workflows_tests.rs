@@ -3,7 +3,7 @@ use crate::config::check;
 
 fn made(text: &str) -> Workflows {
     let project = check("f.yml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
-    workflows(&project, RunnerBuilds::No)
+    workflows(&project)
 }
 
 fn names(made: &Workflows) -> Vec<&str> {
@@ -69,9 +69,7 @@ fn the_condition_of_a_comment_asks_for_the_commands_own_beginning() {
 
 #[test]
 fn builds_on_runners_have_their_workflow() {
-    let text = format!("version: 1\napp: shop\n{SERVICES}");
-    let project = check("f.yml", text.as_bytes()).unwrap();
-    let made = workflows(&project, RunnerBuilds::Yes);
+    let made = made(&format!("version: 1\napp: shop\nbuilder: actions\n{SERVICES}"));
     assert!(file(&made, "greenroom-build.yml").contains("role/greenroom-shop-build\n"));
 }
 
