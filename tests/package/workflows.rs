@@ -184,6 +184,25 @@ fn the_events_are_those_that_the_action_knows() {
     }
 }
 
+/// Each input that the App gives is one that the workflow takes, and the other way round: GitHub refuses others.
+#[test]
+fn the_build_takes_what_the_app_gives() {
+    let code = read("src/build/runner/order.rs");
+    let (_, made) = code.split_once("fn inputs(").expect("where they are made");
+    let (made, _) = made.split_once("\n}\n").expect("its end");
+    let given = regex::Regex::new(r#"(?m)^\s+\("([a-z-]+)", "#).expect("a pattern");
+    let given: BTreeSet<String> = given.captures_iter(made).map(|found| found[1].to_owned()).collect();
+    let text = read("workflows/greenroom-build.yml");
+    let taken = regex::Regex::new(r"(?m)^      ([a-z-]+): \{ description:").expect("a pattern");
+    let taken: BTreeSet<String> = taken.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+    assert_eq!(given, taken);
+    // Source: GitHub Docs, "Workflow syntax", `on.workflow_dispatch.inputs`.
+    assert!((10..=25).contains(&taken.len()), "{taken:?}");
+    for words in ["[${{ inputs.nonce }}]\n", "\nname: Greenroom build\n", "\"$PROTOCOL\" != 1 "] {
+        assert!(text.contains(words), "{words}");
+    }
+}
+
 /// What tests of one's own need is the preview's own workflow, word for word.
 #[test]
 fn the_preview_of_the_tests_is_the_preview() {
