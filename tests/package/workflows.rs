@@ -62,7 +62,7 @@ fn nobody_has_a_right_that_a_job_does_not_name_and_explain() {
     for (name, text) in all() {
         assert!(text.contains("\npermissions: {}\n"), "{name}");
         let lines: Vec<&str> = text.lines().collect();
-        let jobs = lines.iter().filter(|line| line.trim_start().starts_with("runs-on:")).count();
+        let jobs = lines.iter().filter(|line| line.starts_with("    runs-on:")).count();
         let named: Vec<usize> = (0..lines.len()).filter(|at| lines[*at] == "    permissions:").collect();
         assert_eq!(named.len(), jobs, "{name}: each job says what it may");
         for line in named.into_iter().flat_map(|at| block(&lines, at)) {
@@ -138,8 +138,8 @@ fn what_must_never_stand_in_a_workflow() {
         assert!(code.contains("\nconcurrency:\n") && code.contains("cancel-in-progress: false"), "{name}");
         let group = code.lines().find_map(|line| line.strip_prefix("  group: ")).unwrap_or_default();
         assert!(group.contains("github.run_id") || group.contains("inputs.nonce"), "{name} locks whole runs: {group}");
-        let jobs = code.matches("runs-on:").count();
-        assert_eq!(code.matches("timeout-minutes:").count(), jobs, "{name}: each job ends");
+        let jobs = code.matches("\n    runs-on:").count();
+        assert_eq!(code.matches("\n    timeout-minutes:").count(), jobs, "{name}: each job ends");
     }
 }
 
