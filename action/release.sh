@@ -70,7 +70,7 @@ smoke() {
 add_checksums() {
     local version=$1 folder=$2 platform archive lines=
     check_version "$version"
-    if grep -qF -- "$version " <(awk '!/^#/ { print $1 " " }' "$checksums"); then
+    if awk -v version="$version" '$1 == version { found = 1 } END { exit !found }' "$checksums"; then
         fail "checksums.txt knows version $version already, and a version never changes"
     fi
     for platform in $PLATFORMS; do

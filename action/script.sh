@@ -138,6 +138,7 @@ load() {
     local scheme='=https' status=0
     # Nothing is encrypted on loopback alone, and only checksums.txt can say so.
     case $1 in
+        *@*) refuse 3 "the source in checksums.txt names somebody before its host" ;;
         https://*) ;;
         http://127.0.0.1:[0-9]*) scheme='=http' ;;
         *) refuse 3 "the source in checksums.txt is not https" ;;

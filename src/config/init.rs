@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::{check, text};
 use dockerfile::Exposed;
 
-pub use workflows::{RunnerBuilds, WorkflowFile, Workflows, workflows};
+pub use workflows::{WorkflowFile, Workflows, workflows};
 
 /// The most services that a first file gets.
 const MOST_SERVICES: usize = 12;

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Position, Problem, Problems, Project};
 
-pub use init::{FirstFile, RunnerBuilds, WorkflowFile, Workflows, first_file, is_telling, workflows};
+pub use init::{FirstFile, WorkflowFile, Workflows, first_file, is_telling, workflows};
 pub use limits::over_limits;
 pub use narrow::narrow;
 pub use paths::idle_patterns;

@@ -70,11 +70,7 @@ fn zizmor_finds_nothing_in_what_init_writes() {
     let mut command = Command::new(tool("GREENROOM_TEST_ZIZMOR"));
     command.args(["--offline", "--persona", "pedantic", "--no-config", "--color", "never", "."]);
     let output = command.current_dir(folder.path()).output().expect("zizmor runs");
-    assert!(
-        output.status.success() && said(&output).contains("completed .github/workflows/deploy.yml"),
-        "{}",
-        said(&output)
-    );
+    assert!(output.status.success() && said(&output).contains(".github/workflows/deploy.yml"), "{}", said(&output));
 }
 
 /// Each exception stands at its line with a reason, and is of one kind.
@@ -103,7 +99,7 @@ fn actionlint_finds_nothing() {
         fs::copy(root().join(&name), place.join(file)).expect("a copy");
     }
     let run = Command::new(tool("GREENROOM_TEST_ACTIONLINT"))
-        .args(["--no-color", ".github/workflows/*.yml"])
+        .arg(".github/workflows/*.yml")
         .env("NO_COLOR", "1")
         .current_dir(folder.path())
         .output()

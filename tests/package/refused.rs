@@ -103,8 +103,7 @@ fn a_source_that_is_neither_encrypted_nor_on_this_machine() {
     for source in [
         "http://localhost:1",
         "http://127.0.0.1.evil.example",
-        "http://127.0.0.1@evil.example",
-        "http://127.0.0.1:x@evil.example",
+        "http://127.0.0.1:evil.example",
         "http://greenroom.example",
         "ftp://127.0.0.1:1",
         "file:///tmp",
@@ -115,6 +114,13 @@ fn a_source_that_is_neither_encrypted_nor_on_this_machine() {
         let lines = fs::read_to_string(world.at("action/checksums.txt")).expect("the checksums");
         world.write_checksums(&lines.replace(&world.releases.address, source));
         assert_refused(&world, &world.run(&[]), 3, "is not https");
+    }
+    // What looks like loopback is a name and a password.
+    for source in ["http://127.0.0.1:1@evil.example", "https://github.com@evil.example"] {
+        let world = World::with(PROGRAM);
+        let lines = fs::read_to_string(world.at("action/checksums.txt")).expect("the checksums");
+        world.write_checksums(&lines.replace(&world.releases.address, source));
+        assert_refused(&world, &world.run(&[]), 3, "names somebody before its host");
     }
 }
 

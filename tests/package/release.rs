@@ -38,7 +38,7 @@ impl House {
 
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Ran {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(self.folder.path()).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.args(arguments).current_dir(self.folder.path());
         for (name, value) in
             [("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_SYSTEM", "/dev/null"), ("HOME", "/nonexistent")]
         {

@@ -1,7 +1,7 @@
 //! A run that is cancelled: GitHub sends SIGINT to the step's first process alone, then SIGTERM, then kills it.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,6 +14,15 @@ use crate::world::{World, asset};
 const LISTENER: &str = "#!/bin/sh\ntrap 'echo heard INT; exit 41' INT\ntrap 'echo heard TERM; exit 42' TERM\n\
                         echo \"listens as $$\"\nwhile :; do sleep 0.05; done\n";
 
+/// The script as `command` has it, in a process that hears signals whatever its parent does with them.
+fn hearing(world: &World) -> Command {
+    let script = world.command();
+    let mut command = Command::new("/usr/bin/env");
+    command.arg("--default-signal=INT,TERM").arg(script.get_program()).args(script.get_args());
+    world.settle(&mut command);
+    command
+}
+
 fn send(child: &Child, signal: Signal) {
     let number = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process");
     kill_process(number, signal).expect("it is there");
@@ -23,7 +32,7 @@ fn send(child: &Child, signal: Signal) {
 fn signals_reach_the_program_itself() {
     let world = World::with(LISTENER);
     for (signal, name, code) in [(Signal::INT, "INT", 41), (Signal::TERM, "TERM", 42)] {
-        let mut child = world.command().stdout(Stdio::piped()).spawn().expect("bash runs");
+        let mut child = hearing(&world).stdout(Stdio::piped()).spawn().expect("bash runs");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
         assert_eq!(lines.next(), Some(format!("listens as {}", child.id())), "the program has the step's own number");
         send(&child, signal);
@@ -37,7 +46,7 @@ fn a_cancelled_download_ends_at_once_and_leaves_nothing() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let world = World::with(LISTENER);
         world.releases.put(&asset("1.2.3"), Answer::Stall);
-        let mut child = world.command().stdout(Stdio::null()).spawn().expect("bash runs");
+        let mut child = hearing(&world).stdout(Stdio::null()).spawn().expect("bash runs");
         let begun = Instant::now();
         while world.releases.asked().is_empty() {
             assert!(begun.elapsed() < PATIENCE, "the download begins");

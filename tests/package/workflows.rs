@@ -62,7 +62,7 @@ fn nobody_has_a_right_that_a_job_does_not_name_and_explain() {
     for (name, text) in all() {
         assert!(text.contains("\npermissions: {}\n"), "{name}");
         let lines: Vec<&str> = text.lines().collect();
-        let jobs = lines.iter().filter(|line| line.trim_start().starts_with("runs-on:")).count();
+        let jobs = lines.iter().filter(|line| line.starts_with("    runs-on:")).count();
         let named: Vec<usize> = (0..lines.len()).filter(|at| lines[*at] == "    permissions:").collect();
         assert_eq!(named.len(), jobs, "{name}: each job says what it may");
         for line in named.into_iter().flat_map(|at| block(&lines, at)) {
@@ -138,8 +138,8 @@ fn what_must_never_stand_in_a_workflow() {
         assert!(code.contains("\nconcurrency:\n") && code.contains("cancel-in-progress: false"), "{name}");
         let group = code.lines().find_map(|line| line.strip_prefix("  group: ")).unwrap_or_default();
         assert!(group.contains("github.run_id") || group.contains("inputs.nonce"), "{name} locks whole runs: {group}");
-        let jobs = code.matches("runs-on:").count();
-        assert_eq!(code.matches("timeout-minutes:").count(), jobs, "{name}: each job ends");
+        let jobs = code.matches("\n    runs-on:").count();
+        assert_eq!(code.matches("\n    timeout-minutes:").count(), jobs, "{name}: each job ends");
     }
 }
 
@@ -181,6 +181,25 @@ fn the_events_are_those_that_the_action_knows() {
     for (name, events) in expected {
         let found: BTreeSet<String> = on(name);
         assert_eq!(found, events.iter().map(|event| (*event).to_owned()).collect(), "{name}");
+    }
+}
+
+/// Each input that the App gives is one that the workflow takes, and the other way round: GitHub refuses others.
+#[test]
+fn the_build_takes_what_the_app_gives() {
+    let code = read("src/build/runner/order.rs");
+    let (_, made) = code.split_once("fn inputs(").expect("where they are made");
+    let (made, _) = made.split_once("\n}\n").expect("its end");
+    let given = regex::Regex::new(r#"(?m)^\s+\("([a-z-]+)", "#).expect("a pattern");
+    let given: BTreeSet<String> = given.captures_iter(made).map(|found| found[1].to_owned()).collect();
+    let text = read("workflows/greenroom-build.yml");
+    let taken = regex::Regex::new(r"(?m)^      ([a-z-]+): \{ description:").expect("a pattern");
+    let taken: BTreeSet<String> = taken.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+    assert_eq!(given, taken);
+    // Source: GitHub Docs, "Workflow syntax", `on.workflow_dispatch.inputs`.
+    assert!((10..=25).contains(&taken.len()), "{taken:?}");
+    for words in ["[${{ inputs.nonce }}]\n", "\nname: Greenroom build\n", "\"$PROTOCOL\" != 1 "] {
+        assert!(text.contains(words), "{words}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Guarantees: what is written is the file that lies there, with this app's account, region, roles, stages and
 //! branches in the places of the example's; what has no place in it is named with its reason, and never guessed.
 
-use crate::model::{Project, StagePattern, StageRule, Trigger};
+use crate::model::{BUILD_WORKFLOW, BuiltBy, Project, StagePattern, StageRule, Trigger};
 
 /// The example that the files are written for.
 const ACCOUNT: &str = "123456789012";
@@ -20,7 +20,7 @@ const PREVIEW: (&str, &str) = ("preview.yml", include_str!("../../../workflows/p
 const DEPLOY: (&str, &str) = ("deploy.yml", include_str!("../../../workflows/deploy.yml"));
 const COMMANDS: (&str, &str) = ("commands.yml", include_str!("../../../workflows/commands.yml"));
 const SWEEP: (&str, &str) = ("sweep.yml", include_str!("../../../workflows/sweep.yml"));
-const BUILD: (&str, &str) = ("greenroom-build.yml", include_str!("../../../workflows/greenroom-build.yml"));
+const BUILD: (&str, &str) = (BUILD_WORKFLOW, include_str!("../../../workflows/greenroom-build.yml"));
 
 /// A file for `.github/workflows`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +36,8 @@ pub struct Workflows {
     pub left: Vec<String>,
 }
 
-/// Whether images are built on runners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunnerBuilds {
-    Yes,
-    No,
-}
-
 /// The workflows for a configuration.
-pub fn workflows(project: &Project, builds: RunnerBuilds) -> Workflows {
+pub fn workflows(project: &Project) -> Workflows {
     let mut made = Workflows::default();
     let mut stages = Vec::new();
     for rule in &project.stages {
@@ -70,7 +63,7 @@ pub fn workflows(project: &Project, builds: RunnerBuilds) -> Workflows {
     let asks = format!("contains(github.event.comment.body, {})", quoted(prefix.trim_end()));
     made.add(project, COMMANDS, COMMANDS.1.replace("contains(github.event.comment.body, '/')", &asks));
     made.add(project, SWEEP, SWEEP.1.to_owned());
-    if builds == RunnerBuilds::Yes {
+    if project.builds.by == BuiltBy::Actions {
         made.add(project, BUILD, BUILD.1.to_owned());
     }
     if project.aws.is_none() {

@@ -3,7 +3,7 @@ use crate::config::check;
 
 fn made(text: &str) -> Workflows {
     let project = check("f.yml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
-    workflows(&project, RunnerBuilds::No)
+    workflows(&project)
 }
 
 fn names(made: &Workflows) -> Vec<&str> {
@@ -42,13 +42,13 @@ fn account_region_and_app_stand_where_the_example_has_its_own() {
 #[test]
 fn each_permanent_stage_has_a_job_of_its_own() {
     let stages = "stages:\n  prod: { on: { push: main } }\n  2nd: { on: { push: \"it's+new\" } }\n  \
-                  dev: { on: { push: main } }\n  qa: { on: { manual: true } }\n  rel: { on: { push: \"release-*\" } }\n  \
+                  dev: { on: { push: dev } }\n  qa: { on: { manual: true } }\n  rel: { on: { push: [rel, \"!wip\"] } }\n  \
                   \"{branch}\": { on: { push: \"feature-*\" } }\n";
     let made = made(&format!("version: 1\napp: shop\n{stages}{SERVICES}"));
     assert_eq!(names(&made), ["deploy.yml", "commands.yml", "sweep.yml"], "no pull request is followed");
     let text = file(&made, "deploy.yml");
-    assert!(text.contains("    branches:\n      - \"it's\\\\+new\"\n      - main\n"), "{text}");
-    for (job, name, branch) in [("prod", "prod", "main"), ("stage-2nd", "2nd", "it''s+new"), ("dev", "dev", "main")] {
+    assert!(text.contains("    branches:\n      - dev\n      - \"it's\\\\+new\"\n      - main\n"), "{text}");
+    for (job, name, branch) in [("prod", "prod", "main"), ("stage-2nd", "2nd", "it''s+new"), ("dev", "dev", "dev")] {
         let (_, job) = text.split_once(&format!("\n  {job}:\n")).unwrap_or_else(|| panic!("{job}: {text}"));
         let expected = format!("    name: Deploy {name}\n    if: github.ref == 'refs/heads/{branch}'\n");
         assert!(job.starts_with(&expected), "{job}");
@@ -56,7 +56,7 @@ fn each_permanent_stage_has_a_job_of_its_own() {
         assert!(job.contains(&format!("role/greenroom-shop-permanent-{name}\n")), "{job}");
     }
     assert!(!text.contains("greenroom: ") && !text.contains("qa"), "{text}");
-    assert!(made.left.iter().any(|line| line.contains("the stage rel follows release-*")), "{:?}", made.left);
+    assert!(made.left.iter().any(|line| line.contains("the stage rel follows rel, !wip")), "{:?}", made.left);
     assert!(made.left.iter().any(|line| line.contains("stages of branches")), "{:?}", made.left);
     assert!(made.left.iter().any(|line| line.contains("(prod, 2nd, dev)")), "{:?}", made.left);
 }
@@ -69,9 +69,7 @@ fn the_condition_of_a_comment_asks_for_the_commands_own_beginning() {
 
 #[test]
 fn builds_on_runners_have_their_workflow() {
-    let text = format!("version: 1\napp: shop\n{SERVICES}");
-    let project = check("f.yml", text.as_bytes()).unwrap();
-    let made = workflows(&project, RunnerBuilds::Yes);
+    let made = made(&format!("version: 1\napp: shop\nbuilder: actions\n{SERVICES}"));
     assert!(file(&made, "greenroom-build.yml").contains("role/greenroom-shop-build\n"));
 }
 
