@@ -3,6 +3,7 @@
 mod auth;
 mod evidence;
 mod fake;
+mod identity;
 mod limits;
 mod names;
 mod reads;
