@@ -113,3 +113,27 @@ async fn what_is_missing_is_said() {
     assert_eq!(said.code, 3, "{}", said.all);
     assert!(said.err.contains("at the top of the repository"), "{}", said.err);
 }
+
+#[tokio::test]
+async fn the_help_names_every_way_to_ask() {
+    let said = Bench::new().run(&["bootstrap", "--help"]).await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    for word in [
+        "--repo <OWNER/NAME>",
+        "--dry-run",
+        "--template",
+        "--explain",
+        "--remove",
+        "--with-state",
+        "--commands-may <STAGE>",
+        "--build-actor <NUMBER>",
+        "--issuer <URL>",
+        "--repo-id <NUMBER>",
+        "GITHUB_TOKEN",
+    ] {
+        assert!(said.out.contains(word), "{word}: {}", said.out);
+    }
+    for hidden in ["--aws-nat-gateways", "--aws-preview-capacity", "--aws-permissions-boundary"] {
+        assert!(!said.out.contains(hidden), "{hidden}");
+    }
+}
