@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::AwsSettings;
@@ -77,8 +78,8 @@ struct Wire {
 }
 
 impl Sessions {
-    /// Reads the standard chain of credentials; asks AWS nothing yet.
-    pub(super) async fn new(settings: &AwsSettings) -> Self {
+    /// Reads the standard chain of credentials, unless some are given; asks AWS nothing yet.
+    pub(super) async fn new(settings: &AwsSettings, given: Option<SharedCredentialsProvider>) -> Self {
         let (outbound, flaw) = Outbound::new(settings.proxy.as_ref(), settings.endpoint.as_deref());
         let http = SharedHttpClient::new(outbound);
         let times = TimeoutConfig::builder().connect_timeout(CONNECT_TIME).operation_attempt_timeout(CALL_TIME);
@@ -89,6 +90,9 @@ impl Sessions {
             .timeout_config(times.operation_timeout(CALL_TIME).build());
         if let Some(endpoint) = &settings.endpoint {
             loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(given) = given {
+            loader = loader.credentials_provider(given);
         }
         let wire = Wire { http, pace: Arc::default(), calls: Arc::default() };
         Self {

@@ -84,6 +84,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_credential_types::provider::SharedCredentialsProvider;
 
 pub use diagnose::Question;
 pub use diagnose_metadata::metadata;
@@ -120,7 +121,17 @@ pub struct AwsCloud {
 impl AwsCloud {
     /// Reads the standard chain of credentials; asks AWS nothing yet.
     pub async fn new(settings: AwsSettings) -> Self {
-        let sessions = Sessions::new(&settings).await;
+        let sessions = Sessions::new(&settings, None).await;
+        Self::over(settings, sessions)
+    }
+
+    /// Speaks to AWS with these credentials, such as those of [`credentials`]; asks AWS nothing yet.
+    pub async fn with_credentials(settings: AwsSettings, given: SharedCredentialsProvider) -> Self {
+        let sessions = Sessions::new(&settings, Some(given)).await;
+        Self::over(settings, sessions)
+    }
+
+    fn over(settings: AwsSettings, sessions: Sessions) -> Self {
         let names = Names::new(&settings.name);
         let (begun, rollouts) = (stack::Begun::default(), rollout::Memory::default());
         let (lately, said) = (lately::Lately::default(), once::SaidOnce::default());

@@ -295,7 +295,7 @@ fn shown(value: &str) -> String {
 /// AWS never says which claim it was (A22): what a bootstrap asks of such a role, beside what the token says.
 fn mismatches(role: &str, claims: &Claims) -> String {
     let name = role.rsplit('/').next().unwrap_or(role);
-    let mut text = format!("AWS lets this job not become `{name}`.");
+    let mut text = format!("AWS does not let this job become `{name}`.");
     let expected = door_of_role(role, claims).and_then(|door| expected(&door, claims));
     match expected {
         None => text.push_str(" Its trust policy asks for something else than the job's token says:"),

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 const REGION: &str = "eu-west-1";
-const ROLE: &str = "arn:aws:iam::123456789012:role/greenroom-bootstrap/greenroom-shop-preview";
+const ROLE: &str = "arn:aws:iam::123456789012:role/greenroom-shop-preview";
 /// Of the request for a token.
 const ASKING: &str = "asking-with-this-hunter2";
 
@@ -153,10 +153,22 @@ async fn a_refusal_says_what_is_asked_and_what_the_token_says() {
         PULL.iter().map(|pair| push.iter().find(|(name, _)| *name == pair.0).copied().unwrap_or(*pair)).collect();
     let github = Told::new(vec![given(&token(&said))]).await;
     let aws = Told::new(vec![refusal("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")]).await;
-    insta::assert_snapshot!(reason(ask(&github, &aws, Some(ROLE)).await), @"");
+    let told = reason(ask(&github, &aws, Some(ROLE)).await);
+    for line in [
+        "AWS does not let this job become `greenroom-shop-preview`.",
+        "\n  sub: expected repo:Acme/Shop:pull_request or repo:Acme@12/Shop@774:pull_request, is \
+         repo:Acme/Shop:ref:refs/heads/main\n",
+        "\n    aud = sts.amazonaws.com\n    sub = repo:Acme/Shop:ref:refs/heads/main\n    repository = Acme/Shop\n",
+        "\n    ref = refs/heads/main\n",
+    ] {
+        assert!(told.contains(line), "{line:?} in {told}");
+    }
+    assert!(!told.contains("repository_id: expected"), "what is right is not held against it: {told}");
     let right = Told::new(vec![given(&token(&PULL))]).await;
-    insta::assert_snapshot!(reason(ask(&right, &aws, Some(ROLE)).await), @"");
-    insta::assert_snapshot!(reason(ask(&right, &aws, Some("arn:aws:iam::1:role/deployer")).await), @"");
+    let told = reason(ask(&right, &aws, Some(ROLE)).await);
+    assert!(told.contains("Run `greenroom bootstrap` again"), "{told}");
+    let told = reason(ask(&right, &aws, Some("arn:aws:iam::1:role/deployer")).await);
+    assert!(told.contains("Its trust policy asks for something else") && told.contains("sub = repo:Acme/Shop:pull"));
 }
 
 #[tokio::test]

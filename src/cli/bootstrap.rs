@@ -238,6 +238,13 @@ impl Bootstrap {
                 ),
             }
         }
+        if !self.issuer.has_claims() {
+            left_out.push(format!(
+                "of tokens of {} AWS compares the subject alone: any workflow of the default branch may become the roles for \
+                 commands and builds, and any job in a stage's environment that stage's role; protect them on GitHub",
+                self.issuer
+            ));
+        }
         if let Some(stranger) = self.commands_may.iter().find(|name| !stages.iter().any(|stage| stage.name == **name)) {
             return Err(
                 ExitStatus::Usage.error(format!("--commands-may {stranger}: no such permanent stage has a role"))

@@ -102,8 +102,9 @@ impl Account {
     }
 
     async fn roles(&self) -> Vec<String> {
-        let answer = self.iam.list_roles().path_prefix("/greenroom-bootstrap/").send().await.expect("roles");
-        let mut names: Vec<String> = answer.roles().iter().map(|role| role.role_name().to_owned()).collect();
+        let answer = self.iam.list_roles().send().await.expect("roles");
+        let names = answer.roles().iter().map(|role| role.role_name().to_owned());
+        let mut names: Vec<String> = names.filter(|name| name.starts_with("greenroom-")).collect();
         names.sort();
         names
     }

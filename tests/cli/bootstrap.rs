@@ -1,7 +1,5 @@
 //! `greenroom bootstrap`: what it says before it asks AWS anything.
 
-use insta::assert_snapshot;
-
 use crate::bench::Bench;
 
 const FILE: &str = r#"version: 1
@@ -48,7 +46,23 @@ async fn every_way_in_is_explained() {
         ),
     );
     bench.write(".github/workflows/ci.yaml", &format!("on: [push, pull_request]\n{job}"));
-    assert_snapshot!(bench.run(&with(&["--explain"])).await.all, @"");
+    let said = bench.run(&with(&["--explain"])).await;
+    assert_eq!(said.code, 0, "{}", said.all);
+    assert!(said.out.ends_with("\nNobody may become what they should not.\n"), "{}", said.out);
+    let row = |file: &str, event: &str| {
+        let line = said.out.lines().find(|line| line.contains(file) && line.contains(event));
+        line.unwrap_or_else(|| panic!("{file} {event} in {}", said.out)).to_owned()
+    };
+    for (file, event, role) in [
+        ("preview.yml", "pull_request  ", "preview"),
+        ("commands.yml", "issue_comment", "commands"),
+        ("deploy.yml", "push (default branch)", "permanent-prod"),
+        ("preview.yml", "pull_request (from a fork)", "no token: GitHub gives forks none"),
+        ("ci.yaml", "push (default branch)", "no token: its job has no `id-token: write`"),
+    ] {
+        let line = row(file, event);
+        assert!(line.contains(role), "{role}: {line}");
+    }
     bench.write(".github/workflows/label.yml", &format!("on: pull_request_target\n{token}{job}"));
     let said = bench.run(&with(&["--explain"])).await;
     assert_eq!(said.code, 1, "{}", said.all);
@@ -75,10 +89,17 @@ async fn a_template_is_printed_without_asking_anybody() {
 #[tokio::test]
 async fn what_is_missing_is_said() {
     let bench = bench();
-    assert_snapshot!(bench.run(&["bootstrap", "--repo", "acme/shop"]).await.all, @"");
-    assert_snapshot!(bench.run(&with(&["--dry-run"])).await.all, @"");
-    assert_snapshot!(bench.run(&with(&["--commands-may", "canary", "--template"])).await.all, @"");
-    assert_snapshot!(bench.run(&with(&["--explain"])).await.all, @"");
+    let says = async |args: &[&str], code: i32, text: &str| {
+        let said = bench.run(args).await;
+        assert_eq!(said.code, code, "{}", said.all);
+        assert!(said.err.contains(text), "{text}: {}", said.err);
+    };
+    says(&["bootstrap", "--repo", "acme/shop"], 3, "set GITHUB_TOKEN to a token that may read it, or give").await;
+    says(&["bootstrap"], 2, "--repo").await;
+    says(&with(&["--dry-run"]), 3, "no credentials for AWS were found").await;
+    says(&with(&["--commands-may", "canary", "--template"]), 2, "--commands-may canary: no such permanent stage").await;
+    says(&with(&["--explain"]), 3, "cannot read .github/workflows").await;
+    says(&with(&["--with-state"]), 2, "--remove").await;
     for bad in ["acme", "a/b/c", "acme/${x}", "acme/*", "../x"] {
         assert_eq!(bench.run(&["bootstrap", "--repo", bad]).await.code, 2, "{bad}");
     }
@@ -91,4 +112,28 @@ async fn what_is_missing_is_said() {
     let said = away.run(&with(&["--dry-run"])).await;
     assert_eq!(said.code, 3, "{}", said.all);
     assert!(said.err.contains("at the top of the repository"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn the_help_names_every_way_to_ask() {
+    let said = Bench::new().run(&["bootstrap", "--help"]).await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    for word in [
+        "--repo <OWNER/NAME>",
+        "--dry-run",
+        "--template",
+        "--explain",
+        "--remove",
+        "--with-state",
+        "--commands-may <STAGE>",
+        "--build-actor <NUMBER>",
+        "--issuer <URL>",
+        "--repo-id <NUMBER>",
+        "GITHUB_TOKEN",
+    ] {
+        assert!(said.out.contains(word), "{word}: {}", said.out);
+    }
+    for hidden in ["--aws-nat-gateways", "--aws-preview-capacity", "--aws-permissions-boundary"] {
+        assert!(!said.out.contains(hidden), "{hidden}");
+    }
 }

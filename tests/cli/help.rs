@@ -51,6 +51,7 @@ async fn help_of_the_program() {
     Commands:
       audit       Show who asked for what, newest first
       bench       Measure this program on this machine
+      bootstrap   Let the jobs of a repository's workflows deploy to AWS
       check       Check a configuration, and say what it means
       demo        See a pull request get its stage, on this machine, with nothing to set up
       deploy      Deploy a stage, and follow it to its end

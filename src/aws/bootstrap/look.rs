@@ -98,6 +98,19 @@ pub(super) async fn has_bucket(clients: &Clients) -> PortResult<bool> {
 impl Found {
     /// What would not do as it is.
     pub(super) fn objections(&self, clients: &Clients, called: &Called<'_>) -> PortResult<()> {
+        let lost = [
+            (self.provider.is_none(), "IdentityProvider", "the provider of identities"),
+            (!self.has_boundary, "ProgramBoundary", "the boundary of programs' roles"),
+            (!self.has_bucket, "State", "the bucket of the state"),
+        ];
+        // CloudFormation would take it as there, and every role would trust nobody.
+        if let Some((_, _, what)) = lost.iter().find(|(is_gone, logical, _)| *is_gone && self.own.contains(*logical)) {
+            return Err(PortError::failed(
+                FailureKind::Environment,
+                format!("{what}, which the stack {} made, was deleted by hand", called.stack()),
+                "Run `greenroom bootstrap --remove`, and then `greenroom bootstrap` again: the roles get the same names.",
+            ));
+        }
         let Some(provider) = self.provider.as_ref().filter(|provider| !provider.takes(AUDIENCE)) else { return Ok(()) };
         let has = if provider.audiences.is_empty() { "none".to_owned() } else { provider.audiences.join(", ") };
         Err(PortError::failed(

@@ -171,10 +171,8 @@ fn is_as_wished(stack: &Snapshot, wish: &Wish) -> Match {
 
 fn report(clients: &Clients, called: &Called<'_>, found: &Found) -> PortResult<BootstrapReport> {
     let (partition, account) = (look::partition(clients), &clients.account);
-    let role = |name: &str| RoleReport {
-        name: name.to_owned(),
-        arn: format!("arn:{partition}:iam::{account}:role{}{name}", called.path()),
-    };
+    let role =
+        |name: &str| RoleReport { name: name.to_owned(), arn: format!("arn:{partition}:iam::{account}:role/{name}") };
     let text = render::text(called)?;
     Ok(BootstrapReport {
         account: account.clone(),

@@ -76,6 +76,15 @@ pub(super) struct Called<'a> {
 
 impl<'a> Called<'a> {
     pub(super) fn new(names: &'a Names, order: &'a BootstrapOrder) -> PortResult<Self> {
+        // The policies of foundations reach roles by the beginning of their names, which ends with this word.
+        if order.app.as_str().contains("foundation") {
+            let reason = format!(
+                "the app is called {}: roles of such a name could be changed by whoever may change a foundation's; give it \
+                 another name under `app`",
+                order.app
+            );
+            return Err(PortError::Denied { reason });
+        }
         Ok(Self { names, order, key: order.key()? })
     }
 
@@ -87,12 +96,7 @@ impl<'a> Called<'a> {
         format!("{}-{}-{hash}-bootstrap", self.names.owner(), slug.trim_end_matches('-'))
     }
 
-    /// Apart from all roles that a foundation may make and change, which lie at its own paths or at none.
-    pub(super) fn path(&self) -> String {
-        format!("/{}-bootstrap/", self.names.owner())
-    }
-
-    /// `greenroom-shop-preview`
+    /// `greenroom-shop-preview`. No stage's session makes or changes a role of such a name.
     pub(super) fn role(&self, suffix: &str) -> String {
         let whole = format!("{}-{}-{suffix}", self.names.owner(), self.order.app);
         if whole.len() <= LONGEST_ROLE {

@@ -30,7 +30,6 @@ pub(super) struct Text {
     boundary_name: String,
     boundary: Value,
     bucket: String,
-    path: String,
     policies: Vec<PolicyText>,
     doors: Vec<DoorText>,
     hands: Vec<HandText>,
@@ -82,7 +81,6 @@ pub(super) fn text(called: &Called<'_>) -> PortResult<Text> {
         boundary_name: boundary_name(called.names.owner()),
         boundary: read(Policy::Boundary, &terms)?,
         bucket: state_bucket("${AWS::AccountId}", "${AWS::Region}"),
-        path: called.path(),
         policies: grounds.iter().map(document).collect::<PortResult<_>>()?,
         doors: doors.iter().map(|door| door_text(called, door, &terms)).collect(),
         hands: hands(called),
@@ -179,9 +177,7 @@ fn door_policy(called: &Called<'_>, door: &Door, terms: &Terms<'_>) -> Value {
     let object = format!("{}.db*", order.repo.id);
     let hands: Vec<Value> = hands_of(order, door)
         .into_iter()
-        .map(|hand| {
-            sub(format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role{}{}", called.path(), called.role(hand)))
-        })
+        .map(|hand| sub(format!("arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{}", called.role(hand))))
         .collect();
     let mut statements = vec![
         json!({

@@ -65,7 +65,7 @@ fn policy_of(trust: &Value, principal: Option<&str>) -> Value {
 
 /// Claims as GitHub writes them, beside those that all tokens for AWS have.
 fn request(claims: &[(&str, &str)]) -> Request {
-    let with = |request: Request, (name, value): &(&str, &str)| request.key(&format!("{HOST}:{name}"), &[value]);
+    let with = |request: Request, (name, value): &(&str, &str)| request.key(&format!("{HOST}:{name}"), &[*value]);
     claims.iter().fold(Request::new("sts:AssumeRoleWithWebIdentity", "*"), with)
 }
 
@@ -247,7 +247,7 @@ fn takes_on(order: &BootstrapOrder, hand: &str, door: &str, tags: &[(&str, &str)
             request = request.key("sts:ExternalId", &["acme/shop"]);
         }
         for (key, value) in tags {
-            request = request.key(&format!("aws:RequestTag/greenroom:{key}"), &[value]);
+            request = request.key(&format!("aws:RequestTag/greenroom:{key}"), &[*value]);
         }
         judge(&policy, &request) == Decision::Allowed
     })
@@ -359,14 +359,17 @@ fn what_is_made_is_named_so_that_no_stage_s_session_reaches_it() {
     let names = Names::new("greenroom");
     let mut order = order();
     // As an app would be called by somebody who wants its roles taken for a foundation's.
-    for app in ["previews-foundation", "shop", "a", &"x".repeat(32)] {
+    for app in ["shop", "a", "previews", &"x".repeat(32)] {
         order.app = app.parse().unwrap();
         let called = Called::new(&names, &order).unwrap();
-        assert_eq!(called.path(), "/greenroom-bootstrap/");
         for suffix in ["preview", "deploy-production", &format!("permanent-{}", "s".repeat(40))] {
             let role = called.role(suffix);
             assert!(role.len() <= 64 && role.ends_with(suffix), "{role}");
         }
         assert!(called.stack().ends_with("-bootstrap"), "{}", called.stack());
+    }
+    for app in ["previews-foundation", "prod-shop-1a2b3c4d-foundation", "foundation"] {
+        order.app = app.parse().unwrap();
+        assert!(matches!(Called::new(&names, &order), Err(PortError::Denied { .. })), "{app}");
     }
 }

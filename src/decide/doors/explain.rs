@@ -14,6 +14,9 @@ const DEPTH: usize = 10;
 /// of ours has a thousand.
 const MOST_JOBS: usize = 1_000;
 
+/// Said of an expression.
+const COMPUTED: &str = "its environment is only known when it runs";
+
 /// One way in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedRow {
@@ -141,7 +144,7 @@ fn doors<'t>(
     let mut tokens = tokens(&case.at, &running.file, environment, &known, repo);
     // Any other branch may be the one that a stage follows.
     let followed = trusts.iter().filter_map(|trust| match &trust.door {
-        Door::Permanent { branch, .. } => Some(format!("refs/heads/{}", branch.0)),
+        Door::Permanent { branch, .. } if *branch != repo.default_branch => Some(format!("refs/heads/{}", branch.0)),
         _ => None,
     });
     if matches!(&case.at, At::Ref(at) if at == "refs/heads/<another>") {
@@ -183,8 +186,9 @@ fn note(
         return (format!("the role `{}` is not for this event: take `id-token: write` out of it", door.suffix()), true);
     }
     match environment {
-        JobEnvironment::Computed(text) if running.job.uses.is_none() && !may.is_empty() => {
-            (format!("its environment is only known when it runs: {text}"), false)
+        JobEnvironment::Computed(text) if !may.is_empty() => {
+            let what = if running.job.uses.is_some() { "what it calls may stand in any environment" } else { COMPUTED };
+            (format!("{what}: {text}"), false)
         }
         _ if may.is_empty() => ("no role asks for such a token".to_owned(), false),
         _ => (String::new(), false),

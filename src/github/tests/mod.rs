@@ -5,6 +5,7 @@ mod evidence;
 mod fake;
 mod job;
 mod job_surfaces;
+mod identity;
 mod limits;
 mod names;
 mod reads;
