@@ -20,6 +20,7 @@ mod label;
 mod lock;
 mod log;
 mod merge_queue;
+mod occasion;
 mod paths;
 mod pattern;
 mod plan;
@@ -62,6 +63,7 @@ pub use id::{
 pub use label::is_same_label;
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
+pub use occasion::{Cause, Effect, Occasion, Rights, RunFacts, StepVerb, StepWish};
 pub use paths::PathFilter;
 pub use pattern::StagePattern;
 pub use plan::{
