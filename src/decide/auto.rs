@@ -136,6 +136,7 @@ fn told(wish: &StepWish, event: &Event) -> Deed {
         Event::InstallationChanged
         | Event::RepositoryDeleted { .. }
         | Event::Reconcile { .. }
+        | Event::RunMoved { .. }
         | Event::Requested { .. } => Deed::Notice("nothing to do for this event".into()),
     }
 }

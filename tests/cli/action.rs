@@ -115,8 +115,6 @@ impl Workflow {
             ("GREENROOM_ACTION_COMMAND", String::new()),
             ("GREENROOM_ACTION_GITHUB_TOKEN", self.token()),
             ("GREENROOM_PROXY_LISTEN", "127.0.0.1:0".to_owned()),
-            ("GREENROOM_GITHUB_APP_ID", self.github.app_id().to_string()),
-            ("GREENROOM_GITHUB_PRIVATE_KEY", self.github.private_key_pem().expose_secret().to_owned()),
         ] {
             command.env(name, value);
         }

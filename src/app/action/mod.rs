@@ -20,10 +20,10 @@ pub use runner::{Runner, RunnerError, step_secrets, step_token};
 
 use self::machine::Machine;
 use super::{AwsArgs, SystemClock, TargetName, chance_seed, docker_env, key, private, proxy};
-use crate::build::{BuildSettings, DockerBuilder, UnpackLimits};
+use crate::build::{BuildSettings, Builders, DockerBuilder, UnpackLimits};
 use crate::decide::BUILD_DEADLINE;
 use crate::engine::{Comments, Engine, EngineSettings, Ports};
-use crate::github::{GitHub, GitHubSettings};
+use crate::github::{GitHub, TokenSettings};
 use crate::model::{RepoList, RepoName, RepoSeen, Wall};
 use crate::port::{Clock, Cloud, Forge, Registry, Store};
 use crate::store;
@@ -65,10 +65,10 @@ pub fn data_folder() -> Option<PathBuf> {
 /// GitHub, by the step's token.
 pub fn step_forge(settings: &StepSettings) -> anyhow::Result<Arc<dyn Forge>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let app_id = super::variable("GREENROOM_GITHUB_APP_ID").and_then(|id| id.parse().ok()).context("no App")?;
-    let github = GitHubSettings::new(&settings.api_url, app_id, super::private_key()?, clock, chance_seed());
-    let github = GitHubSettings { proxy: proxy(), ..github };
-    Ok(Arc::new(GitHub::new(&github).context("cannot set up the connection to GitHub")?))
+    let (token, repo) = (settings.token.clone(), settings.repo.clone());
+    let token = TokenSettings::new(&settings.api_url, token, repo, clock, chance_seed());
+    let github = GitHub::with_token(&TokenSettings { proxy: proxy(), ..token });
+    Ok(Arc::new(github.context("cannot set up the connection to GitHub")?))
 }
 
 /// Opens the repository's state.
@@ -101,8 +101,9 @@ impl Workshop {
         let ports = Ports {
             store: taken.store.clone(),
             forge: forge.clone(),
+            app: None,
             cloud: taken.cloud,
-            builder: builder.clone(),
+            builder: Arc::new(Builders::new(builder.clone(), None)),
             clock,
         };
         let engine = Arc::new(Engine::new(ports, engine_settings(settings, key)?, Arc::new(Notify::new())));
@@ -163,6 +164,7 @@ pub async fn step_planner(
     let ports = Ports {
         store: store.clone(),
         forge: forge.clone(),
+        app: None,
         cloud: observer(settings, clock.clone(), store).await,
         builder: Arc::new(super::planner::NoBuilder),
         clock,
