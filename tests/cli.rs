@@ -2,6 +2,8 @@
 //!
 //! Each run gets an environment with nothing in it but what the test gives.
 
+#[path = "cli/action.rs"]
+mod action;
 #[path = "cli/audit.rs"]
 mod audit;
 #[path = "cli/bench.rs"]

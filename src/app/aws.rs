@@ -20,7 +20,17 @@ pub(super) async fn cloud(
     clock: Arc<dyn Clock>,
     slots: Arc<dyn Slots>,
 ) -> anyhow::Result<AwsCloud> {
-    Ok(AwsCloud::new(aws_settings(&settings.aws, settings.registry.clone(), clock, slots)).await)
+    Ok(cloud_of(&settings.aws, settings.registry.clone(), clock, slots).await)
+}
+
+/// The same for whoever has no server's settings.
+pub(super) async fn cloud_of(
+    args: &AwsArgs,
+    registry: Option<String>,
+    clock: Arc<dyn Clock>,
+    slots: Arc<dyn Slots>,
+) -> AwsCloud {
+    AwsCloud::new(aws_settings(args, registry, clock, slots)).await
 }
 
 /// The adapter for foundations, which lease nothing and pull nothing.
@@ -30,7 +40,11 @@ pub(super) async fn cloud_by_hand(args: &AwsArgs) -> AwsCloud {
 
 /// Where the images go that ECS pulls.
 pub(super) fn registry(settings: &ServerSettings, aws: &AwsCloud) -> Arc<dyn Registry> {
-    match &settings.registry {
+    registry_of(settings.registry.as_deref(), aws)
+}
+
+pub(super) fn registry_of(registry: Option<&str>, aws: &AwsCloud) -> Arc<dyn Registry> {
+    match registry {
         Some(other) if !is_ecr(Some(other), endpoint().as_deref()) => Arc::new(OciRegistry::new(other, docker_env())),
         _ => Arc::new(aws.registry()),
     }

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::LogFormat;
-use crate::view::redact;
+use crate::view::{harmless, redact};
 
 /// Starts logging to standard error.
 pub fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
@@ -25,6 +25,13 @@ pub fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
 pub fn start_log_in(file: File, filter: &str) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt().with_env_filter(parsed(filter)?).with_writer(RedactedFile(Arc::new(file)));
     let started = builder.with_ansi(false).with_target(false).try_init();
+    started.map_err(|error| anyhow!("logging was started twice: {error}"))
+}
+
+/// Starts logging to standard error, where a runner looks for commands in every line: it finds none.
+pub fn start_log_in_step(filter: &str) -> anyhow::Result<()> {
+    let builder = tracing_subscriber::fmt().with_env_filter(parsed(filter)?).with_writer(Harmless);
+    let started = builder.with_ansi(false).with_target(false).without_time().try_init();
     started.map_err(|error| anyhow!("logging was started twice: {error}"))
 }
 
@@ -54,6 +61,35 @@ impl<'a> MakeWriter<'a> for Redacted {
 
     fn make_writer(&'a self) -> Self::Writer {
         Line { text: Vec::new(), sink: io::stderr().lock() }
+    }
+}
+
+/// Makes writers to standard error whose lines hold no command for a runner.
+#[derive(Debug, Clone, Copy)]
+struct Harmless;
+
+impl<'a> MakeWriter<'a> for Harmless {
+    type Writer = Line<Spelled>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Line { text: Vec::new(), sink: Spelled }
+    }
+}
+
+/// Standard error, line by line.
+struct Spelled;
+
+impl Write for Spelled {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut out = io::stderr().lock();
+        for line in String::from_utf8_lossy(bytes).lines() {
+            writeln!(out, "{}", harmless(line))?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

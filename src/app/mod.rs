@@ -3,6 +3,7 @@
 //! The only module that knows every part, and the only one that reads the environment, the clock
 //! and chance.
 
+pub mod action;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
@@ -44,7 +45,7 @@ use crate::wire::Secrets;
 
 #[cfg(feature = "aws")]
 pub use aws::doctor;
-pub use log::{start_log, start_log_in};
+pub use log::{start_log, start_log_in, start_log_in_step};
 pub use planner::planner;
 use target::{Ground, Running};
 
@@ -321,6 +322,11 @@ pub fn chance_seed() -> u64 {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Every variable of the environment whose name and value can be read.
+fn every_variable() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// What the Docker command line needs, and nothing else of ours.

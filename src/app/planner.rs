@@ -29,7 +29,7 @@ pub async fn planner(settings: &ServerSettings, private_key: SecretString) -> an
 }
 
 /// Builds nothing.
-struct NoBuilder;
+pub(super) struct NoBuilder;
 
 fn denied<T>() -> PortResult<T> {
     Err(PortError::Denied { reason: "a plan builds nothing".into() })

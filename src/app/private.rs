@@ -10,6 +10,11 @@ const OURS: [&str; 3] = ["build", "local", "lock"];
 const DATABASE: &str = "greenroom.db";
 const OWNER_ALONE: u32 = 0o700;
 
+/// Makes a folder that nobody else can read; one that is there stays as it is.
+pub(super) fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(OWNER_ALONE).create(folder)
+}
+
 /// Makes the data folder, and corrects one that was made by an older version. One in which somebody
 /// keeps other things as well stays as it is: only what is ours in it is closed.
 pub(super) fn folder(data: &Path) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! Results go to standard output, once, as text or as one JSON document. What happens on the way,
 //! and what went wrong, goes to standard error.
 
+mod action;
 mod audit;
 mod bench;
 #[cfg(feature = "aws")]
@@ -72,6 +73,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Action(Box<action::Action>),
+    #[command(hide = true)]
+    ActionKeeper(action::ActionKeeper),
     Audit(audit::Audit),
     Bench(bench::Bench),
     #[cfg(feature = "aws")]
@@ -102,6 +106,8 @@ impl Cli {
         let format = if self.json { OutputFormat::Json } else { OutputFormat::Human };
         let mut printer = Printer::standard(format);
         let result = match self.verb {
+            Verb::Action(action) => run_async(action.run()),
+            Verb::ActionKeeper(keeper) => run_async(keeper.run()),
             Verb::Audit(audit) => run_async(audit.run(&mut printer)),
             Verb::Bench(bench) => bench.run(&mut printer),
             #[cfg(feature = "aws")]

@@ -12,7 +12,7 @@ use crate::app::{self, ServerSettings};
 use crate::engine::{Engine, Preview};
 use crate::model::{
     Action, ChangeKind, Generation, GoneReason, Interruption, Plan as Steps, RepoName, ResourceChange, Runs, StageId,
-    StageName, Step, StepKey, Target, Wanted,
+    StageName, StageRecord, Step, StepKey, Target, Wanted,
 };
 
 /// Show what a deploy would do, without doing it.
@@ -80,6 +80,18 @@ impl Plan {
         printer.result(&Document { changes, ..document(stage, generation, preview) }, human)?;
         Ok(status)
     }
+}
+
+/// A plan as text, with how a command that shows it ends.
+pub(super) async fn rendered(engine: &Engine, record: &StageRecord) -> anyhow::Result<(String, ExitStatus)> {
+    let preview = engine.preview(record).await.with_context(|| format!("cannot plan {}", record.id))?;
+    let status = status_of(&preview);
+    let changes = match &preview {
+        Preview::Plan(plan) => engine.changes(plan).await.context("cannot tell what preparing would change")?,
+        _ => Vec::new(),
+    };
+    let document = document(record.id.clone(), record.generation, preview);
+    Ok((human(&Document { changes, ..document }), status))
 }
 
 async fn preview(engine: &Engine, stage: &StageId, target: Option<Target>) -> anyhow::Result<(Generation, Preview)> {

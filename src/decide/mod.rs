@@ -16,15 +16,18 @@
 //! - [`hold`]: which lock holds a goal back.
 //! - [`origin_of`]: where a commit came from first.
 //! - [`roll_back`]: which release to go back to.
+//! - [`auto`]: what a step of a workflow does.
 //! - [`wall`]: what one repository of a server may have.
 //! - [`subnets`]: addresses for a network of containers.
 //! - [`backoff`]: how long to wait after a passing fault.
 
 mod admit;
+mod auto;
 mod backoff;
 mod bind;
 pub mod command;
 pub mod doors;
+mod deed;
 mod follow;
 pub mod gate;
 mod history;
@@ -60,8 +63,10 @@ mod tests;
 use resolve::stage_kind;
 
 pub use admit::{Admission, Unasked, admit, admit_place, has_place, unasked};
+pub use auto::{auto, delivery_parts};
 pub use backoff::backoff_millis;
 pub use bind::bind;
+pub use deed::{Deed, DeliveryParts};
 pub use follow::{follow, is_watched};
 pub use history::roll_back;
 pub use hold::{hold, is_live};

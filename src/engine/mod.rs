@@ -30,6 +30,7 @@ mod stage;
 mod surfaces;
 mod sweep;
 mod talk;
+mod visit;
 mod wall;
 mod watch;
 mod withhold;
@@ -74,6 +75,15 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Whether a stage's pull request gets its comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Comments {
+    #[default]
+    Written,
+    /// Somebody else says there what there is to say.
+    Left,
+}
+
 /// What the operator may turn.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -90,6 +100,7 @@ pub struct EngineSettings {
     pub app_id: u64,
     /// Who is served, and whose zones are. By default, nobody is.
     pub wall: Wall,
+    pub comments: Comments,
 }
 
 impl Default for EngineSettings {
@@ -101,6 +112,7 @@ impl Default for EngineSettings {
             commands: Vec::new(),
             app_id: 0,
             wall: Wall::default(),
+            comments: Comments::default(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! - A surface that GitHub refuses is skipped with one warning. No surface fails a deploy.
 
 use super::surfaces::{Content, Item, Pace, Shown, items};
-use super::{CALL_LIMIT, Engine};
+use super::{CALL_LIMIT, Comments, Engine};
 use crate::model::{Deploy, ExternalId, Outcome, StageId, StageRecord, Timestamp, Verb, Wake};
 use crate::port::{
     CheckRun, DeploymentRequest, DeploymentUpdate, Held, PortError, PortResult, StageHistory, StickyComment, Store,
@@ -48,6 +48,9 @@ impl Engine {
         let mut wake = Wake::OnBell;
         let mut written: Vec<SurfaceRecord> = Vec::new();
         for item in items(&shown) {
+            if self.settings.comments == Comments::Left && matches!(item.content, Content::Comment { .. }) {
+                continue;
+            }
             let before = shown.before.iter().find(|surface| surface.key == item.key);
             match self.due(&item, before, now) {
                 Due::Never => continue,

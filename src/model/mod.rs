@@ -22,6 +22,7 @@ mod lock;
 mod log;
 mod merge_queue;
 mod oidc;
+mod occasion;
 mod paths;
 mod pattern;
 mod plan;
@@ -69,6 +70,7 @@ pub use label::is_same_label;
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
 pub use oidc::{AUDIENCE, Claims, Issuer, RepoIdentity, state_bucket};
+pub use occasion::{Cause, Effect, Occasion, Rights, RunFacts, StepVerb, StepWish};
 pub use paths::PathFilter;
 pub use pattern::StagePattern;
 pub use plan::{

@@ -203,6 +203,12 @@ pub trait Store: super::Slots + super::Ledger + super::Walls {
         self.claim_in_turn(now, lease_millis, LaneShare::UNLIMITED).await
     }
 
+    /// Takes the first of these lanes that is due and that nobody holds, whatever a party holds; no other.
+    async fn claim_among(&self, now: Timestamp, lease_millis: i64, lanes: &[Lane]) -> PortResult<Option<Claimed>> {
+        let _ = (now, lease_millis, lanes);
+        Err(super::PortError::Bug { context: "this database gives out lanes in turn alone".into(), source: None })
+    }
+
     /// Moves the end of the lease.
     async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()>;
 

@@ -101,7 +101,7 @@ pub(super) async fn run(
     }
     let mut lanes = Lanes::read(connection, dialect, jobs).await?;
     let mut answers: Vec<PortResult<Answer>> = Vec::with_capacity(jobs.len());
-    let (mut deliveries, mut claims) = (Vec::new(), Vec::new());
+    let (mut deliveries, mut claims, mut chosen) = (Vec::new(), Vec::new(), Vec::new());
     let (mut statuses, mut shown) = (Vec::new(), Vec::new());
     let (mut opened, mut appended, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for (place, job) in jobs.iter().enumerate() {
@@ -114,6 +114,7 @@ pub(super) async fn run(
             Write::Receive(_) if new.get(place) == Some(&true) => outcome = Answer::Receipt(Receipt::Accepted),
             Write::Receive(delivery) => deliveries.push((place, delivery)),
             Write::Claim(terms) => claims.push((*terms, place)),
+            Write::ClaimAmong(wish) => chosen.push((wish, place)),
             Write::Append { lines, .. } => appended.extend(lines),
             Write::Intend { hold, bell, lines, intent } => {
                 let is_rung = lanes.is_rung(hold, *bell);
@@ -157,8 +158,12 @@ pub(super) async fn run(
     stages::save_statuses(connection, &statuses).await?;
     surfaces::save(connection, &shown).await?;
     receive(connection, frame, known, &mut lanes, &deliveries, &mut answers).await?;
-    lanes.save(connection, || if claims.is_empty() { frame.closing() } else { "" }).await?;
+    let is_last = claims.is_empty() && chosen.is_empty();
+    lanes.save(connection, || if is_last { frame.closing() } else { "" }).await?;
     claim(connection, dialect, claims, &mut answers).await?;
+    for (wish, place) in chosen {
+        answers[place] = Ok(Answer::Claimed(claims::claim_among(connection, wish).await?));
+    }
     frame.commit(connection).await?;
     Ok(answers)
 }

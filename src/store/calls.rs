@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::claims::Terms;
+use super::claims::{Among, Terms};
 use super::write::{Answer, EndRow, Write};
 use super::{SqlStore, history, read, row};
 use crate::model::{
@@ -43,6 +43,14 @@ impl Store for SqlStore {
     async fn claim_in_turn(&self, now: Timestamp, lease_millis: i64, share: LaneShare) -> PortResult<Option<Claimed>> {
         let terms = Terms { now: now.0, lease_millis, share: share.lanes() };
         match self.writer.write(Write::Claim(terms)).await? {
+            Answer::Claimed(claimed) => Ok(claimed),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn claim_among(&self, now: Timestamp, lease_millis: i64, lanes: &[Lane]) -> PortResult<Option<Claimed>> {
+        let lanes = lanes.iter().map(ToString::to_string).collect();
+        match self.writer.write(Write::ClaimAmong(Among { now: now.0, lease_millis, lanes })).await? {
             Answer::Claimed(claimed) => Ok(claimed),
             other => Err(unexpected(&other)),
         }

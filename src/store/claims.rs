@@ -5,7 +5,8 @@
 //! it may gets none. Of a party that holds some, its deliveries go before its stages: they are short, and
 //! what people ask for is in them.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row, query as fixed};
 
 use super::Dialect;
 use super::sql::query;
@@ -19,6 +20,30 @@ pub(super) struct Terms {
     pub(super) lease_millis: i64,
     /// How many lanes of one party may be held at once.
     pub(super) share: i64,
+}
+
+/// A claim of one of these lanes and of no other.
+pub(super) struct Among {
+    pub(super) now: i64,
+    pub(super) lease_millis: i64,
+    /// Keys of lanes, the one that is wanted most first.
+    pub(super) lanes: Vec<String>,
+}
+
+/// Claims the first of these lanes that is due and that nobody holds.
+pub(super) async fn claim_among(connection: &mut AnyConnection, wish: &Among) -> Result<Option<Claimed>, sqlx::Error> {
+    let until = wish.now.saturating_add(wish.lease_millis);
+    for lane in &wish.lanes {
+        let update = fixed(
+            "UPDATE lane SET fence = fence + 1, lease_until = $1 \
+             WHERE key = $3 AND wake_at <= $2 AND lease_until <= $2 RETURNING key, fence, bell, attempts",
+        );
+        let rows = update.bind(until).bind(wish.now).bind(lane).fetch_all(&mut *connection).await?;
+        if let Some(row) = rows.first() {
+            return claimed(row, until).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Claims up to `count` lanes at one time, one after the other: each is a turn.
@@ -44,11 +69,15 @@ async fn take_turn(
     let until = terms.now.saturating_add(terms.lease_millis);
     let update = query(statement(dialect.lock_free)).bind(until).bind(terms.now).bind(terms.share);
     let Some(row) = update.fetch_all(connection).await?.pop() else { return Ok(None) };
+    claimed(&row, until).map(Some)
+}
+
+fn claimed(row: &AnyRow, until: i64) -> Result<Claimed, sqlx::Error> {
     let key: String = row.try_get(0)?;
     let lane: Lane = key.parse().map_err(|reason: String| sqlx::Error::Decode(reason.into()))?;
     let held = Held::claimed(lane, Fence(row.try_get(1)?), row.try_get(2)?, Timestamp(until));
     let attempts: i64 = row.try_get(3)?;
-    Ok(Some(Claimed { held, attempts: u32::try_from(attempts).unwrap_or(u32::MAX) }))
+    Ok(Claimed { held, attempts: u32::try_from(attempts).unwrap_or(u32::MAX) })
 }
 
 /// `$1` the end of the lease, `$2` now, `$3` the share of one party.

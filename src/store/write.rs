@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 use super::carried::{Contested, HolderRow};
-use super::claims::Terms;
+use super::claims::{Among, Terms};
 use super::locks::RepoLockRow;
 use super::receipt::ReceiptRow;
 use super::walls::SeenRow;
@@ -24,6 +24,7 @@ pub(super) enum Write {
     Receive(DeliveryRow),
     Ring { lane: String, at: i64 },
     Claim(Terms),
+    ClaimAmong(Among),
     Renew { hold: Hold, until: i64 },
     Release { hold: Hold, bell: i64, wake_at: Option<i64>, attempts: i64 },
     Intake { hold: Hold, intake: IntakeRows },
@@ -173,6 +174,7 @@ impl Write {
             Self::Receive(_)
             | Self::Ring { .. }
             | Self::Claim(_)
+            | Self::ClaimAmong(_)
             | Self::Prune { .. }
             | Self::Forget { .. }
             | Self::TakeSlot { .. }

@@ -24,6 +24,7 @@ mod render;
 mod service;
 mod stage;
 mod status;
+mod step;
 mod times;
 mod trouble;
 
@@ -39,6 +40,10 @@ pub use stage::{
     Serving, StagePhase, StageView, StepRow, StepRowState, StepView, TroubleView, Unchanged, Waiting,
 };
 pub use status::{StatusRow, status_rows, status_table};
+pub use step::{
+    Annotation, Level, MOST_SUMMARY, OUTPUTS, OutputClash, RESULT_VERSION, StepEnding, StepReport, StepStage, annotate,
+    annotations, group, harmless, mask, output_file, outputs, quoted, step_summary,
+};
 pub use times::{Part, PartName, Times};
 pub use trouble::doing;
 

@@ -11,12 +11,14 @@
 
 mod comment;
 mod head;
+mod occasion;
 mod parse;
 mod payload;
 mod private_key;
 mod signature;
 
 pub use head::{HeadError, check_head};
+pub use occasion::occasion;
 pub use parse::{Message, Parsed, Poison, WireError, event_label, parse};
 pub use private_key::{KeyFault, KeyText, key_file, key_text, unquoted};
 pub use signature::{Secrets, SignatureError, WeakSecret, has_edges, sign, verify};

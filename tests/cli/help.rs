@@ -49,6 +49,7 @@ async fn help_of_the_program() {
     Usage: greenroom [OPTIONS] <COMMAND>
 
     Commands:
+      action      Carry out a step of a GitHub workflow: what its event means, or one command
       audit       Show who asked for what, newest first
       bench       Measure this program on this machine
       bootstrap   Let the jobs of a repository's workflows deploy to AWS

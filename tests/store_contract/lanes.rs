@@ -47,6 +47,29 @@ pub(crate) async fn the_longest_due_is_claimed_first(place: Place) -> PortResult
     Ok(())
 }
 
+pub(crate) async fn a_claim_among_some_takes_none_of_the_others(place: Place) -> PortResult<()> {
+    let store = place.open().await;
+    for (name, at) in [("pr-1", 10), ("pr-2", 20), ("pr-3", 30)] {
+        store.ring(&stage_lane(name), Timestamp(at)).await?;
+    }
+    let wanted = ["pr-3", "pr-2", "pr-9"].map(stage_lane);
+    let next = async |now| PortResult::Ok(store.claim_among(Timestamp(now), 100, &wanted).await?.map(|won| won.held));
+    assert!(next(19).await?.is_none(), "the one that is due is not wanted");
+    let first = next(30).await?.expect("due");
+    assert_eq!((first.lane(), first.bell(), first.lease_until()), (&wanted[0], 1, Timestamp(130)));
+    let second = next(30).await?.expect("due");
+    assert_eq!(second.lane(), &wanted[1]);
+    assert!(next(129).await?.is_none(), "both are held");
+    store.release(second, Wake::OnBell, 3).await?;
+    let again = next(130).await?.expect("its lease is over");
+    assert_eq!(again.lane(), &wanted[0]);
+    let late = store.release(first, Wake::OnBell, 0).await;
+    assert!(matches!(late, Err(PortError::Stale)), "{late:?}");
+    assert!(store.claim_among(Timestamp(130), 100, &[]).await?.is_none());
+    assert_eq!(store.claim(Timestamp(130), 100).await?.expect("due").held.lane(), &stage_lane("pr-1"));
+    Ok(())
+}
+
 /// PostgreSQL chooses how it looks for lanes by what it last knew of them: here, that none is due.
 pub(crate) async fn a_claim_takes_no_more_than_it_answers(place: Place) -> PortResult<()> {
     const LANES: i64 = 300;

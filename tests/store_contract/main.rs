@@ -101,6 +101,7 @@ contract![
     inbox::handled_rows_are_forgotten_in_time,
     lanes::a_ring_makes_a_lane_due_once,
     lanes::the_longest_due_is_claimed_first,
+    lanes::a_claim_among_some_takes_none_of_the_others,
     lanes::a_claim_takes_no_more_than_it_answers,
     lanes::an_expired_lease_can_be_claimed_and_its_holder_is_stale,
     lanes::a_ring_during_the_work_is_not_lost,
