@@ -6,6 +6,8 @@ mod access;
 mod client;
 #[path = "sandbox/evidence.rs"]
 mod evidence;
+#[path = "sandbox/jobs.rs"]
+mod jobs;
 #[path = "support/openapi.rs"]
 mod openapi;
 #[path = "sandbox/things.rs"]

@@ -15,8 +15,10 @@ pub(super) enum Entry {
     Open,
     /// A JSON Web Token signed with the app's key.
     App,
-    /// An installation token.
+    /// An installation token, or a job's.
     Token,
+    /// An installation token; a job has no installation.
+    Listing,
     /// An installation token for the repository with one of these permissions.
     Repo(&'static [(&'static str, Level)]),
     /// An installation token for the organisation with one of these permissions.
@@ -75,7 +77,7 @@ fn of_the_app() -> Vec<Route> {
         route(get.clone(), "/app/installations", Entry::App, app::installations),
         route(post.clone(), tokens, Entry::App, app::access_token),
         route(get.clone(), "/repos/{owner}/{repo}/installation", Entry::App, app::repo_installation),
-        route(get.clone(), "/installation/repositories", Entry::Token, app::repositories),
+        route(get.clone(), "/installation/repositories", Entry::Listing, app::repositories),
         route(get.clone(), "/app/hook/deliveries", Entry::App, app::deliveries),
         route(get, "/app/hook/deliveries/{delivery_id}", Entry::App, app::delivery),
         route(post, attempts, Entry::App, app::redeliver),

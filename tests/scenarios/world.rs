@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use greenroom::decide::BUILD_DEADLINE;
 use greenroom::engine::{Engine, EngineSettings, Ports};
-use greenroom::github::{GitHub, GitHubSettings};
 use greenroom::model::{
     CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, Seconds, StageId, StageName, StageRecord, StageStatus,
     Timestamp, Wall,
@@ -24,6 +23,9 @@ use tokio::task::JoinHandle;
 
 use crate::fuse::{Fuse, fused};
 use crate::{hang, postgres};
+
+#[path = "world_role.rs"]
+mod role;
 
 /// 2026-11-20 06:00 UTC.
 const START: i64 = 1_795_154_400_000;
@@ -137,9 +139,7 @@ impl World {
             Database::Postgres(_) => SandboxCloud::in_zone(&format!("{}.preview.test", repo.name())),
         });
         let builder = Arc::new(SandboxBuilder::default());
-        let settings =
-            GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
-        let forge = Arc::new(GitHub::new(&settings).expect("a connection to the sandbox"));
+        let forge = role::as_the_app(&github, &clock);
         let ports = Ports {
             store: store.clone(),
             forge: forge.clone(),

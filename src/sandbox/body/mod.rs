@@ -12,7 +12,7 @@ mod pull;
 mod repo;
 mod review;
 
-pub(super) use app::{app, foreign_app, grants, installation};
+pub(super) use app::{app, foreign_app, grants, installation, via};
 pub(super) use check::{check, commit_status};
 pub(super) use comment::{comment, is_reaction, reaction};
 pub(super) use commit::{commit, comparison, content_entry};
