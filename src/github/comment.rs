@@ -45,9 +45,10 @@ pub(super) async fn publish(api: &Api, comment: &StickyComment<'_>) -> PortResul
     };
     if let Some(found) = find(api, comment).await? {
         let found = found.to_string();
-        match refusal {
-            Some(refusal) if comment.id.is_some_and(|id| id.as_str() == found) => return Err(refusal),
-            _ => {}
+        if let Some(refusal) = refusal
+            && comment.id.is_some_and(|id| id.as_str() == found)
+        {
+            return Err(refusal);
         }
         if let Some(id) = edit(api, comment, &found).await? {
             return Ok(id);

@@ -193,12 +193,10 @@ fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<
         _ => caller(world, secret.as_ref())?,
     };
     match (entry, &call.caller) {
-        (Entry::Listing, Caller::Installation(Token { job: Some(_), .. })) => {
-            Err(Refusal::Forbidden { accepted: "an installation access token".into() })
-        }
-        (Entry::Open, _) | (Entry::App, Caller::App) | (Entry::Token | Entry::Listing, Caller::Installation(_)) => {
-            Ok(())
-        }
+        (Entry::Open, _)
+        | (Entry::App, Caller::App)
+        | (Entry::Token, Caller::Installation(_))
+        | (Entry::Listing, Caller::Installation(Token { job: None, .. })) => Ok(()),
         (Entry::App, _) => Err(Refusal::Unauthorized("A JSON web token could not be decoded")),
         (Entry::Repo(accepted), Caller::Installation(token)) => {
             let repo = call.repo(world)?;

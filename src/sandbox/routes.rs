@@ -151,13 +151,13 @@ fn of_the_reviews() -> Vec<Route> {
 
 fn of_the_people() -> Vec<Route> {
     use api::people;
-    [
-        ("/users/{username}", Entry::Token, people::user as Handler),
-        ("/orgs/{org}/teams/{team_slug}", MEMBERS, people::team),
-        ("/orgs/{org}/teams/{team_slug}/memberships/{username}", MEMBERS, people::membership),
+    let (get, post) = (Method::GET, Method::POST);
+    vec![
+        route(get.clone(), "/users/{username}", Entry::Token, people::user),
+        route(get.clone(), "/orgs/{org}/teams/{team_slug}", MEMBERS, people::team),
+        route(get, "/orgs/{org}/teams/{team_slug}/memberships/{username}", MEMBERS, people::membership),
+        route(post, "/graphql", Entry::Token, people::viewer),
     ]
-    .map(|(template, entry, handler)| route(Method::GET, template, entry, handler))
-    .into()
 }
 
 fn of_the_deployments() -> Vec<Route> {
