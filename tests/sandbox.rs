@@ -10,6 +10,8 @@ mod evidence;
 mod jobs;
 #[path = "support/openapi.rs"]
 mod openapi;
+#[path = "sandbox/runs.rs"]
+mod runs;
 #[path = "sandbox/things.rs"]
 mod things;
 #[path = "sandbox/webhooks.rs"]

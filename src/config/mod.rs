@@ -5,6 +5,7 @@
 //! would be right; a `Project` that it returns can be deployed without another look at the file.
 
 mod branches;
+mod builds;
 mod complain;
 mod init;
 mod limits;
@@ -21,18 +22,20 @@ mod sheet;
 mod stages;
 mod text;
 mod tree;
+mod workflow;
 mod yaml;
 
 use sha2::{Digest, Sha256};
 
 use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Position, Problem, Problems, Project};
 
-pub use init::{FirstFile, first_file, is_telling};
+pub use init::{FirstFile, RunnerBuilds, WorkflowFile, Workflows, first_file, is_telling, workflows};
 pub use limits::over_limits;
 pub use narrow::narrow;
 pub use paths::idle_patterns;
 pub use reference::reference_table;
 pub use schema::schema;
+pub use workflow::workflow;
 
 use report::Report;
 use sheet::Sheet;
@@ -71,6 +74,7 @@ fn examine(bytes: &[u8], report: &mut Report) -> Option<Project> {
         certificate: domain.certificate,
     });
     let commands = policy::commands(&mut sheet);
+    let builds = builds::builds(&mut sheet);
     let stages = stages::rules(&mut sheet);
     let services = services::services(&mut sheet, &stages);
     limits::check_own(&mut sheet, &stages, &services);
@@ -81,6 +85,7 @@ fn examine(bytes: &[u8], report: &mut Report) -> Option<Project> {
         aws_roles: aws_roles.unwrap_or_default(),
         domain,
         commands,
+        builds,
         stages,
         services,
         digest: hex::encode(Sha256::digest(bytes)),

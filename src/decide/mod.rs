@@ -24,6 +24,7 @@ mod admit;
 mod backoff;
 mod bind;
 pub mod command;
+pub mod doors;
 mod follow;
 pub mod gate;
 mod history;
@@ -51,6 +52,8 @@ mod pinned_tests;
 mod prepare_tests;
 #[cfg(test)]
 mod route_tests;
+#[cfg(test)]
+mod runner_tests;
 #[cfg(test)]
 mod tests;
 

@@ -44,7 +44,8 @@ struct At {
 }
 
 /// A [`Forge`] whose repositories have their keys for names.
-struct ByKey {
+#[derive(Clone)]
+pub(super) struct ByKey {
     forge: Arc<dyn Forge>,
     store: Arc<dyn Store>,
 }
@@ -75,9 +76,19 @@ impl ByKey {
         self.known(key).await?.ok_or_else(|| renamed(key))
     }
 
+    /// What GitHub calls a repository now.
+    pub(super) async fn name_of(&self, key: &RepoName) -> PortResult<RepoName> {
+        Ok(self.own(key).await?.name)
+    }
+
     /// What became of a call. One that GitHub refused may have gone to a name that is another's by now: then
     /// the repository is still owed it.
-    async fn answered<T: Send>(&self, key: &RepoName, name: &RepoName, result: PortResult<T>) -> PortResult<T> {
+    pub(super) async fn answered<T: Send>(
+        &self,
+        key: &RepoName,
+        name: &RepoName,
+        result: PortResult<T>,
+    ) -> PortResult<T> {
         match result {
             Err(refusal @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
                 let is_its_own = self.facts(key).await?.seen.name == *name;

@@ -33,6 +33,7 @@ mod talk;
 mod wall;
 mod watch;
 mod withhold;
+mod workflows;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -50,6 +51,7 @@ pub use metrics::EngineMetrics;
 pub use preview::Preview;
 pub use report::stage_view;
 pub use sweep::{Fate, SweepReport, SweepRow};
+pub use workflows::WorkflowsByKey;
 
 /// How long a claimed lane is ours; a killed process delays its lanes by this much at most.
 const LEASE_MILLIS: i64 = 60_000;

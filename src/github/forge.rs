@@ -19,7 +19,7 @@ use crate::port::{
 
 /// GitHub as one App sees it, or one job of a workflow.
 pub struct GitHub {
-    api: Api,
+    pub(super) api: Api,
 }
 
 impl GitHub {

@@ -26,8 +26,10 @@ mod delivery;
 mod deployment;
 mod evidence;
 mod forge;
+mod identity;
 mod installed;
 mod job;
+mod job_log;
 mod key;
 mod pace;
 mod path;
@@ -38,8 +40,10 @@ mod source;
 mod team;
 mod token;
 mod transport;
+mod workflows;
 
 pub use forge::GitHub;
+pub use identity::identity;
 pub use pace::WriteLimits;
 pub use settings::{GitHubSettings, ProxySettings, SetupError, TokenSettings};
 

@@ -34,6 +34,8 @@ pub(super) enum Scope {
     Members,
     /// A look at the statuses of a commit.
     Statuses,
+    /// Runs of workflows: to ask for, to look at, to end.
+    Actions,
 }
 
 type Permissions = BTreeMap<String, String>;
@@ -52,6 +54,7 @@ impl Scope {
             Self::Environments => &[("metadata", "read"), ("administration", "write"), ("environments", "write")],
             Self::Members => &[("metadata", "read"), ("members", "read")],
             Self::Statuses => &[("metadata", "read"), ("statuses", "read")],
+            Self::Actions => &[("metadata", "read"), ("actions", "write")],
         }
     }
 
@@ -64,6 +67,7 @@ impl Scope {
             Self::Environments => "\"Administration: read and write\"",
             Self::Members => "\"Members: read\" (of the organisation)",
             Self::Statuses => "\"Commit statuses: read\"",
+            Self::Actions => "\"Actions: read and write\"",
         }
     }
 
@@ -97,7 +101,11 @@ impl Scope {
             Self::Statuses if !ask.contains_key("statuses") => {
                 format!("the app may not see the commit statuses of {repo}: it lacks the permission {grant}, grant it")
             }
-            Self::Work | Self::Environments | Self::Members | Self::Statuses => return Ok(ask),
+            Self::Actions if !may_write("actions") => format!(
+                "the app may not start workflows of {repo}: it lacks the permission {grant}. Grant it, or write `builder: \
+                 docker`"
+            ),
+            Self::Work | Self::Environments | Self::Members | Self::Statuses | Self::Actions => return Ok(ask),
         };
         Err(PortError::Denied { reason })
     }
@@ -214,7 +222,7 @@ impl Tokens {
             Some(_) => place.token = None,
         }
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for scope in [Scope::Environments, Scope::Members, Scope::Statuses] {
+        for scope in [Scope::Environments, Scope::Members, Scope::Statuses, Scope::Actions] {
             slots.remove(&(whose.clone(), scope));
         }
         true

@@ -15,6 +15,7 @@ mod registry;
 mod slots;
 mod store;
 mod walls;
+mod workflows;
 
 pub use app::{AppForge, DeliveryReport};
 pub use builder::{BuildJob, Builder, Tarball, TarballStream};
@@ -34,6 +35,9 @@ pub use store::{
     StoreCounts, SurfaceRecord,
 };
 pub use walls::Walls;
+pub use workflows::{
+    Cancellation, Conclusion, Dispatch, Dispatched, RunOrigin, RunStarter, RunState, TreeEntry, WorkflowRun, Workflows,
+};
 
 /// What an idempotent call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,6 +38,7 @@ mod reads;
 mod record;
 mod review;
 mod routes;
+mod runs;
 mod serve;
 mod transcript;
 mod verbs;
@@ -53,5 +54,6 @@ pub use record::{
     Account, AccountKind, Check, Comment, CommitStatus, Deployment, DeploymentStatus, Environment, ForeignApp, NewPull,
     Pull, PullState, ReactionRecord, ReviewComment, ReviewRecord, Visibility,
 };
+pub use runs::{ActionsSwitch, DispatchAnswer, Manners, Run};
 pub use serve::{Sandbox, SandboxError, SandboxSettings, WebhookTarget};
 pub use transcript::{Exchange, Recording, RequestCounts};

@@ -15,6 +15,7 @@ use super::key::AppKey;
 use super::meter::Meter;
 use super::moves::Moved;
 use super::record::{Account, AccountKind, Environment, ForeignApp, Pull, Repo, Team};
+use super::runs::Actions;
 use super::transcript::Transcript;
 use crate::model::{Branch, CommitSha, Permission, PullNumber, RepoName, Timestamp};
 use crate::port::Clock;
@@ -112,6 +113,7 @@ pub(super) struct World {
     /// Of the jobs of each repository, by its number.
     pub(super) job_meters: BTreeMap<u64, Meter>,
     pub(super) job_requests_per_hour: u64,
+    pub(super) actions: Actions,
 }
 
 impl World {

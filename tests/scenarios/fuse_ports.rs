@@ -253,6 +253,9 @@ impl Builder for Fused<dyn Builder> {
     async fn cancel(&self, stage: &StageId) -> PortResult<()> {
         effect!(self, self.port.cancel(stage))
     }
+    async fn call_off(&self, stage: &StageId, builds: &Builds) -> PortResult<()> {
+        effect!(self, self.port.call_off(stage, builds))
+    }
     async fn tidy(&self, stage: &StageId) -> PortResult<()> {
         effect!(self, self.port.tidy(stage))
     }

@@ -29,6 +29,7 @@ mod preview;
 mod provenance;
 mod race;
 mod record;
+mod runner;
 mod seen;
 mod sweeping;
 mod texts;

@@ -22,7 +22,7 @@ use crate::port::Clock;
 
 pub(super) const APP_ID: u64 = 17;
 pub(super) const JOB_TOKEN: &str = "ghs_the-token-of-a-job";
-const EVERY_PERMISSION: [&str; 9] = [
+const EVERY_PERMISSION: [&str; 10] = [
     "metadata",
     "contents",
     "pull_requests",
@@ -32,6 +32,7 @@ const EVERY_PERMISSION: [&str; 9] = [
     "administration",
     "members",
     "statuses",
+    "actions",
 ];
 pub(super) const INSTALLATION: &str = "/repos/acme/shop/installation";
 pub(super) const MINT: &str = "/app/installations/7/access_tokens";

@@ -11,6 +11,7 @@ mod reads;
 mod source;
 mod surfaces;
 mod team;
+mod workflows;
 
 use crate::model::{Branch, CommitSha, PullNumber, RepoName};
 use crate::port::PortError;
