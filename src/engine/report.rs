@@ -77,7 +77,9 @@ impl Engine {
                     self.metrics.surfaces_refused.inc();
                     let kind = item.key.kind.as_str();
                     tracing::warn!(stage = %id, kind, "GitHub does not take the {kind} of {id}: {reason}");
-                    written.push(SurfaceRecord { key: item.key, external: None, hash: REFUSED.into(), at: now });
+                    // Whoever may do more finds it there.
+                    let external = external.cloned();
+                    written.push(SurfaceRecord { key: item.key, external, hash: REFUSED.into(), at: now });
                 }
                 Err(error) => {
                     let after = match &error {

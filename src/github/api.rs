@@ -62,7 +62,7 @@ pub(super) enum Credential {
     /// The key of an App, which makes tokens for its installations.
     App(Box<AppCredential>),
     /// The token of one job.
-    Job(JobToken),
+    Job(Box<JobToken>),
 }
 
 /// GitHub's API as we may use it.
@@ -94,7 +94,7 @@ impl Api {
     /// With the token of one job, for the one repository that it is for.
     pub(super) fn of_job(settings: &TokenSettings) -> Result<Self, SetupError> {
         let transport = Transport::new(&settings.api_url, settings.proxy.as_ref(), settings.call_time)?;
-        let credential = Credential::Job(JobToken::new(settings)?);
+        let credential = Credential::Job(Box::new(JobToken::new(settings)?));
         let pace = Pace::new(settings.write_limits, settings.seed);
         Ok(Self::new(transport, credential, pace, &settings.clock, Some(settings.repo.id)))
     }

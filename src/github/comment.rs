@@ -29,18 +29,30 @@ struct App {
 }
 
 /// Edits the comment if there is one, else makes it.
+///
+/// One that is known may be whose the stage was before, a server's or a job's. Where GitHub lets us edit that, it
+/// stays the one comment; where it does not, one of our own takes its place.
 pub(super) async fn publish(api: &Api, comment: &StickyComment<'_>) -> PortResult<ExternalId> {
     let known = match comment.id {
-        Some(id) => edit(api, comment, id.as_str()).await?,
-        None => None,
+        Some(id) => edit(api, comment, id.as_str()).await,
+        None => Ok(None),
     };
-    if let Some(id) = known {
-        return Ok(id);
-    }
-    if let Some(found) = find(api, comment).await?
-        && let Some(id) = edit(api, comment, &found.to_string()).await?
-    {
-        return Ok(id);
+    let refusal = match known {
+        Ok(Some(id)) => return Ok(id),
+        Ok(None) => None,
+        Err(refusal @ PortError::Denied { .. }) => Some(refusal),
+        Err(error) => return Err(error),
+    };
+    if let Some(found) = find(api, comment).await? {
+        let found = found.to_string();
+        if let Some(refusal) = refusal
+            && comment.id.is_some_and(|id| id.as_str() == found)
+        {
+            return Err(refusal);
+        }
+        if let Some(id) = edit(api, comment, &found).await? {
+            return Ok(id);
+        }
     }
     let path = path::repo(comment.repo, &format!("/issues/{}/comments", comment.pull));
     let answer = api.send(Who::on(comment.repo), Method::POST, path, Some(json!({ "body": comment.body }))).await?;
@@ -60,8 +72,7 @@ async fn edit(api: &Api, comment: &StickyComment<'_>, id: &str) -> PortResult<Op
 }
 
 /// The newest comment of our own that begins with the marker. Anybody can write a marker; only we
-/// can write as the app, and only the repository's own workflows as their bot. Whoever gives a job another
-/// token has comments that are known by their ids alone.
+/// can write as the app, and only the repository's own workflows as their bot.
 async fn find(api: &Api, comment: &StickyComment<'_>) -> PortResult<Option<u64>> {
     let mut candidates: Vec<Comment> = Vec::new();
     let first = path::repo(comment.repo, &format!("/issues/{}/comments?per_page=100", comment.pull));
@@ -70,17 +81,18 @@ async fn find(api: &Api, comment: &StickyComment<'_>) -> PortResult<Option<u64>>
         let marked =
             |candidate: &Comment| candidate.body.as_deref().is_some_and(|body| body.starts_with(comment.marker));
         let by_bot = |comment: &Comment| comment.user.as_ref().is_some_and(|user| user.kind == "Bot");
-        candidates.extend(page.into_iter().filter(|comment| marked(comment) && by_bot(comment)));
+        let may_be_ours = |comment: &Comment| api.app().is_err() || by_bot(comment);
+        candidates.extend(page.into_iter().filter(|comment| marked(comment) && may_be_ours(comment)));
         ControlFlow::Continue(())
     })
     .await?;
     candidates.sort_unstable_by_key(|comment| std::cmp::Reverse(comment.id));
     for candidate in candidates {
         let ours = match (api.credential(), &candidate.performed_via_github_app, &candidate.user) {
-            (Credential::Job(_), _, user) => user.as_ref().is_some_and(|user| user.actor().is_actions_bot()),
+            (Credential::Job(job), _, Some(user)) => api.is_own(job, user).await?,
             (Credential::App(ours), Some(app), _) => app.id == ours.app_id,
             (Credential::App(_), None, Some(user)) => user.login == bot_login(api).await?,
-            (Credential::App(_), None, None) => false,
+            (_, _, None) => false,
         };
         if ours {
             return Ok(Some(candidate.id));

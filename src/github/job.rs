@@ -12,16 +12,19 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::answer::Answer;
 use super::api::{Api, Pass, Who};
 use super::app::no_app;
 use super::cache::Freshness;
-use super::pace::{Account, Payer};
+use super::pace::{Account, Payer, Weight};
 use super::path;
+use super::read::User;
 use super::settings::{SetupError, TokenSettings};
 use super::token::{Refusal, Scope};
 use super::transport::Ask;
@@ -40,6 +43,8 @@ pub(super) struct JobToken {
     pub(super) own_check: Option<u64>,
     /// The name was found to be the repository's own.
     proven: OnceCell<()>,
+    /// As whom GitHub knows the token, once it was asked.
+    login: OnceCell<Option<String>>,
     refusal: Mutex<Refusal>,
 }
 
@@ -54,6 +59,7 @@ impl JobToken {
             repo: settings.repo.clone(),
             own_check: settings.own_check,
             proven: OnceCell::new(),
+            login: OnceCell::new(),
             refusal: Mutex::default(),
         })
     }
@@ -164,6 +170,40 @@ impl Api {
         }
         let payer = Some(Payer::Number(job.repo.id));
         Ok(Pass { token: job.token.clone(), account: Account::Job, payer, serial: 0 })
+    }
+
+    /// Whether an account is the one as which the token acts: that of the repository's workflows, or that of
+    /// the App or the person whose token was given to the job instead.
+    pub(super) async fn is_own(&self, job: &JobToken, user: &User) -> PortResult<bool> {
+        if user.actor().is_actions_bot() {
+            return Ok(true);
+        }
+        let login = job.login.get_or_try_init(|| self.viewer()).await?;
+        Ok(login.as_ref().is_some_and(|login| login.eq_ignore_ascii_case(&user.login)))
+    }
+
+    /// As whom GitHub knows the token; `None` where it does not say.
+    ///
+    /// Source: GitHub GraphQL, `viewer`; REST tells it of the tokens of persons alone.
+    async fn viewer(&self) -> PortResult<Option<String>> {
+        #[derive(Deserialize)]
+        struct Told {
+            data: Data,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            viewer: Viewer,
+        }
+        #[derive(Deserialize)]
+        struct Viewer {
+            login: String,
+        }
+        let ask = Ask::send(Method::POST, "/graphql", Some(json!({ "query": "query { viewer { login } }" })));
+        match self.call(Who::Job, &ask, Weight::Read).await?.json::<Told>("as whom we are known") {
+            Ok(told) => Ok(Some(told.data.viewer.login)),
+            Err(error @ PortError::Retry { .. }) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// That the name is still that of the repository which the job is of: once, before anything else.

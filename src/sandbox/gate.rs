@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::api::{Answer, Body, Call, Caller, Refusal};
 use super::fault::Fault;
 use super::git::{self, object_name};
+use super::meter::Meter;
 use super::moves::Asked;
 use super::page;
 use super::record::{Repo, Visibility};
@@ -118,7 +119,7 @@ fn handle(world: &mut World, found: Option<(&Route, Params)>, raw: &Raw) -> Answ
     let outcome = admit(world, route.entry, &mut call, raw).and_then(|()| {
         if metered {
             let now = world.now();
-            world.meter.spend(writes_content(&raw.method), now).map_err(Refusal::Overrun)?;
+            world.meter_of(&call.caller).spend(writes_content(&raw.method), now).map_err(Refusal::Overrun)?;
         }
         if !raw.body.is_empty() {
             let unreadable = |_| Refusal::invalid("body", "invalid", "Problems parsing JSON");
@@ -128,10 +129,10 @@ fn handle(world: &mut World, found: Option<(&Route, Params)>, raw: &Raw) -> Answ
     });
     let mut answer = outcome.unwrap_or_else(Refusal::answer);
     if raw.method == Method::GET && answer.status == 200 {
-        answer = conditional(world, raw, answer);
+        answer = conditional(world.meter_of(&call.caller), raw, answer);
     }
     if metered {
-        let reading = world.meter.reading();
+        let reading = world.meter_of(&call.caller).reading();
         let fields = [
             ("x-ratelimit-limit", reading.limit.to_string()),
             ("x-ratelimit-remaining", reading.remaining.to_string()),
@@ -150,12 +151,12 @@ fn writes_content(method: &Method) -> bool {
 }
 
 /// Answers 304 to who has it already, which costs nothing of the rate limit.
-fn conditional(world: &mut World, raw: &Raw, answer: Answer) -> Answer {
+fn conditional(meter: &mut Meter, raw: &Raw, answer: Answer) -> Answer {
     let Body::Json(body) = &answer.body else { return answer };
     // A value is always JSON.
     let tag = format!("W/\"{}\"", object_name(&[&serde_json::to_vec(body).unwrap_or_default()]));
     if header_text(&raw.headers, &header::IF_NONE_MATCH) == tag {
-        world.meter.refund();
+        meter.refund();
         return Answer::empty(304).with("etag", tag);
     }
     answer.with("etag", tag).with("cache-control", "private, max-age=60, s-maxage=60")
@@ -192,7 +193,10 @@ fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<
         _ => caller(world, secret.as_ref())?,
     };
     match (entry, &call.caller) {
-        (Entry::Open, _) | (Entry::App, Caller::App) | (Entry::Token, Caller::Installation(_)) => Ok(()),
+        (Entry::Open, _)
+        | (Entry::App, Caller::App)
+        | (Entry::Token, Caller::Installation(_))
+        | (Entry::Listing, Caller::Installation(Token { job: None, .. })) => Ok(()),
         (Entry::App, _) => Err(Refusal::Unauthorized("A JSON web token could not be decoded")),
         (Entry::Repo(accepted), Caller::Installation(token)) => {
             let repo = call.repo(world)?;
@@ -204,7 +208,7 @@ fn admit(world: &mut World, entry: Entry, call: &mut Call, raw: &Raw) -> Result<
             }
             permitted(world, token, accepted)
         }
-        (Entry::Token | Entry::Repo(_) | Entry::Org(_), _) => {
+        (Entry::Token | Entry::Listing | Entry::Repo(_) | Entry::Org(_), _) => {
             Err(Refusal::Forbidden { accepted: "an installation access token".into() })
         }
     }
@@ -220,11 +224,11 @@ fn from_outside(repo: &Repo, method: &Method) -> Result<(), Refusal> {
     }
 }
 
-/// A token that holds what its app still has.
+/// A token that holds what its app still has, or its workflow gave it.
 fn permitted(world: &World, token: &Token, accepted: &[(&str, Level)]) -> Result<(), Refusal> {
     let holds = |(name, level): &(&str, Level)| {
         token.grants.get(*name).is_some_and(|held| held >= level)
-            && world.app.grants.get(*name).is_some_and(|held| held >= level)
+            && (token.job.is_some() || world.app.grants.get(*name).is_some_and(|held| held >= level))
     };
     if accepted.iter().any(holds) {
         return Ok(());

@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::Sha256;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::job::ACTIONS_BOT;
 use super::serve::WebhookTarget;
 use crate::model::Timestamp;
 
@@ -53,6 +54,8 @@ pub struct HookDelivery {
     pub status: Option<u16>,
     /// The exact bytes; empty where the recording keeps counts only and the delivery arrived.
     pub body: Arc<[u8]>,
+    /// Whether workflows hear of it too: of what is done with the token of a job they do not.
+    pub starts_workflows: bool,
     pub(super) installation: Option<u64>,
     pub(super) repository: Option<u64>,
 }
@@ -121,6 +124,7 @@ impl Hooks {
             at,
             redelivery: false,
             status: None,
+            starts_workflows: number("/sender/id") != Some(ACTIONS_BOT),
             installation: number("/installation/id"),
             repository: number("/repository/id"),
             // A value is always JSON.

@@ -9,7 +9,8 @@
 //!   (line-wrapped base64, `required_contexts`, `auto_merge`, `auto_inactive`, environments that
 //!   outlive their deployments) the sandbox has it too.
 //! - Rights are enforced: an App token opens App endpoints, an installation token opens its own
-//!   repositories with its own permissions until it expires by the clock it was given.
+//!   repositories with its own permissions until it expires by the clock it was given, and the token of a
+//!   workflow's job opens one repository as far as the workflow grants it.
 //! - It is deterministic: ids, commit names, tokens and delivery ids come from a seed, time from a
 //!   [`Clock`](crate::port::Clock).
 //! - The private key is a fixed one that belongs to this fake alone and guards nothing.
@@ -27,6 +28,7 @@ mod fault;
 mod gate;
 mod git;
 mod hook;
+mod job;
 mod key;
 mod meter;
 mod moves;
@@ -47,6 +49,7 @@ pub use cloud::{Mishap, SandboxCloud};
 pub use fault::{Fault, Matcher, Times};
 pub use git::FileChange;
 pub use hook::{DeliveryMode, HookDelivery, Order};
+pub use job::JobOf;
 pub use record::{
     Account, AccountKind, Check, Comment, CommitStatus, Deployment, DeploymentStatus, Environment, ForeignApp, NewPull,
     Pull, PullState, ReactionRecord, ReviewComment, ReviewRecord, Visibility,

@@ -11,7 +11,7 @@ use super::record::{
 };
 use super::serve::{Sandbox, SandboxError};
 use super::transcript::{Exchange, RequestCounts};
-use crate::model::{Branch, CommitSha, PullNumber, RepoName, UserId};
+use crate::model::{Branch, CommitSha, PullNumber, RepoId, RepoName, RepoSeen, UserId};
 
 impl Sandbox {
     fn of<T: Default>(&self, repo: &RepoName, read: impl FnOnce(&Repo) -> T) -> T {
@@ -113,7 +113,15 @@ impl Sandbox {
         transcript.counts = RequestCounts::default();
     }
 
-    /// A token for one repository with all that the app may do, as a GitHub Action's job has one.
+    /// A repository as everybody is told of it.
+    pub fn repo_seen(&self, repo: &RepoName) -> Option<RepoSeen> {
+        let world = self.shared.world();
+        let repo = world.repo(repo)?;
+        Some(RepoSeen { id: RepoId(repo.id), owner: UserId(repo.owner.id), name: repo.name.clone() })
+    }
+
+    /// A token for one repository with all that the app may do. A workflow's job has another:
+    /// [`Sandbox::job_token`].
     pub fn installation_token(&self, repo: &RepoName) -> Result<SecretString, SandboxError> {
         let mut world = self.shared.world();
         let found = world.repo(repo).filter(|repo| repo.installed);

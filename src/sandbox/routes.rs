@@ -15,8 +15,10 @@ pub(super) enum Entry {
     Open,
     /// A JSON Web Token signed with the app's key.
     App,
-    /// An installation token.
+    /// An installation token, or a job's.
     Token,
+    /// An installation token; a job has no installation.
+    Listing,
     /// An installation token for the repository with one of these permissions.
     Repo(&'static [(&'static str, Level)]),
     /// An installation token for the organisation with one of these permissions.
@@ -78,7 +80,7 @@ fn of_the_app() -> Vec<Route> {
         route(get.clone(), "/app/installations", Entry::App, app::installations),
         route(post.clone(), tokens, Entry::App, app::access_token),
         route(get.clone(), "/repos/{owner}/{repo}/installation", Entry::App, app::repo_installation),
-        route(get.clone(), "/installation/repositories", Entry::Token, app::repositories),
+        route(get.clone(), "/installation/repositories", Entry::Listing, app::repositories),
         route(get.clone(), "/app/hook/deliveries", Entry::App, app::deliveries),
         route(get, "/app/hook/deliveries/{delivery_id}", Entry::App, app::delivery),
         route(post, attempts, Entry::App, app::redeliver),
@@ -154,13 +156,13 @@ fn of_the_reviews() -> Vec<Route> {
 
 fn of_the_people() -> Vec<Route> {
     use api::people;
-    [
-        ("/users/{username}", Entry::Token, people::user as Handler),
-        ("/orgs/{org}/teams/{team_slug}", MEMBERS, people::team),
-        ("/orgs/{org}/teams/{team_slug}/memberships/{username}", MEMBERS, people::membership),
+    let (get, post) = (Method::GET, Method::POST);
+    vec![
+        route(get.clone(), "/users/{username}", Entry::Token, people::user),
+        route(get.clone(), "/orgs/{org}/teams/{team_slug}", MEMBERS, people::team),
+        route(get, "/orgs/{org}/teams/{team_slug}/memberships/{username}", MEMBERS, people::membership),
+        route(post, "/graphql", Entry::Token, people::viewer),
     ]
-    .map(|(template, entry, handler)| route(Method::GET, template, entry, handler))
-    .into()
 }
 
 fn of_the_deployments() -> Vec<Route> {

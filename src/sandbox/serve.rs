@@ -43,6 +43,8 @@ pub struct SandboxSettings {
     pub recording: Recording,
     /// Of one installation.
     pub requests_per_hour: u64,
+    /// Of the jobs of one repository; 15,000 on GitHub Enterprise Cloud.
+    pub job_requests_per_hour: u64,
     /// Content-creating requests; `None` is without limit.
     pub writes_per_minute: Option<u64>,
     pub writes_per_hour: Option<u64>,
@@ -58,6 +60,7 @@ impl SandboxSettings {
             deliveries_at_once: 1,
             recording: Recording::Full,
             requests_per_hour: 5000,
+            job_requests_per_hour: 1000,
             writes_per_minute: Some(80),
             writes_per_hour: Some(500),
         }
@@ -69,6 +72,7 @@ impl SandboxSettings {
         Self {
             recording: Recording::Counts,
             requests_per_hour: u64::MAX,
+            job_requests_per_hour: u64::MAX,
             writes_per_minute: None,
             writes_per_hour: None,
             ..self
@@ -221,6 +225,8 @@ fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<Wo
         faults: Faults::default(),
         transcript: Transcript::new(settings.recording),
         meter: Meter::new(limits, now),
+        job_meters: BTreeMap::new(),
+        job_requests_per_hour: settings.job_requests_per_hour,
         actions: Actions::default(),
         clock: settings.clock,
     })

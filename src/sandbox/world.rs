@@ -10,6 +10,7 @@ use super::body::{EventKind, event};
 use super::fault::Faults;
 use super::git::{self, Commit, Commits, FileChange, Tree};
 use super::hook::{Draft, Hooks};
+use super::job::{ACTIONS_APP, ACTIONS_BOT, ACTIONS_LOGIN, ACTIONS_SLUG, Job};
 use super::key::AppKey;
 use super::meter::Meter;
 use super::moves::Moved;
@@ -64,14 +65,15 @@ pub(super) struct Token {
     /// the installation.
     pub(super) repos: Option<Vec<u64>>,
     pub(super) grants: Grants,
+    /// Of a job's token.
+    pub(super) job: Option<Job>,
 }
 
 impl Token {
     /// Whether it was made for this repository, whatever that was called then.
     pub(super) fn is_for(&self, repo: &Repo) -> bool {
-        repo.installed
-            && repo.owner.login == self.owner
-            && self.repos.as_ref().is_none_or(|repos| repos.contains(&repo.id))
+        let is_reached = self.job.is_some() || repo.installed && repo.owner.login == self.owner;
+        is_reached && self.repos.as_ref().is_none_or(|repos| repos.contains(&repo.id))
     }
 }
 
@@ -108,6 +110,9 @@ pub(super) struct World {
     pub(super) faults: Faults,
     pub(super) transcript: Transcript,
     pub(super) meter: Meter,
+    /// Of the jobs of each repository, by its number.
+    pub(super) job_meters: BTreeMap<u64, Meter>,
+    pub(super) job_requests_per_hour: u64,
     pub(super) actions: Actions,
 }
 
@@ -140,7 +145,8 @@ impl World {
         if let Some(account) = self.accounts.get(login) {
             return account.clone();
         }
-        let account = Arc::new(Account { id: self.id(), login: login.to_owned(), kind });
+        let id = if login == ACTIONS_LOGIN { ACTIONS_BOT } else { self.id() };
+        let account = Arc::new(Account { id, login: login.to_owned(), kind });
         self.accounts.insert(login.to_owned(), account.clone());
         account
     }
@@ -155,7 +161,8 @@ impl World {
         if let Some(app) = self.foreign_apps.get(slug) {
             return app.clone();
         }
-        let app = Arc::new(ForeignApp { id: self.id(), slug: slug.to_owned() });
+        let id = if slug == ACTIONS_SLUG { ACTIONS_APP } else { self.id() };
+        let app = Arc::new(ForeignApp { id, slug: slug.to_owned() });
         self.foreign_apps.insert(slug.to_owned(), app.clone());
         app
     }
@@ -177,11 +184,16 @@ impl World {
 
     /// Makes a token for some or all repositories of an installation.
     pub(super) fn grant(&mut self, owner: &str, repos: Option<Vec<u64>>, grants: Grants) -> (String, Token) {
-        let text = format!("ghs_{}", &self.draw("token")[..36]);
         let expires_at = self.now().after_millis(TOKEN_LIFE_MILLIS);
-        let token = Token { owner: owner.to_owned(), expires_at, repos, grants };
-        self.tokens.insert(text.clone(), token.clone());
-        (text, token)
+        let token = Token { owner: owner.to_owned(), expires_at, repos, grants, job: None };
+        (self.put_token(token.clone()), token)
+    }
+
+    /// Opens with a new text what a token opens.
+    pub(super) fn put_token(&mut self, token: Token) -> String {
+        let text = format!("ghs_{}", &self.draw("token")[..36]);
+        self.tokens.insert(text.clone(), token);
+        text
     }
 
     /// What an account may do. Everybody may read, as an organisation's base permission lets its members.

@@ -17,6 +17,7 @@ mod fuse;
 #[path = "../support/hang.rs"]
 mod hang;
 mod healing;
+mod job;
 mod limits;
 mod moves;
 mod names;

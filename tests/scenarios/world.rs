@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use greenroom::build::{Builders, OciRegistry, RunnerBuilder, RunnerSettings};
 use greenroom::decide::BUILD_DEADLINE;
 use greenroom::engine::{Engine, EngineSettings, Ports, WorkflowsByKey};
-use greenroom::github::{GitHub, GitHubSettings};
 use greenroom::model::{
     CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, Seconds, StageId, StageName, StageRecord, StageStatus,
     Timestamp, Wall,
@@ -25,6 +24,9 @@ use tokio::task::JoinHandle;
 
 use crate::fuse::{Fuse, fused};
 use crate::{hang, postgres};
+
+#[path = "world_role.rs"]
+mod role;
 
 /// 2026-11-20 06:00 UTC.
 const START: i64 = 1_795_154_400_000;
@@ -140,9 +142,7 @@ impl World {
             Database::Postgres(_) => SandboxCloud::in_zone(&format!("{}.preview.test", repo.name())),
         });
         let builder = Arc::new(SandboxBuilder::default());
-        let settings =
-            GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
-        let forge = Arc::new(GitHub::new(&settings).expect("a connection to the sandbox"));
+        let forge = role::as_the_app(&github, &clock);
         let ports = Ports {
             store: store.clone(),
             forge: forge.clone(),
@@ -178,10 +178,7 @@ impl World {
 
     /// A builder that remembers nothing of what was before.
     fn fresh_builder(&self, registry: &str) -> Arc<Builders> {
-        let (github, clock) = (&self.github, self.clock.clone());
-        let settings =
-            GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
-        let connection = GitHub::new(&settings).expect("a connection to the sandbox");
+        let (connection, clock) = (role::as_the_app(&self.github, &self.clock), self.clock.clone());
         let (forge, store) = (self.ports.forge.clone(), self.store.clone());
         let workflows = WorkflowsByKey::new(forge, connection.workflows(), store);
         let runners = RunnerBuilder::new(RunnerSettings {

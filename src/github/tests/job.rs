@@ -74,7 +74,8 @@ async fn where_another_repository_has_the_name_nothing_else_is_asked() {
     let mut taken = repository("acme/shop");
     taken["id"] = json!(999);
     fake.always("GET", REPO, Reply::json(200, &taken));
-    let react = || github.react(&shop(), CommentSource::Issue, 9, Reaction::Eyes);
+    let repo = shop();
+    let react = || github.react(&repo, CommentSource::Issue, 9, Reaction::Eyes);
     for _ in 0..3 {
         assert!(denial_of(react().await).contains("another repository by now"));
         denial_of(github.repository(&shop()).await);

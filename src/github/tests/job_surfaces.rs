@@ -6,7 +6,7 @@ use super::fake::{FakeGitHub, Reply};
 use super::{PULL, SHA, denial_of, sha, shop};
 use crate::github::{GitHub, TokenSettings};
 use crate::model::{CheckApp, CheckState, CommitSha, ExternalId, RepoName, StageName};
-use crate::port::{CheckRun, Forge, StickyComment};
+use crate::port::{CheckRun, Forge, PortError, StickyComment};
 
 const COMMENTS: &str = "/repos/acme/shop/issues/42/comments";
 const RUNS: &str = "/repos/acme/shop/check-runs";
@@ -57,10 +57,53 @@ async fn nobody_elses_comment_is_edited_whatever_it_says() {
         assert_eq!(found, id(&number.to_string()));
     }
     assert_eq!(fake.asked("POST", COMMENTS).len(), 1);
-    // What the server of before made is taken over by its id.
-    let known = id("77");
-    fake.always("PATCH", &comment(77), Reply::json(200, &written(77, &strangers[1], Some(17))));
+}
+
+#[tokio::test]
+async fn the_comment_of_the_server_before_is_taken_over_where_that_may_be() {
+    let fake = FakeGitHub::start().await;
+    let (github, repo, known) = (fake.job(), shop(), id("77"));
+    let server = json!({ "id": 6, "login": "greenroom[bot]", "type": "Bot" });
+    let actions = json!({ "id": 41_898_282, "login": "github-actions[bot]", "type": "Bot" });
+    fake.always("GET", COMMENTS, Reply::json(200, &json!([written(77, &server, Some(17))])));
+    fake.once("PATCH", &comment(77), Reply::json(200, &written(77, &server, Some(17))));
     assert_eq!(github.publish_comment(&sticky(&repo, Some(&known))).await.expect("edited"), known);
+
+    let refused = Reply::json(403, &json!({ "message": "Resource not accessible by integration" }));
+    fake.always("PATCH", &comment(77), refused.clone());
+    fake.once("POST", COMMENTS, Reply::json(201, &written(78, &actions, None)));
+    assert_eq!(github.publish_comment(&sticky(&repo, Some(&known))).await.expect("made"), id("78"));
+
+    // What we may not edit of our own is not made a second time.
+    fake.always("GET", COMMENTS, Reply::json(200, &json!([written(77, &actions, None)])));
+    fake.always("POST", COMMENTS, Reply::json(201, &written(79, &actions, None)));
+    denial_of(github.publish_comment(&sticky(&repo, Some(&known))).await);
+    assert_eq!(fake.asked("POST", COMMENTS).len(), 1);
+}
+
+#[tokio::test]
+async fn with_another_token_its_own_comments_are_found() {
+    for (login, kind) in [("deployer[bot]", "Bot"), ("Robot", "User")] {
+        let fake = FakeGitHub::start().await;
+        let (github, repo) = (fake.job(), shop());
+        let own = json!({ "id": 6, "login": login, "type": kind });
+        let stranger = json!({ "id": 5, "login": "mallory", "type": "User" });
+        fake.always("GET", COMMENTS, Reply::json(200, &json!([written(1, &own, None), written(2, &stranger, None)])));
+        let viewer = json!({ "data": { "viewer": { "login": login.to_lowercase() } } });
+        fake.always("POST", "/graphql", Reply::json(200, &viewer));
+        fake.always("PATCH", &comment(1), Reply::json(200, &written(1, &own, None)));
+        for _ in 0..2 {
+            assert_eq!(github.publish_comment(&sticky(&repo, None)).await.expect("edited"), id("1"));
+        }
+        assert_eq!(fake.asked("POST", "/graphql").len(), 1);
+    }
+    let fake = FakeGitHub::start().await;
+    let (github, repo) = (fake.job(), shop());
+    let stranger = json!({ "id": 5, "login": "mallory", "type": "User" });
+    fake.always("GET", COMMENTS, Reply::json(200, &json!([written(2, &stranger, None)])));
+    fake.always("POST", "/graphql", Reply::empty(502));
+    let put_off = github.publish_comment(&sticky(&repo, None)).await;
+    assert!(matches!(put_off, Err(PortError::Retry { .. })), "not knowing makes no second one: {put_off:?}");
 }
 
 fn check<'a>(repo: &'a RepoName, sha: &'a CommitSha, id: Option<&'a ExternalId>, key: &'a str) -> CheckRun<'a> {

@@ -7,7 +7,7 @@ use super::{OTHER, PULL, SHA, main_branch, repository, sha, shop};
 use crate::model::{
     ActorKind, Branch, Changed, Permission, PullRequestState, RepoId, RepoName, RepoSeen, Timestamp, UserId,
 };
-use crate::port::{Forge, PortError};
+use crate::port::{AppForge, Forge, PortError};
 
 const RAW: &str = "application/vnd.github.raw+json; charset=utf-8";
 

@@ -47,7 +47,7 @@ pub(in super::super) fn dispatch(world: &mut World, call: &Call) -> Answered {
         return Err(refuse("workflow", "Workflow does not have 'workflow_dispatch' trigger"));
     }
     let inputs = inputs(call, &file)?;
-    let wish = Wish { workflow, branch: &branch, inputs, starter: world.app.bot.clone() };
+    let wish = Wish { workflow, branch: &branch, inputs, starter: world.actor(&call.caller) };
     let run = world.add_run(&repo, wish).ok_or(Refusal::NotFound)?;
     if world.actions.answer == DispatchAnswer::Nothing || wishes_details != Some(true) {
         return Ok(Answer::empty(204));

@@ -31,7 +31,7 @@ pub(in super::super) fn create(world: &mut World, call: &Call) -> Answered {
     let (id, now) = (world.id(), world.now());
     let mut check = Check {
         id,
-        app: None,
+        app: call.caller.foreign_app(),
         sha,
         name: call.required("name")?.to_owned(),
         external_id: None,
@@ -51,6 +51,12 @@ pub(in super::super) fn create(world: &mut World, call: &Call) -> Answered {
 
 pub(in super::super) fn update(world: &mut World, call: &Call) -> Answered {
     let (mut check, now) = (find(world, call)?.clone(), world.now());
+    if check.app != call.caller.foreign_app() {
+        let asker = call.caller.foreign_app().map_or(APP_ID, |app| app.id);
+        return Err(Refusal::Denied(format!(
+            "Invalid app_id `{asker}` - check run can only be modified by the GitHub App that created it."
+        )));
+    }
     if let Some(name) = call.text("name") {
         name.clone_into(&mut check.name);
     }

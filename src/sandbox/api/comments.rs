@@ -34,8 +34,8 @@ pub(in super::super) fn list(world: &mut World, call: &Call) -> Answered {
 
 pub(in super::super) fn create(world: &mut World, call: &Call) -> Answered {
     let (repo, number) = (call.repo_name()?, call.pull_number("issue_number")?);
-    let (text, bot) = (body_of(call)?, world.app.bot.clone());
-    let comment = world.add_comment(&repo, number, &bot, text).ok_or(Refusal::NotFound)?;
+    let (text, author) = (body_of(call)?, world.actor(&call.caller));
+    let comment = world.add_comment(&repo, number, &author, text).ok_or(Refusal::NotFound)?;
     let value = body::comment(world, &repo, &comment);
     let location = value["url"].as_str().unwrap_or_default().to_owned();
     Ok(Answer::json(201, value).with("location", location))
@@ -46,14 +46,14 @@ pub(in super::super) fn show(world: &mut World, call: &Call) -> Answered {
 }
 
 pub(in super::super) fn edit(world: &mut World, call: &Call) -> Answered {
-    let (repo, id, bot) = (call.repo_name()?, call.number("comment_id")?, world.app.bot.clone());
-    let comment = world.edit_comment(&repo, id, &bot, body_of(call)?).ok_or(Refusal::NotFound)?;
+    let (repo, id, sender) = (call.repo_name()?, call.number("comment_id")?, world.actor(&call.caller));
+    let comment = world.edit_comment(&repo, id, &sender, body_of(call)?).ok_or(Refusal::NotFound)?;
     Ok(Answer::ok(body::comment(world, &repo, &comment)))
 }
 
 pub(in super::super) fn delete(world: &mut World, call: &Call) -> Answered {
-    let (repo, id, bot) = (call.repo_name()?, call.number("comment_id")?, world.app.bot.clone());
-    world.delete_comment(&repo, id, &bot).ok_or(Refusal::NotFound)?;
+    let (repo, id, sender) = (call.repo_name()?, call.number("comment_id")?, world.actor(&call.caller));
+    world.delete_comment(&repo, id, &sender).ok_or(Refusal::NotFound)?;
     Ok(Answer::empty(204))
 }
 
@@ -88,7 +88,7 @@ impl Place {
         if !body::is_reaction(content) {
             return Err(Refusal::invalid("content", "invalid", format!("{content} is not a reaction")));
         }
-        let (id, at, user) = (world.id(), world.now(), world.app.bot.clone());
+        let (id, at, user) = (world.id(), world.now(), world.actor(&call.caller));
         let reactions = self.reactions(world, call)?;
         let known = reactions.iter().find(|known| known.user == user && known.content == content).cloned();
         let (status, reaction) = if let Some(known) = known {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::body;
 use super::super::git::{self, Commit};
-use super::super::record::{Deployment, DeploymentStatus, Environment, Repo};
+use super::super::record::{Account, Deployment, DeploymentStatus, Environment, Repo};
 use super::super::world::World;
 use super::{Answer, Call, Refusal, at_most};
 use crate::model::{Branch, RepoName};
@@ -68,7 +68,7 @@ pub(in super::super) fn create(world: &mut World, call: &Call) -> Answered {
         transient: flag(call, "transient_environment", false),
         production: flag(call, "production_environment", environment == "production"),
         environment,
-        creator: world.app.bot.clone(),
+        creator: world.actor(&call.caller),
         created_at: now,
         updated_at: now,
         statuses: Vec::new(),
@@ -150,11 +150,11 @@ pub(in super::super) fn add_status(world: &mut World, call: &Call) -> Answered {
         environment,
         environment_url: own("environment_url").unwrap_or_default(),
         log_url: own("log_url").or_else(|| own("target_url")).unwrap_or_default(),
-        creator: world.app.bot.clone(),
+        creator: world.actor(&call.caller),
         at: world.now(),
     };
     if state == "success" && flag(call, "auto_inactive", true) {
-        retire_earlier(world, &repo, &deployment);
+        retire_earlier(world, &repo, &deployment, &status.creator);
     }
     world.environment(&repo, &status.environment);
     let target = world.repo_mut(&repo).and_then(|repo| repo.deployments.get_mut(&deployment.id));
@@ -170,8 +170,8 @@ pub(in super::super) fn add_status(world: &mut World, call: &Call) -> Answered {
 /// non-production environment deployments with the same repository and environment name as the
 /// created status's deployment. An inactive status is only added to deployments that had a success
 /// state."
-fn retire_earlier(world: &mut World, repo: &RepoName, newest: &Deployment) {
-    let (at, creator) = (world.now(), world.app.bot.clone());
+fn retire_earlier(world: &mut World, repo: &RepoName, newest: &Deployment, creator: &Arc<Account>) {
+    let at = world.now();
     let Some(target) = world.repo(repo) else { return };
     let earlier: Vec<u64> = target
         .deployments

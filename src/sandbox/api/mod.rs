@@ -76,6 +76,8 @@ pub(super) enum Refusal {
     Forbidden {
         accepted: String,
     },
+    /// For another reason than a permission.
+    Denied(String),
     NotFound,
     Conflict(String),
     Invalid {
@@ -122,6 +124,7 @@ impl Refusal {
             Self::Forbidden { accepted } => {
                 error(403, "Resource not accessible by integration").with("x-accepted-github-permissions", accepted)
             }
+            Self::Denied(message) => error(403, &message),
             Self::NotFound => error(404, "Not Found"),
             Self::Conflict(message) => error(409, &message),
             Self::Invalid { field, code, message } => {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::super::body;
 use super::super::record::{Account, Team};
 use super::super::world::World;
@@ -15,6 +17,16 @@ fn account<'w>(world: &'w World, login: &str) -> Result<&'w Arc<Account>, Refusa
 
 pub(in super::super) fn user(world: &mut World, call: &Call) -> Answered {
     Ok(Answer::ok(body::public_user(world, account(world, call.param("username"))?)))
+}
+
+/// Of GitHub's GraphQL the one question that has no other answer: as whom a token acts.
+#[expect(clippy::unnecessary_wraps, reason = "the type that every handler has")]
+pub(in super::super) fn viewer(world: &mut World, call: &Call) -> Answered {
+    let asked = call.text("query").unwrap_or_default().split_whitespace().collect::<String>();
+    Ok(Answer::ok(match asked.as_str() {
+        "query{viewer{login}}" => json!({ "data": { "viewer": { "login": world.actor(&call.caller).login } } }),
+        _ => json!({ "errors": [{ "message": "The sandbox knows the viewer's login and nothing else." }] }),
+    }))
 }
 
 fn find<'w>(world: &'w World, call: &Call) -> Result<(&'w Account, &'w str, &'w Team), Refusal> {

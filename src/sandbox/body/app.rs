@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{extend, user};
-use crate::sandbox::record::ForeignApp;
+use crate::sandbox::record::{Account, ForeignApp};
 use crate::sandbox::world::{APP_ID, APP_SLUG, CLIENT_ID, Grants, World, iso, node_id};
 
 /// Permissions as GitHub writes them: `{"checks": "write"}`.
@@ -29,6 +29,14 @@ pub(in crate::sandbox) fn app(world: &World) -> Value {
         "permissions": grants(&world.app.grants),
         "events": world.app.events,
     })
+}
+
+/// By which App an account acts.
+pub(in crate::sandbox) fn via(world: &World, account: &Account) -> Value {
+    if account.id == world.app.bot.id {
+        return app(world);
+    }
+    world.app_of(account).map_or(Value::Null, |foreign| foreign_app(world, foreign))
 }
 
 /// The `integration` of somebody else.

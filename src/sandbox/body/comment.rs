@@ -1,10 +1,8 @@
 //! Comments and reactions.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
-use super::{app, user};
+use super::{user, via};
 use crate::model::{Permission, RepoName};
 use crate::sandbox::record::{Account, Comment, ReactionRecord};
 use crate::sandbox::world::{World, iso, node_id};
@@ -35,7 +33,6 @@ pub(in crate::sandbox) fn rollup(url: &str, reactions: &[ReactionRecord]) -> Val
 pub(in crate::sandbox) fn comment(world: &World, repo: &RepoName, comment: &Comment) -> Value {
     let api = format!("{}/repos/{repo}/issues", world.base);
     let url = format!("{api}/comments/{}", comment.id);
-    let by_app = Arc::ptr_eq(&comment.author, &world.app.bot);
     json!({
         "url": url,
         "html_url": format!("{}/{repo}/pull/{}#issuecomment-{}", world.base, comment.pull, comment.id),
@@ -48,7 +45,7 @@ pub(in crate::sandbox) fn comment(world: &World, repo: &RepoName, comment: &Comm
         "body": comment.body,
         "author_association": association(world, repo, &comment.author),
         "reactions": rollup(&format!("{url}/reactions"), &comment.reactions),
-        "performed_via_github_app": if by_app { app(world) } else { Value::Null },
+        "performed_via_github_app": via(world, &comment.author),
     })
 }
 

@@ -1,17 +1,11 @@
 //! Deployments, their statuses, and environments.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
-use super::{app, user};
+use super::{user, via};
 use crate::model::RepoName;
-use crate::sandbox::record::{Account, Deployment, DeploymentStatus, Environment};
+use crate::sandbox::record::{Deployment, DeploymentStatus, Environment};
 use crate::sandbox::world::{World, iso, node_id};
-
-fn via(world: &World, creator: &Arc<Account>) -> Value {
-    if Arc::ptr_eq(creator, &world.app.bot) { app(world) } else { Value::Null }
-}
 
 /// A `deployment`.
 pub(in crate::sandbox) fn deployment(world: &World, repo: &RepoName, deployment: &Deployment) -> Value {

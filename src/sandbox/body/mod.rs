@@ -13,7 +13,7 @@ mod repo;
 mod review;
 mod run;
 
-pub(super) use app::{app, foreign_app, grants, installation};
+pub(super) use app::{app, foreign_app, grants, installation, via};
 pub(super) use check::{check, commit_status};
 pub(super) use comment::{comment, is_reaction, reaction};
 pub(super) use commit::{commit, comparison, content_entry};
