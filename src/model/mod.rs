@@ -21,8 +21,8 @@ mod label;
 mod lock;
 mod log;
 mod merge_queue;
-mod oidc;
 mod occasion;
+mod oidc;
 mod paths;
 mod pattern;
 mod plan;
@@ -69,8 +69,8 @@ pub use id::{
 pub use label::is_same_label;
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
-pub use oidc::{AUDIENCE, Claims, Issuer, RepoIdentity, state_bucket};
 pub use occasion::{Cause, Effect, Occasion, Rights, RunFacts, StepVerb, StepWish};
+pub use oidc::{AUDIENCE, Claims, Issuer, RepoIdentity, state_bucket};
 pub use paths::PathFilter;
 pub use pattern::StagePattern;
 pub use plan::{

@@ -3,9 +3,9 @@
 mod auth;
 mod evidence;
 mod fake;
+mod identity;
 mod job;
 mod job_surfaces;
-mod identity;
 mod limits;
 mod names;
 mod reads;
