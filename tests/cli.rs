@@ -8,6 +8,9 @@ mod action;
 mod audit;
 #[path = "cli/bench.rs"]
 mod bench;
+#[cfg(feature = "aws")]
+#[path = "cli/bootstrap.rs"]
+mod bootstrap;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "support/hang.rs"]

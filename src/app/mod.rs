@@ -7,6 +7,8 @@ pub mod action;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
+pub mod bootstrap;
+#[cfg(feature = "aws")]
 mod calls;
 mod descriptors;
 pub mod foundation;
@@ -91,7 +93,7 @@ impl App {
         let mut target = ground.open(settings, clock.clone()).await?;
         let store = target.store.clone();
         let builder = Arc::new(builder.with_registry(target.registry.clone()));
-        let workflows = WorkflowsByKey::new(forge.clone(), workflows, store.clone(), clock.clone());
+        let workflows = WorkflowsByKey::new(forge.clone(), workflows, store.clone());
         let runners = RunnerBuilder::new(RunnerSettings {
             workflows: Arc::new(workflows),
             registry: target.registry.clone(),

@@ -6,6 +6,10 @@
 mod action;
 mod audit;
 mod bench;
+#[cfg(feature = "aws")]
+mod bootstrap;
+#[cfg(feature = "aws")]
+mod bootstrap_text;
 mod check;
 mod demo;
 mod deploy;
@@ -74,6 +78,8 @@ enum Verb {
     ActionKeeper(action::ActionKeeper),
     Audit(audit::Audit),
     Bench(bench::Bench),
+    #[cfg(feature = "aws")]
+    Bootstrap(Box<bootstrap::Bootstrap>),
     Check(check::Check),
     Demo(demo::Demo),
     #[command(hide = true)]
@@ -104,6 +110,8 @@ impl Cli {
             Verb::ActionKeeper(keeper) => run_async(keeper.run()),
             Verb::Audit(audit) => run_async(audit.run(&mut printer)),
             Verb::Bench(bench) => bench.run(&mut printer),
+            #[cfg(feature = "aws")]
+            Verb::Bootstrap(bootstrap) => run_async(bootstrap.run(&mut printer)),
             Verb::Check(check) => check.run(&mut printer),
             Verb::Demo(demo) => run_async(demo.run(&mut printer)),
             Verb::DemoApp(app) => run_async(app.run()),

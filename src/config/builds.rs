@@ -51,9 +51,9 @@ pub(super) fn builds(sheet: &mut Sheet<'_>) -> Builds {
     let by = sheet.read::<BuiltBy>("/builder").unwrap_or_default();
     let is_sound = sheet.is_sound("/builder");
     let Some(raw) = sheet.read::<Runners>("/runners") else { return Builds { by, ..Builds::default() } };
-    if by == BuiltBy::Docker && is_sound {
+    let Runners { amd64, arm64 } = raw;
+    if by == BuiltBy::Docker && is_sound && (amd64.is_some() || arm64.is_some()) {
         sheet.key("/runners", "runners build nothing here: write `builder: actions`, or take them out");
     }
-    let Runners { amd64, arm64 } = raw;
     Builds { by, runners: model::Runners { amd64: amd64.map(Labels::meant), arm64: arm64.map(Labels::meant) } }
 }

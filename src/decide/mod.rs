@@ -27,6 +27,7 @@ mod backoff;
 mod bind;
 pub mod command;
 mod deed;
+pub mod doors;
 mod follow;
 pub mod gate;
 mod history;

@@ -1,10 +1,12 @@
 //! What is planned where runners build, and who is rung by what becomes of a run.
 
+use std::collections::BTreeMap;
+
 use super::fixture::{pull_record, release, repo, shop, spec, stage};
 use super::*;
 use crate::model::{
-    Action, Builds, BuiltBy, Changed, Event, Generation, Nonce, Observed, Place, Runtime, StageRecord, StageSpec,
-    StageStatus, Wanted,
+    Action, Builds, BuiltBy, Changed, Event, Generation, ImageSpec, Nonce, Observed, Place, Runtime, StageRecord,
+    StageSpec, StageStatus, Wanted,
 };
 
 fn steps(goal: StageSpec) -> Vec<String> {
@@ -27,10 +29,18 @@ fn steps(goal: StageSpec) -> Vec<String> {
     plan.steps.iter().filter(is_early).map(line).collect()
 }
 
+fn image() -> ImageSpec {
+    let (context, dockerfile) = (".".to_owned(), "Dockerfile".to_owned());
+    ImageSpec { context, dockerfile, target: None, platform: None, args: BTreeMap::new() }
+}
+
 #[test]
 fn what_runners_build_is_not_fetched_and_what_runs_here_is() {
     let builds = Builds { by: BuiltBy::Actions, ..Builds::default() };
-    let elsewhere = StageSpec { builds, ..spec('b') };
+    let mut elsewhere = StageSpec { builds, ..spec('b') };
+    for service in &mut elsewhere.services {
+        service.runtime = Runtime::Image(image());
+    }
     assert_eq!(steps(elsewhere.clone()), ["build:api <- ", "build:web <- ", "build:worker <- "]);
     let mut mixed = elsewhere;
     mixed.services[2].runtime = Runtime::Process { command: vec!["run".into()] };

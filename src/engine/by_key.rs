@@ -51,6 +51,11 @@ pub(super) struct ByKey {
 }
 
 impl ByKey {
+    /// For whoever asks beside the engine.
+    pub(super) fn new(forge: Arc<dyn Forge>, store: Arc<dyn Store>) -> Self {
+        Self { forge, store }
+    }
+
     /// GitHub for this repository alone, and what it calls it now; `None` if it was never seen.
     async fn known(&self, key: &RepoName) -> PortResult<Option<At>> {
         let Some(mut known) = self.store.known(key).await? else { return Ok(None) };

@@ -6,9 +6,7 @@ use async_trait::async_trait;
 
 use super::by_key::ByKey;
 use crate::model::{Branch, CommitSha, RepoId, RepoName};
-use crate::port::{
-    Cancellation, Clock, Dispatch, Dispatched, Forge, PortResult, Store, TreeEntry, WorkflowRun, Workflows,
-};
+use crate::port::{Cancellation, Dispatch, Dispatched, Forge, PortResult, Store, TreeEntry, WorkflowRun, Workflows};
 
 /// [`Workflows`] whose repositories have their keys for names. A run is asked for, looked at and ended in that
 /// very repository or nowhere.
@@ -25,13 +23,8 @@ struct At {
 }
 
 impl WorkflowsByKey {
-    pub fn new(
-        forge: Arc<dyn Forge>,
-        workflows: Arc<dyn Workflows>,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { keys: ByKey::new(forge, store.clone(), clock), workflows, store }
+    pub fn new(forge: Arc<dyn Forge>, workflows: Arc<dyn Workflows>, store: Arc<dyn Store>) -> Self {
+        Self { keys: ByKey::new(forge, store.clone()), workflows, store }
     }
 
     async fn at(&self, key: &RepoName) -> PortResult<At> {

@@ -97,7 +97,7 @@ impl JobToken {
         let instead = match scope {
             Scope::Environments => ", or remove the environment by hand",
             Scope::Members => ", or name people and roles instead of teams",
-            Scope::Work | Scope::Statuses => "",
+            Scope::Work | Scope::Statuses | Scope::Actions => "",
         };
         match wanted(accepted) {
             Wanted::Line(line) => {

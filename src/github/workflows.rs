@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::answer::Answer;
-use super::api::{Api, Who};
+use super::api::{Api, Credential, Who};
 use super::cache::Freshness;
 use super::path::{self, encode};
 use super::read::{User, confirm};
@@ -110,13 +110,18 @@ impl GitHubWorkflows {
         path::repo(repo, &format!("/actions{rest}"))
     }
 
-    /// GitHub: an app's account is called as the app with `[bot]` behind it.
+    /// An app's account is called as the app with `[bot]` behind it, also that whose tokens jobs have.
+    ///
+    /// Source: GitHub Docs, "`GITHUB_TOKEN`": the installation of the GitHub Actions app on the repository.
     async fn own_login(&self) -> PortResult<&str> {
         #[derive(Deserialize)]
         struct App {
             slug: String,
         }
         let ask = || async {
+            if let Credential::Job(_) = self.api.credential() {
+                return Ok("github-actions[bot]".to_owned());
+            }
             let answer = self.api.get(Who::App, Ask::get("/app"), Freshness::Conditional).await?;
             Ok::<_, PortError>(format!("{}[bot]", answer.json::<App>("the app itself")?.slug))
         };
@@ -216,7 +221,7 @@ fn refused(dispatch: &Dispatch<'_>, answer: Answer) -> PortError {
             "`greenroom init --workflows` writes it anew: commit it to that branch, then deploy again.".to_owned(),
         ),
         _ => match answer.ok(&format!("a run of `{file}` of {repo}")) {
-            Err(error) => SCOPE.explain(error),
+            Err(error) => error,
             Ok(_) => PortError::retry(format!("GitHub took the wish for a run of `{file}` in a way that is not known")),
         },
     }
@@ -280,7 +285,7 @@ impl Workflows for GitHubWorkflows {
         match self.api.pages(Self::who(repo), Self::path(repo, &rest), &what, visit).await {
             // No workflow, no runs; asking for one says so.
             Err(PortError::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(SCOPE.explain(error)),
+            Err(error) => Err(error),
             Ok(()) => {
                 seen.retain(|run| run.origin.starter == RunStarter::Ourselves);
                 Ok(seen)
@@ -292,7 +297,7 @@ impl Workflows for GitHubWorkflows {
         let own_login = self.own_login().await?;
         let ask = Ask::get(Self::path(repo, &format!("/runs/{run}")));
         let answer = self.api.get(Self::who(repo), ask, Freshness::Conditional).await?;
-        let found: Run = answer.json(&format!("run {run} of {repo}")).map_err(|error| SCOPE.explain(error))?;
+        let found: Run = answer.json(&format!("run {run} of {repo}"))?;
         Ok(found.seen(own_login))
     }
 
@@ -307,7 +312,7 @@ impl Workflows for GitHubWorkflows {
         if matches!(answer.status, StatusCode::CONFLICT | StatusCode::NOT_FOUND) {
             return Ok(());
         }
-        answer.ok(&format!("the end of run {run} of {repo}")).map(drop).map_err(|error| SCOPE.explain(error))
+        answer.ok(&format!("the end of run {run} of {repo}")).map(drop)
     }
 
     async fn log(&self, repo: &RepoName, run: u64, lines: usize) -> PortResult<Vec<String>> {
@@ -324,7 +329,7 @@ impl Workflows for GitHubWorkflows {
         let answer = self.api.get(Self::who(repo), ask, Freshness::Always).await?;
         let jobs = match answer.json::<Jobs>(&format!("the jobs of run {run} of {repo}")) {
             Err(PortError::NotFound { .. }) => return Ok(Vec::new()),
-            answer => answer.map_err(|error| SCOPE.explain(error))?.jobs,
+            answer => answer?.jobs,
         };
         let has_failed = |job: &&Job| matches!(job.conclusion.as_deref(), Some("failure" | "timed_out" | "cancelled"));
         let Some(job) = jobs.iter().find(has_failed).or(jobs.last()) else { return Ok(Vec::new()) };

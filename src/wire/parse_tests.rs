@@ -153,7 +153,7 @@ fn the_other_events_by_their_table() {
         assert_eq!(read(event, &installed), Ok(Parsed::Event(Event::InstallationChanged, None)), "{event}");
     }
     assert_eq!(read("ping", &json!({ "zen": "Keep it logically awesome." })), Ok(Parsed::Ping));
-    assert!(matches!(read("workflow_run", &json!({})), Ok(Parsed::Ignored { .. })));
+    assert!(matches!(read("check_suite", &json!({})), Ok(Parsed::Ignored { .. })));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn no_mutation_makes_it_panic_or_lose_the_delivery_s_id() {
 #[test]
 fn labels_are_a_closed_set() {
     assert_eq!(event_label(Some("push")), "push");
-    for strange in [None, Some(""), Some("workflow_run"), Some("push\n")] {
+    for strange in [None, Some(""), Some("check_suite"), Some("push\n")] {
         assert_eq!(event_label(strange), "other");
     }
 }

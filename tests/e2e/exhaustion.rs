@@ -109,7 +109,7 @@ async fn bodies_in_flight_have_one_budget() {
     };
     let body = Arc::new([b"{".as_slice(), &vec![b' '; LARGE - 2], b"}"].concat());
     let mut signed = unsigned.clone();
-    signed.insert("x-github-event", "workflow_run".parse().expect("plain text"));
+    signed.insert("x-github-event", "check_suite".parse().expect("plain text"));
     sign(&mut signed, SECRET, &body);
     let senders: Vec<_> = (0..40)
         .map(|n| {

@@ -183,7 +183,7 @@ impl World {
             GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
         let connection = GitHub::new(&settings).expect("a connection to the sandbox");
         let (forge, store) = (self.ports.forge.clone(), self.store.clone());
-        let workflows = WorkflowsByKey::new(forge, connection.workflows(), store, clock.clone());
+        let workflows = WorkflowsByKey::new(forge, connection.workflows(), store);
         let runners = RunnerBuilder::new(RunnerSettings {
             workflows: Arc::new(workflows),
             registry: Some(Arc::new(OciRegistry::new(registry, Vec::new()))),

@@ -1,7 +1,7 @@
 //! What the workflow is given, and what is said of what comes to nothing.
 
 use super::*;
-use crate::model::{Builds, BuiltBy, Health, Place, Platform, RunnerLabels, Runners, Scale, Size};
+use crate::model::{BUILD_WORKFLOW_NAME, Builds, BuiltBy, Health, Place, Platform, RunnerLabels, Runners, Scale, Size};
 
 fn spec(platform: Option<Platform>) -> ImageSpec {
     let args = BTreeMap::from([("API_URL".to_owned(), "https://a?b=\"c\"\nd".to_owned())]);
@@ -67,6 +67,22 @@ fn the_workflow_is_given_no_more_than_github_takes() {
     assert!(inputs.len() <= 25, "{} inputs", inputs.len());
     let shown: Vec<String> = inputs.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     insta::assert_snapshot!(shown.join("\n"));
+}
+
+/// What a file that users copy asks for is what it is given, so that neither is changed alone.
+#[test]
+fn the_workflow_knows_each_input_and_no_other() {
+    let file = include_str!("../../../workflows/greenroom-build.yml");
+    let (_, rest) = file.split_once("\n    inputs:\n").expect("it has inputs");
+    let names = rest.lines().take_while(|line| line.starts_with("      "));
+    let mut names: Vec<&str> =
+        names.filter_map(|line| line.trim_start().split_once(':')).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    assert_eq!(names, given(Trust::Preview, None).into_keys().collect::<Vec<_>>());
+    assert!(file.lines().any(|line| line == format!("name: {BUILD_WORKFLOW_NAME}")), "its jobs' events have this name");
+    let title = file.lines().find_map(|line| line.strip_prefix("run-name: ")).expect("its runs have a name");
+    assert!(title.ends_with("[${{ inputs.nonce }}]"), "{title}");
+    assert!(title.contains(" ${{ inputs.service }} of "), "a service's log is found by it: {title}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::super::{ExitStatus, Printer};
 use crate::config::{self, RunnerBuilds, WorkflowFile};
-use crate::model::AppName;
+use crate::model::{AppName, BuiltBy, Project};
 
 const FOLDER: &str = ".github/workflows";
 /// More of a file is not compared: it is another one.
@@ -42,6 +42,14 @@ enum Found {
     Changed,
 }
 
+/// Whether the App has images built by a workflow.
+fn runner_builds(project: &Project) -> RunnerBuilds {
+    match project.builds.by {
+        BuiltBy::Actions => RunnerBuilds::Yes,
+        BuiltBy::Docker => RunnerBuilds::No,
+    }
+}
+
 pub(super) fn write_all(printer: &mut Printer) -> anyhow::Result<ExitStatus> {
     let bytes = match fs::read(config::PATH) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -55,7 +63,7 @@ pub(super) fn write_all(printer: &mut Printer) -> anyhow::Result<ExitStatus> {
         Ok(project) => project,
         Err(problems) => return Err(ExitStatus::Usage.error(problems.to_string())),
     };
-    let made = config::workflows(&project, RunnerBuilds::No);
+    let made = config::workflows(&project, runner_builds(&project));
     let mut rows = Vec::new();
     for workflow in &made.files {
         let file = Path::new(FOLDER).join(workflow.name);

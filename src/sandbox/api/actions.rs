@@ -15,6 +15,10 @@ type Answered = Result<Answer, Refusal>;
 /// GitHub: "Create a workflow dispatch event": "The maximum number of properties is 25".
 const MOST_INPUTS: usize = 25;
 
+fn refuse(field: &'static str, message: &str) -> Refusal {
+    Refusal::invalid(field, "invalid", message)
+}
+
 fn find<'w>(world: &'w World, call: &Call) -> Result<&'w Run, Refusal> {
     call.repo(world)?.runs.get(&call.number("run_id")?).ok_or(Refusal::NotFound)
 }
@@ -36,11 +40,11 @@ pub(in super::super) fn dispatch(world: &mut World, call: &Call) -> Answered {
     let no_ref = || Refusal::invalid("ref", "invalid", format!("No ref found for: {reference}"));
     let head = world.head(&repo, &branch).cloned().ok_or_else(no_ref)?;
     if world.actions.switch == ActionsSwitch::Off {
-        return Err(Refusal::Unprocessable("Cannot trigger a 'workflow_dispatch' on a disabled workflow"));
+        return Err(refuse("workflow", "Cannot trigger a 'workflow_dispatch' on a disabled workflow"));
     }
     let file = World::workflow(&head, workflow).unwrap_or_default();
     if !file.contains("workflow_dispatch") {
-        return Err(Refusal::Unprocessable("Workflow does not have 'workflow_dispatch' trigger"));
+        return Err(refuse("workflow", "Workflow does not have 'workflow_dispatch' trigger"));
     }
     let inputs = inputs(call, &file)?;
     let wish = Wish { workflow, branch: &branch, inputs, starter: world.app.bot.clone() };
@@ -59,11 +63,11 @@ pub(in super::super) fn dispatch(world: &mut World, call: &Call) -> Answered {
 fn inputs(call: &Call, file: &str) -> Result<BTreeMap<String, String>, Refusal> {
     let Some(given) = call.body.get("inputs").and_then(Value::as_object) else { return Ok(BTreeMap::new()) };
     if given.len() > MOST_INPUTS {
-        return Err(Refusal::Unprocessable("you may only define up to 25 `inputs` for a `workflow_dispatch` event"));
+        return Err(refuse("inputs", "you may only define up to 25 `inputs` for a `workflow_dispatch` event"));
     }
     let is_known = |name: &str| file.lines().any(|line| line.trim_start().starts_with(&format!("{name}:")));
     if given.keys().any(|name| !is_known(name)) {
-        return Err(Refusal::Unprocessable("Unexpected inputs provided"));
+        return Err(refuse("inputs", "Unexpected inputs provided"));
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     Ok(given.iter().map(|(name, value)| (name.clone(), text(value))).collect())

@@ -223,7 +223,7 @@ async fn signed_json_that_lacks_what_it_must_have_is_kept_as_poison() {
 async fn what_changes_nothing_is_answered_and_not_stored() {
     let door = Door::with_defaults().await;
     assert_eq!(door.post_signed("ping", GUID, r#"{"zen":"x"}"#).await, 200);
-    assert_eq!(door.post_signed("workflow_run", GUID, "{}").await, 202);
+    assert_eq!(door.post_signed("check_suite", GUID, "{}").await, 202);
     assert_eq!(door.stored(), []);
     assert_eq!(door.post_signed("installation", GUID, r#"{"action":"created"}"#).await, 202);
     assert_eq!(door.stored()[0].lane, Lane::Chore(Chore::Reconcile));

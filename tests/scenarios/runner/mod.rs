@@ -10,33 +10,8 @@ use greenroom::sandbox::{FileChange, Run};
 use crate::world::{CONFIG, World};
 use registry::Registry;
 
-/// As the server asks for it: each input by its name.
-const WORKFLOW: &str = "\
-name: Greenroom build
-run-name: Greenroom builds ${{ inputs.service }} of ${{ inputs.stage }} [${{ inputs.nonce }}]
-on:
-  workflow_dispatch:
-    inputs:
-      protocol:
-      nonce:
-      sha:
-      stage:
-      service:
-      trust:
-      image:
-      registry:
-      region:
-      platform:
-      runs-on:
-      context:
-      dockerfile:
-      target:
-      args:
-      labels:
-      cache:
-      timeout:
-      server:
-";
+/// The one that users copy.
+const WORKFLOW: &str = include_str!("../../../workflows/greenroom-build.yml");
 const PATH: &str = ".github/workflows/greenroom-build.yml";
 
 /// A shop whose images are built on runners.

@@ -101,7 +101,10 @@ async fn what_is_wrong_with_the_workflow_is_told_with_what_to_do() {
     assert!(comment.contains("greenroom init --workflows"), "{comment}");
 
     let shop = Shop::open().await;
-    shop.changes_workflow(FileChange::write(PATH, WORKFLOW.replace("      labels:\n", "")));
+    shop.changes_workflow(FileChange::write(
+        PATH,
+        WORKFLOW.replace("\n      labels: ", "\n      etiquettes: ").replace("inputs.labels", "inputs.etiquettes"),
+    ));
     let comment = shop.fails_at_once().await;
     assert!(comment.contains("is not the one that this server asks for"), "{comment}");
 
