@@ -199,10 +199,17 @@ impl Step<'_> {
             let cache = self.runner.tool_cache.clone().or_else(app::action::data_folder);
             cache.map(|folder| folder.join("greenroom")).context("RUNNER_TOOL_CACHE is not set: give the input `state`")
         };
-        let state = match (&given.state, given.target) {
-            (Some(state), _) => PathBuf::from(state),
-            (None, _) => machine()?,
+        let state = match &given.state {
+            Some(bucket) if bucket.starts_with("s3://") => {
+                return Err(ExitStatus::Usage.error("input `state`: this version keeps states in folders alone"));
+            }
+            Some(folder) => PathBuf::from(folder),
+            None => machine()?,
         };
+        if given.role.is_some() {
+            let how = "this version takes on none by itself: let `aws-actions/configure-aws-credentials` do it before";
+            return Err(ExitStatus::Usage.error(format!("input `role`: {how}")));
+        }
         let data = match given.target {
             TargetName::Local => state.clone(),
             #[cfg(feature = "aws")]
