@@ -25,6 +25,7 @@
 //! | `sweep`, `surplus` | every stage of which something exists; images that nothing needs any more |
 //! | `logs` | what programs printed |
 //! | `ecr`, `ecr_images` | repositories of images; who uses them |
+//! | `objects` | small files in a bucket, which several machines replace |
 //! | `scripted` | an AWS that says what a test wants |
 
 mod calls;
@@ -49,6 +50,7 @@ mod lately;
 mod logs;
 mod marks;
 mod names;
+mod objects;
 mod observe;
 mod once;
 mod outbound;
@@ -85,6 +87,7 @@ pub use diagnose::Question;
 pub use diagnose_metadata::metadata;
 pub use ecr::{Ecr, is_ecr};
 pub use finding::{Finding, Health};
+pub use objects::{ObjectsSettings, S3Objects};
 pub use policy::{Policy, Sessions as PolicySessions, Terms as PolicyTerms, policy};
 pub use settings::{AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 
