@@ -200,7 +200,9 @@ impl Step<'_> {
             cache.map(|folder| folder.join("greenroom")).context("RUNNER_TOOL_CACHE is not set: give the input `state`")
         };
         let state = match (&given.state, given.target) {
-            (Some(text), _) => text.parse().map_err(|why| ExitStatus::Usage.error(format!("input `state`: {why}")))?,
+            (Some(text), _) => {
+                text.parse::<StateLocation>().map_err(|why| ExitStatus::Usage.error(format!("input `state`: {why}")))?
+            }
             (None, TargetName::Local) => StateLocation::Folder(machine()?),
             #[cfg(feature = "aws")]
             (None, TargetName::Aws) => {
