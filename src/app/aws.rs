@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::settings::{NatGatewayCount, PreviewCapacityName};
 use super::{AwsArgs, ServerSettings, SystemClock, docker_env, proxy, variable};
 use crate::aws::{
-    AwsCloud, AwsSettings, Finding, NatGateways, OutboundProxy, PreviewCapacity, Question, is_ecr, metadata,
+    AwsCloud, AwsSettings, Finding, NatGateways, ObjectsSettings, OutboundProxy, PreviewCapacity, Question, S3Objects,
+    is_ecr, metadata,
 };
 use crate::build::OciRegistry;
 use crate::port::{Clock, PortError, PortResult, Registry, Slots};
@@ -50,6 +51,22 @@ pub(super) fn registry_of(registry: Option<&str>, aws: &AwsCloud) -> Arc<dyn Reg
     }
 }
 
+/// The bucket of a state, by the standard chain of credentials.
+pub(super) async fn objects(bucket: &str) -> S3Objects {
+    let settings = ObjectsSettings {
+        bucket: bucket.to_owned(),
+        region: None,
+        endpoint: endpoint(),
+        proxy: outbound_proxy(),
+        credentials: None,
+    };
+    S3Objects::new(settings).await
+}
+
+fn outbound_proxy() -> Option<OutboundProxy> {
+    proxy().map(|proxy| OutboundProxy { http: proxy.http, https: proxy.https, no: proxy.no })
+}
+
 fn endpoint() -> Option<String> {
     variable("AWS_ENDPOINT_URL").filter(|url| !url.is_empty())
 }
@@ -79,7 +96,7 @@ fn aws_settings(args: &AwsArgs, registry: Option<String>, clock: Arc<dyn Clock>,
             PreviewCapacityName::FargateSpot => PreviewCapacity::FargateSpot,
         },
         permissions_boundary: args.aws_permissions_boundary.clone(),
-        proxy: proxy().map(|proxy| OutboundProxy { http: proxy.http, https: proxy.https, no: proxy.no }),
+        proxy: outbound_proxy(),
         clock,
         slots,
     }

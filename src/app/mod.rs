@@ -19,6 +19,7 @@ mod planner;
 mod private;
 mod private_key;
 mod settings;
+mod state;
 mod target;
 
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ use crate::wire::Secrets;
 pub use aws::doctor;
 pub use log::{start_log, start_log_in, start_log_in_step};
 pub use planner::planner;
+pub use state::state_settings;
 use target::{Ground, Running};
 
 pub use settings::{
@@ -250,16 +252,20 @@ fn warden() -> WardenProgram {
     WardenProgram { program: "/proc/self/exe".into(), arguments: vec!["warden".to_owned()] }
 }
 
-/// Opens the database of a server; one that is not there is not made.
-pub async fn open_existing_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
+/// The address of a server's database by which one that is not there is not made.
+pub fn existing(settings: &StoreSettings) -> String {
     let url = settings.database_url.expose_secret();
     let is_file = url.starts_with("sqlite:") && !url.contains("mode=");
-    let url = match (is_file, url.contains('?')) {
+    match (is_file, url.contains('?')) {
         (false, _) => url.to_owned(),
         (true, false) => format!("{url}?mode=rw"),
         (true, true) => format!("{url}&mode=rw"),
-    };
-    store::open(&url).await.context(
+    }
+}
+
+/// Opens the database of a server; one that is not there is not made.
+pub async fn open_existing_store(settings: &StoreSettings) -> anyhow::Result<Arc<dyn Store>> {
+    store::open(&existing(settings)).await.context(
         "cannot open the server's database: start `greenroom serve` first, or name its database with GREENROOM_DATABASE_URL",
     )
 }

@@ -27,6 +27,7 @@
 //! | `sweep`, `surplus` | every stage of which something exists; images that nothing needs any more |
 //! | `logs` | what programs printed |
 //! | `ecr`, `ecr_images` | repositories of images; who uses them |
+//! | `objects` | small files in a bucket, which several machines replace |
 //! | `scripted` | an AWS that says what a test wants |
 
 pub mod bootstrap;
@@ -52,6 +53,7 @@ mod lately;
 mod logs;
 mod marks;
 mod names;
+mod objects;
 mod observe;
 mod oidc;
 mod once;
@@ -90,6 +92,7 @@ pub use diagnose::Question;
 pub use diagnose_metadata::metadata;
 pub use ecr::{Ecr, is_ecr};
 pub use finding::{Finding, Health};
+pub use objects::{ObjectsSettings, S3Objects};
 pub use oidc::{OidcRequest, OidcWay, credentials};
 pub use policy::{Policy, Sessions as PolicySessions, Terms as PolicyTerms, policy};
 pub use settings::{AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};

@@ -185,7 +185,7 @@ fn findings(verdicts: &[AuditVerdict]) -> String {
 }
 
 fn finding(verdict: &AuditVerdict) -> String {
-    let AuditVerdict { repo, entries, before_chain, last, first_bad } = verdict;
+    let AuditVerdict { repo, entries, before_chain, cut, last, first_bad } = verdict;
     if let Some(bad) = first_bad {
         let what = match bad.what {
             Tampering::Changed => "was changed, or does not follow from the one before it",
@@ -196,6 +196,11 @@ fn finding(verdict: &AuditVerdict) -> String {
         return format!("{repo}: entry {} {what}", bad.number);
     }
     match last {
+        Some(last) if *cut > 0 => format!(
+            "{repo}: the {cut} oldest entries were cut off; all {entries} entries follow one from the other and from \
+             them; the last hash is {}",
+            last.hash
+        ),
         Some(last) => {
             format!("{repo}: all {entries} entries follow one from the other; the last hash is {}", last.hash)
         }

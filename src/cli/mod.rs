@@ -29,6 +29,7 @@ mod progress;
 mod schema;
 mod serve;
 mod stage;
+mod state;
 mod status;
 mod sweep;
 
@@ -93,6 +94,7 @@ enum Verb {
     Plan(Box<plan::Plan>),
     Schema(schema::Schema),
     Serve(Box<serve::Serve>),
+    State(state::State),
     Status(Box<status::Status>),
     Sweep(Box<sweep::Sweep>),
     /// Keep one program of a stage of this machine: the server starts it, with its order on standard input
@@ -124,6 +126,7 @@ impl Cli {
             Verb::Plan(plan) => run_async(plan.run(&mut printer)),
             Verb::Schema(schema) => schema.run(&mut printer),
             Verb::Serve(serve) => run_async(serve.run(&mut printer)),
+            Verb::State(state) => run_async(state.run(&mut printer)),
             Verb::Status(status) => run_async(status.run(&mut printer)),
             Verb::Sweep(sweep) => run_async(sweep.run(&mut printer)),
             Verb::Warden => local::watch_over().map(|()| ExitStatus::Ok).context("cannot keep a program"),

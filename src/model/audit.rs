@@ -94,6 +94,9 @@ pub struct AuditVerdict {
     pub entries: u64,
     /// Those from before there was a chain; the repository's next entry takes them in.
     pub before_chain: u64,
+    /// So many of the oldest were cut off to keep a state small; the first one that is there follows from them.
+    #[serde(default)]
+    pub cut: i64,
     /// The last entry that follows from all before it. Noted elsewhere, it shows later that none of
     /// them was made anew.
     pub last: Option<AuditLink>,
@@ -106,6 +109,7 @@ pub struct AuditCheck {
     repo: RepoName,
     /// Where the chain ended when the check began.
     end: Option<AuditLink>,
+    cut: i64,
     at: AuditLink,
     entries: u64,
     before_chain: u64,
@@ -119,7 +123,17 @@ impl AuditCheck {
     pub fn new(repo: &RepoName, end: Option<AuditLink>) -> Self {
         let at = AuditLink::start(repo);
         let noted = BTreeSet::new();
-        Self { repo: repo.clone(), end, at, entries: 0, before_chain: 0, first_bad: None, noted }
+        Self { repo: repo.clone(), end, cut: 0, at, entries: 0, before_chain: 0, first_bad: None, noted }
+    }
+
+    /// Follows it from where it was cut, instead of from its start.
+    #[must_use]
+    pub fn cut_at(mut self, cut: Option<AuditLink>) -> Self {
+        if let Some(cut) = cut {
+            self.cut = cut.number;
+            self.at = cut;
+        }
+        self
     }
 
     /// Holds the chain against places of it that were noted before the entries are read.
@@ -183,6 +197,7 @@ impl AuditCheck {
             repo: self.repo,
             entries: self.entries,
             before_chain: self.before_chain,
+            cut: self.cut,
             last: (last > 0).then_some(self.at),
             first_bad: self.first_bad.or(at_end),
         }

@@ -33,6 +33,7 @@ mod receipt;
 mod repository;
 mod share;
 mod stage;
+mod state;
 mod surface;
 mod time;
 mod trust;
@@ -87,6 +88,7 @@ pub use receipt::{CommandOutcome, CommandReceipt, CommandResult, ReceiptBond, Re
 pub use repository::{KnownRepo, RepoFacts, RepoOwner, RepoSeen};
 pub use share::LaneShare;
 pub use stage::{Chore, GoneReason, Lane, StageId, StageRecord, StageStatus, Subject, Target, Withholding};
+pub use state::StateLocation;
 pub use surface::{CheckState, DeploymentState, Permission, Reaction, SurfaceKey, SurfaceKind};
 pub use time::{Seconds, Timestamp, Wake};
 pub use trust::Trust;

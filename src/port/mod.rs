@@ -11,6 +11,7 @@ mod error;
 mod exhaustion;
 mod forge;
 mod ledger;
+mod objects;
 mod registry;
 mod slots;
 mod store;
@@ -25,6 +26,7 @@ pub use error::{PortError, PortResult};
 pub use exhaustion::is_own_exhaustion;
 pub use forge::{CheckRun, DeploymentRequest, DeploymentUpdate, EnvironmentLifetime, Forge, StickyComment};
 pub use ledger::Ledger;
+pub use objects::{ETag, Expect, Got, Objects, Put};
 pub use registry::{
     CONTENT_DIGITS, Registry, RegistryLogin, Repository, content_tag, is_content_tag, is_tag_of, owner_path,
     repository_path, stage_tag,

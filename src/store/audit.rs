@@ -115,12 +115,13 @@ pub(super) async fn repos(readers: &Readers) -> PortResult<Vec<RepoName>> {
 pub(super) async fn verify(readers: &Readers, repo: &RepoName) -> PortResult<AuditVerdict> {
     loop {
         let noted = receipt::newest(readers, repo, NOTED).await?.into_iter().filter_map(|receipt| receipt.audit);
-        let before = head(readers, repo).await?;
-        let check = AuditCheck::new(repo, before.clone()).with_noted(noted);
+        let (before, cut) = (head(readers, repo).await?, cut(readers, repo).await?);
+        let check = AuditCheck::new(repo, before.clone()).cut_at(cut.clone()).with_noted(noted);
         let check = follow(readers, repo, check).await?;
         let after = head(readers, repo).await?;
-        // A chain that began in between took in entries that were read before as not chained.
-        if before.is_some() || after.is_none() {
+        // A chain that began in between took in entries that were read before as not chained; of one that was
+        // cut in between, entries went that were still to be read.
+        if (before.is_some() || after.is_none()) && cut == self::cut(readers, repo).await? {
             return Ok(check.verdict(after.as_ref()));
         }
     }
@@ -141,6 +142,13 @@ async fn follow(readers: &Readers, repo: &RepoName, mut check: AuditCheck) -> Po
             check.take(&line(row)?);
         }
     }
+}
+
+/// Where a chain was cut.
+async fn cut(readers: &Readers, repo: &RepoName) -> PortResult<Option<AuditLink>> {
+    let cut = fixed("SELECT number, hash FROM audit_cut WHERE repo = $1").bind(repo.to_string());
+    let row = readers.optional(cut).await.map_err(|error| fault("where the audit was cut", error))?;
+    row.map(|row| Ok(AuditLink { number: column(&row, 0)?, hash: column(&row, 1)? })).transpose()
 }
 
 /// The recorded end of a chain.

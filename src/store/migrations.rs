@@ -20,6 +20,7 @@ macro_rules! steps {
             (7, "turns", include_str!(concat!("../../migrations/", $database, "/0007_turns.sql"))),
             (8, "carried", include_str!(concat!("../../migrations/", $database, "/0008_carried.sql"))),
             (9, "conditions", include_str!(concat!("../../migrations/", $database, "/0009_conditions.sql"))),
+            (10, "audit_cut", include_str!(concat!("../../migrations/", $database, "/0010_audit_cut.sql"))),
         ]
     };
 }

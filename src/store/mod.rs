@@ -22,6 +22,7 @@ mod lanes;
 mod ledger;
 mod locks;
 mod migrations;
+mod moved;
 mod postgres;
 mod read;
 mod readers;
@@ -31,6 +32,7 @@ mod slots;
 mod sql;
 mod sqlite;
 mod stages;
+mod state;
 mod surfaces;
 mod walls;
 mod witness;
@@ -42,8 +44,10 @@ use std::sync::Arc;
 use sqlx::any::AnyConnectOptions;
 use sqlx::{Connection as _, Executor};
 
-use crate::port::Store;
+use crate::port::{PortError, Store};
+pub use moved::{MoveError, MovePlace, Moved, export, import};
 use readers::Readers;
+pub use state::{StateSettings, Unreadable, open_state};
 use writer::Writer;
 
 /// Why the database could not be opened, with the way out.
@@ -66,6 +70,31 @@ pub enum OpenError {
         "cannot bring the tables up to date; if a newer greenroom has used this database, run that version or a newer one"
     )]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// There is no such place for a state.
+    #[error("{0}; write s3://bucket/prefix for a bucket, or the path of a folder")]
+    Location(String),
+    /// The bucket of a state is not there.
+    #[error(
+        "the bucket {0} for the state is not there: `greenroom bootstrap` makes it; or name another one as `state`"
+    )]
+    NoBucket(String),
+    /// The bucket of a state refuses us, or does not answer.
+    #[error("the state {place} cannot be read")]
+    Reach {
+        place: String,
+        #[source]
+        source: PortError,
+    },
+    /// What lies there is none that may be used. Nothing was changed.
+    #[error("the state {place} is not used: {why}. Nothing was written to it")]
+    Unreadable { place: String, why: Unreadable },
+    /// The folder of a state cannot be used.
+    #[error("the folder {folder} of the state cannot be used: may this user write there, and is there room?")]
+    Folder {
+        folder: String,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// How a delivery is told from a known one.
@@ -81,6 +110,8 @@ struct Dialect {
     name: &'static str,
     /// Begins a transaction that will write.
     begin: &'static str,
+    /// Begins one that reads everything as of one moment.
+    begin_reading: &'static str,
     /// The same before a statement, and COMMIT behind one; both empty where one goes at a time.
     begin_along: &'static str,
     commit_along: &'static str,
@@ -91,6 +122,7 @@ struct Dialect {
     /// Frees every lane, where one process alone holds lanes.
     free_lanes: Option<&'static str>,
     dedupe: Dedupe,
+    counters: Counters,
     /// Whether its answers come over a socket, which belongs to the runtime that opened it.
     over_socket: bool,
     /// Run on every new connection that reads.
@@ -104,6 +136,18 @@ struct Dialect {
     migrations: &'static [migrations::Step],
     /// What to look at when it cannot be opened.
     advice: &'static str,
+}
+
+/// How rows with given numbers are written beside those that the database counts itself.
+struct Counters {
+    /// Keeps others from being given numbers meanwhile; empty where one writes at a time.
+    lock: &'static str,
+    /// Before `VALUES`.
+    given: &'static str,
+    /// Asks for a number that is at least every one that was given; of a table and its column.
+    last: fn(&str, &str) -> String,
+    /// Sees that later numbers are above this one, where the rows alone do not see to it.
+    set: fn(&str, &str, i64) -> Option<String>,
 }
 
 /// A [`Store`] over either database.

@@ -8,11 +8,12 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::postgres::PgSslMode;
 
 use super::migrations::steps;
-use super::{Dedupe, Dialect, OpenError};
+use super::{Counters, Dedupe, Dialect, OpenError};
 
 pub(super) static DIALECT: Dialect = Dialect {
     name: "PostgreSQL",
     begin: "BEGIN",
+    begin_reading: "BEGIN ISOLATION LEVEL REPEATABLE READ",
     begin_along: "",
     commit_along: "",
     lock: " FOR UPDATE",
@@ -20,6 +21,14 @@ pub(super) static DIALECT: Dialect = Dialect {
     lock_free: " FOR UPDATE OF lane SKIP LOCKED",
     free_lanes: None,
     dedupe: Dedupe::Indices,
+    counters: Counters {
+        lock: "LOCK TABLE lane, inbox, deploy, witness, audit IN SHARE ROW EXCLUSIVE MODE",
+        given: " OVERRIDING SYSTEM VALUE",
+        last: |table, column| format!("SELECT nextval(pg_get_serial_sequence('{table}', '{column}'))"),
+        set: |table, column, number| {
+            Some(format!("SELECT setval(pg_get_serial_sequence('{table}', '{column}'), {number})"))
+        },
+    },
     over_socket: true,
     on_read: &[],
     on_write: &[],

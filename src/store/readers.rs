@@ -5,6 +5,7 @@
 //! limit, so that servers which vanish without a word take the whole pool with them in time
 //! (launchbadge/sqlx, issue 4349).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::Runtime;
@@ -14,6 +15,7 @@ use sqlx::{AnyConnection, Connection};
 
 use super::Dialect;
 use super::sql::{Statement, connect, is_lost};
+use super::state::Shelf;
 
 /// One without use for so long is closed.
 const KEPT: Duration = Duration::from_mins(1);
@@ -25,9 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// Lends connections to reads.
-pub(super) struct Readers(Pool<Lender>);
+pub(super) struct Readers(Source);
 
-struct Lender {
+enum Source {
+    Database(Pool<Lender>),
+    /// To a copy of what lies in an object.
+    Object(Arc<Shelf>),
+}
+
+pub(super) struct Lender {
     options: AnyConnectOptions,
     dialect: &'static Dialect,
 }
@@ -51,18 +59,14 @@ impl Manager for Lender {
 impl Readers {
     /// Must be called inside a tokio runtime, which closes what nobody uses.
     pub(super) fn new(options: AnyConnectOptions, dialect: &'static Dialect) -> Result<Self, sqlx::Error> {
-        let pool = Pool::builder(Lender { options, dialect })
-            .max_size(dialect.readers)
-            // What was lent last is lent first, so that a quiet time leaves few in use.
-            .queue_mode(QueueMode::Lifo)
-            .wait_timeout(Some(PATIENCE))
-            .create_timeout(Some(PATIENCE))
-            .recycle_timeout(Some(SIGN_OF_LIFE))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        let pool = pool(options, dialect)?;
         tokio::spawn(close_unused(pool.weak()));
-        Ok(Self(pool))
+        Ok(Self(Source::Database(pool)))
+    }
+
+    /// Those of a state.
+    pub(super) fn of_object(shelf: Arc<Shelf>) -> Self {
+        Self(Source::Object(shelf))
     }
 
     pub(super) async fn all(&self, select: Statement) -> Result<Vec<AnyRow>, sqlx::Error> {
@@ -85,12 +89,39 @@ impl Readers {
     }
 
     async fn lend(&self) -> Result<Object<Lender>, sqlx::Error> {
-        self.0.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            PoolError::Timeout(_) => sqlx::Error::PoolTimedOut,
-            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::PoolClosed,
-        })
+        match &self.0 {
+            Source::Database(pool) => lend(pool).await,
+            Source::Object(shelf) => {
+                let (copy, pool) = shelf.view().await?;
+                let lent = lend(&pool).await;
+                // Until here: its file goes with it.
+                drop(copy);
+                lent
+            }
+        }
     }
+}
+
+/// Connections to one database.
+pub(super) fn pool(options: AnyConnectOptions, dialect: &'static Dialect) -> Result<Pool<Lender>, sqlx::Error> {
+    Pool::builder(Lender { options, dialect })
+        .max_size(dialect.readers)
+        // What was lent last is lent first, so that a quiet time leaves few in use.
+        .queue_mode(QueueMode::Lifo)
+        .wait_timeout(Some(PATIENCE))
+        .create_timeout(Some(PATIENCE))
+        .recycle_timeout(Some(SIGN_OF_LIFE))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| sqlx::Error::Configuration(error.into()))
+}
+
+async fn lend(pool: &Pool<Lender>) -> Result<Object<Lender>, sqlx::Error> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => error,
+        PoolError::Timeout(_) => sqlx::Error::PoolTimedOut,
+        PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => sqlx::Error::PoolClosed,
+    })
 }
 
 /// A connection that is lost is not lent again.

@@ -133,6 +133,14 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
 
 /// What a failed statement means to the caller.
 pub(super) fn fault(context: &str, error: sqlx::Error) -> PortError {
+    let error = match error {
+        // Of what the database is fetched from, on its way through the driver's error.
+        sqlx::Error::Configuration(error) => match error.downcast::<PortError>() {
+            Ok(error) => return *error,
+            Err(error) => sqlx::Error::Configuration(error),
+        },
+        error => error,
+    };
     if is_passing(&error) {
         PortError::retry(format!("the database does not take this now ({context}): {error}"))
     } else {

@@ -9,24 +9,30 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::ConnectOptions;
 use sqlx::any::AnyConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::migrations::steps;
-use super::{Dedupe, Dialect, OpenError};
+use super::{Counters, Dedupe, Dialect, OpenError};
 
-pub(super) static DIALECT: Dialect = Dialect {
+pub(super) static DIALECT: Dialect = BASE;
+
+/// Also what a copy of a state differs from in a few words.
+pub(super) const BASE: Dialect = Dialect {
     name: "SQLite",
     // The lock is taken at once: a deferred transaction that turns into a writing one can fail in
     // the middle, and no busy timeout helps it.
     begin: "BEGIN IMMEDIATE",
+    begin_reading: "BEGIN",
     begin_along: "BEGIN IMMEDIATE; ",
     commit_along: "; COMMIT",
     lock: "",
     lock_free: "",
     free_lanes: Some("UPDATE lane SET lease_until = 0 WHERE lease_until > 0"),
     dedupe: Dedupe::Known,
+    counters: Counters { lock: "", given: "", last, set: |_, _, _| None },
     over_socket: false,
     on_read: &["PRAGMA busy_timeout = 5000", "PRAGMA query_only = ON", "PRAGMA cache_size = -1024"],
     on_write: &[
@@ -46,6 +52,22 @@ pub(super) static DIALECT: Dialect = Dialect {
     migrations: steps!("sqlite"),
     advice: "does its folder exist, and may this user write there?",
 };
+
+/// A number is the one after the newest row's, and of deploys after every one that there ever was.
+fn last(table: &str, column: &str) -> String {
+    format!(
+        "SELECT MAX(COALESCE((SELECT MAX({column}) FROM {table}), 0), \
+         COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0))"
+    )
+}
+
+/// What stands for itself in an address.
+const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+
+/// The address of a file; `None` where its name is no text.
+pub(super) fn address(file: &Path) -> Option<String> {
+    Some(format!("sqlite://{}", utf8_percent_encode(file.to_str()?, &PLAIN)))
+}
 
 /// The options of an address, the file being made when it is missing.
 pub(super) fn options(url: &str) -> Result<AnyConnectOptions, OpenError> {

@@ -21,6 +21,7 @@ use super::Dialect;
 use super::batch::{self, Broken, Frame};
 use super::known::Known;
 use super::sql::{connect, fault, is_lost, is_passing};
+use super::state::ObjectWriter;
 use super::write::{Answer, Job, Write};
 use crate::port::{PortError, PortResult};
 
@@ -55,9 +56,18 @@ impl Writer {
             runtime.enable_io();
         }
         let runtime = runtime.build()?;
-        let task = Task { connection, known: None, options, dialect }.run(waiting);
+        let home = Home::Database { connection, options, dialect };
+        let task = Task { home, known: None }.run(waiting);
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || runtime.block_on(task))?;
         Ok(Self { queue })
+    }
+
+    /// That of a state. It has no thread of its own: what an object waits for is the network, whose
+    /// connections belong to the runtime that calls.
+    pub(super) fn of_object(writer: ObjectWriter) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(Task { home: Home::Object(Box::new(writer)), known: None }.run(waiting));
+        Self { queue }
     }
 
     /// Writes, and answers when it is on disk.
@@ -69,20 +79,34 @@ impl Writer {
     }
 }
 
-enum Fault {
+pub(super) enum Fault {
     /// Nothing was written; later it may be.
     Passing(PortError),
-    /// It may have been written.
+    /// It may have been written, or trying again would not help.
     Unknown(PortError),
     /// Nothing was written, and one of the writes never can be.
     Refused(PortError),
 }
 
 struct Task {
-    connection: Option<AnyConnection>,
+    home: Home,
     known: Option<Known>,
-    options: AnyConnectOptions,
-    dialect: &'static Dialect,
+}
+
+/// What is written to.
+enum Home {
+    Database { connection: Option<AnyConnection>, options: AnyConnectOptions, dialect: &'static Dialect },
+    Object(Box<ObjectWriter>),
+}
+
+impl Home {
+    /// How long to wait before each further try of a batch.
+    fn pauses(&mut self) -> Vec<Duration> {
+        match self {
+            Self::Database { .. } => (0..TRIES - 1).map(|tries| PAUSE * 2_u32.pow(tries)).collect(),
+            Self::Object(writer) => writer.pauses(),
+        }
+    }
 }
 
 impl Task {
@@ -99,7 +123,7 @@ impl Task {
             }
             self.settle(std::mem::take(&mut jobs)).await;
         }
-        if let Some(connection) = self.connection.take()
+        if let Home::Database { connection: Some(connection), .. } = self.home
             && let Err(error) = connection.close().await
         {
             tracing::debug!(%error, "closing the database");
@@ -127,38 +151,42 @@ impl Task {
 
     /// One transaction over all jobs, tried again while its faults pass.
     async fn persist(&mut self, jobs: &[Job]) -> Result<Vec<PortResult<Answer>>, Fault> {
-        let mut pause = PAUSE;
-        for _ in 1..TRIES {
+        for pause in self.home.pauses() {
             match self.attempt(jobs).await {
                 Err(Fault::Passing(error)) => tracing::debug!(%error, "writing again"),
                 settled => return settled,
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
         }
         self.attempt(jobs).await
     }
 
     async fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<PortResult<Answer>>, Fault> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(&self.options, self.dialect.on_write)
-                .await
-                .map_err(|error| Fault::Passing(PortError::retry(format!("cannot reach the database: {error}"))))?,
+        let known = &mut self.known;
+        let outcome = match &mut self.home {
+            Home::Object(writer) => writer.attempt(known, jobs).await,
+            Home::Database { connection: kept, options, dialect } => {
+                let dialect = *dialect;
+                let mut connection = match kept.take() {
+                    Some(connection) => connection,
+                    None => connect(options, dialect.on_write).await.map_err(|error| {
+                        Fault::Passing(PortError::retry(format!("cannot reach the database: {error}")))
+                    })?,
+                };
+                let (outcome, usable) = transact(&mut connection, dialect, known, jobs).await;
+                *kept = usable.then_some(connection);
+                outcome
+            }
         };
-        let (outcome, usable) = transact(&mut connection, self.dialect, &mut self.known, jobs).await;
         if outcome.is_err() {
             self.known = None;
-        }
-        if usable {
-            self.connection = Some(connection);
         }
         outcome
     }
 }
 
 /// Runs one transaction; the second value says whether the connection may be used again.
-async fn transact(
+pub(super) async fn transact(
     connection: &mut AnyConnection,
     dialect: &'static Dialect,
     known: &mut Option<Known>,
@@ -180,7 +208,7 @@ async fn transact(
     (Err(fault), usable)
 }
 
-fn sort(error: sqlx::Error) -> Fault {
+pub(super) fn sort(error: sqlx::Error) -> Fault {
     let passing = is_passing(&error);
     let error = fault("writing", error);
     if passing { Fault::Passing(error) } else { Fault::Refused(error) }

@@ -32,6 +32,7 @@ mod hang;
 mod marks;
 #[path = "../support/ministack.rs"]
 mod ministack;
+mod objects;
 #[path = "../support/own.rs"]
 mod own;
 mod props;

@@ -63,6 +63,7 @@ async fn help_of_the_program() {
       plan        Show what a deploy would do, without doing it
       schema      Print the JSON Schema of the configuration
       serve       Receive webhooks and keep stages true
+      state       Move a repository between a workflow's state, a server's database and a file
       status      List the stages
       sweep       Remove what is left of stages that nobody needs any more
 

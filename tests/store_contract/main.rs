@@ -1,4 +1,4 @@
-//! What every store promises, asked of both databases.
+//! What every store promises, asked of both databases, and of a state in an object and in a folder.
 //!
 //! PostgreSQL is looked for where `GREENROOM_TEST_POSTGRES_URL` says; without it those tests fail.
 
@@ -6,6 +6,9 @@ mod audit;
 mod deploys;
 mod inbox;
 mod lanes;
+mod moved;
+#[path = "../support/objects.rs"]
+mod objects;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod receipts;
@@ -13,32 +16,67 @@ mod restart;
 mod sample;
 mod slots;
 mod stages;
+mod state;
 mod turns;
 mod walls;
 mod witnesses;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use greenroom::port::Store;
+use greenroom::model::{RepoId, StateLocation};
+use greenroom::port::{Objects, Store};
+use greenroom::store::{OpenError, StateSettings};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
+
+/// Where a state lies in these tests.
+pub(crate) const BUCKET: &str = "s3://greenroom-state-1-eu-west-1/some/where";
+pub(crate) const REPO: RepoId = RepoId(774);
+pub(crate) const KEY: &str = "some/where/774.db";
+
+/// A store over a state in these objects.
+pub(crate) async fn open_object(objects: Arc<dyn Objects>) -> Result<Arc<dyn Store>, OpenError> {
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    let writer = format!("writer-{}", OPENED.fetch_add(1, Ordering::Relaxed));
+    let location = BUCKET.parse().expect("a place");
+    greenroom::store::open_state(StateSettings { location, repo: REPO, objects: Some(objects), writer, scratch: None })
+        .await
+}
 
 /// A database of one test.
 pub(crate) struct Place {
     url: String,
     folder: Option<TempDir>,
+    state: Option<State>,
+}
+
+/// A database that is a state.
+enum State {
+    Object(Arc<dyn Objects>),
+    Folder,
 }
 
 impl Place {
     fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { url: format!("sqlite://{}/greenroom.db", folder.path().display()), folder: Some(folder) }
+        Self { url: format!("sqlite://{}/greenroom.db", folder.path().display()), folder: Some(folder), state: None }
+    }
+
+    fn object() -> Self {
+        Self { url: String::new(), folder: None, state: Some(State::Object(Arc::<objects::Memory>::default())) }
+    }
+
+    fn folder() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = format!("sqlite://{}/states/{}.db", folder.path().display(), REPO.0);
+        Self { url, folder: Some(folder), state: Some(State::Folder) }
     }
 
     async fn postgres() -> Self {
-        Self { url: postgres_server::fresh_database().await, folder: None }
+        Self { url: postgres_server::fresh_database().await, folder: None, state: None }
     }
 
     /// A file of the SQLite database.
@@ -61,34 +99,44 @@ impl Place {
 
     /// A store on this database; more than one may be open.
     async fn open(&self) -> Arc<dyn Store> {
-        greenroom::store::open(&self.url).await.expect("the store opens")
+        let opened = match &self.state {
+            None => greenroom::store::open(&self.url).await,
+            Some(State::Object(objects)) => open_object(Arc::clone(objects)).await,
+            Some(State::Folder) => {
+                let location = StateLocation::Folder(self.file("states"));
+                let settings =
+                    StateSettings { location, repo: REPO, objects: None, writer: String::new(), scratch: None };
+                greenroom::store::open_state(settings).await
+            }
+        };
+        opened.expect("the store opens")
     }
 }
 
+/// Each list on some kinds of places.
 macro_rules! contract {
-    ($($module:ident::$test:ident),+ $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                crate::$module::$test(crate::Place::sqlite()).await.expect("no call fails");
-            })+
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                crate::$module::$test(crate::Place::postgres().await).await.expect("no call fails");
-            })+
-        }
+    ($($kind:ident: $place:expr),+; $tests:tt) => {
+        $(mod $kind {
+            use super::*;
+            on! { $place; $tests }
+        })+
     };
 }
 
-contract![
+macro_rules! on {
+    ($place:expr; [$($module:ident::$test:ident),+ $(,)?]) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            crate::$module::$test($place).await.expect("no call fails");
+        })+
+    };
+}
+
+contract! { sqlite: Place::sqlite(), postgres: Place::postgres().await, object: Place::object(), folder: Place::folder(); [
     slots::the_lowest_free_number_is_leased_and_kept,
     walls::a_repository_keeps_its_key_and_gives_it_to_nobody,
     walls::what_is_heard_in_passing_moves_no_name,
     walls::a_name_that_came_back_is_noticed,
-    walls::hosts_of_before_are_taken_down_once_whoever_comes_first,
-    walls::a_stage_is_named_by_its_key_also_when_its_row_is_broken,
     walls::many_at_once_on_two_stores_agree_on_who_is_who,
     walls::a_host_is_one_stages_until_that_gives_it_back,
     walls::many_who_want_one_host_get_one_owner,
@@ -102,7 +150,6 @@ contract![
     lanes::a_ring_makes_a_lane_due_once,
     lanes::the_longest_due_is_claimed_first,
     lanes::a_claim_among_some_takes_none_of_the_others,
-    lanes::a_claim_takes_no_more_than_it_answers,
     lanes::an_expired_lease_can_be_claimed_and_its_holder_is_stale,
     lanes::a_ring_during_the_work_is_not_lost,
     lanes::a_released_lane_keeps_its_wish_and_its_attempts,
@@ -125,11 +172,7 @@ contract![
     witnesses::only_the_repositorys_own_lane_witnesses,
     witnesses::old_heads_are_forgotten_but_never_the_newest,
     audit::entries_come_back_with_their_places_in_the_chain,
-    audit::what_was_done_by_hand_is_found_and_named,
-    audit::what_was_done_by_hand_is_not_covered_by_what_comes_after,
-    audit::what_an_older_version_wrote_is_taken_into_the_chain,
     audit::two_servers_never_continue_from_the_same_entry,
-    audit::what_receipts_noted_shows_a_record_that_was_cut,
     receipts::a_comment_has_one_receipt_and_a_repeat_changes_nothing,
     receipts::what_is_due_is_shown_once_and_then_waits_for_its_stage,
     receipts::only_who_holds_the_repository_writes_receipts,
@@ -140,8 +183,30 @@ contract![
     deploys::one_bad_write_spoils_no_other,
     deploys::the_end_of_a_deploy_is_one_write,
     restart::everything_acknowledged_is_there_after_a_restart,
-    restart::a_server_that_starts_finds_lanes_free_only_where_it_is_alone,
-];
+] }
+
+/// What somebody does by hand wants a database to lay hands on.
+mod by_hand {
+    use super::Place;
+
+    contract! { sqlite: Place::sqlite(), postgres: Place::postgres().await, folder: Place::folder(); [
+        walls::hosts_of_before_are_taken_down_once_whoever_comes_first,
+        walls::a_stage_is_named_by_its_key_also_when_its_row_is_broken,
+        lanes::a_claim_takes_no_more_than_it_answers,
+        audit::what_was_done_by_hand_is_found_and_named,
+        audit::what_was_done_by_hand_is_not_covered_by_what_comes_after,
+        audit::what_an_older_version_wrote_is_taken_into_the_chain,
+        audit::what_receipts_noted_shows_a_record_that_was_cut,
+    ] }
+}
+
+mod servers {
+    use super::Place;
+
+    contract! { sqlite: Place::sqlite(), postgres: Place::postgres().await; [
+        restart::a_server_that_starts_finds_lanes_free_only_where_it_is_alone,
+    ] }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_the_files_holds_what_was_acknowledged() {

@@ -24,7 +24,7 @@ use crate::build::{BuildSettings, Builders, DockerBuilder, UnpackLimits};
 use crate::decide::BUILD_DEADLINE;
 use crate::engine::{Comments, Engine, EngineSettings, Ports};
 use crate::github::{GitHub, TokenSettings};
-use crate::model::{RepoList, RepoName, RepoSeen, Wall};
+use crate::model::{RepoList, RepoName, RepoSeen, StateLocation, Wall};
 use crate::port::{Clock, Cloud, Forge, Registry, Store};
 use crate::store;
 
@@ -38,8 +38,7 @@ pub struct StepSettings {
     pub aws: AwsArgs,
     /// A registry in place of ECR's own address.
     pub registry: Option<String>,
-    /// Where the state lies, a folder.
-    pub state: PathBuf,
+    pub state: StateLocation,
     /// A folder of this run's own, or of the machine where stages run on it.
     pub data: PathBuf,
     pub proxy_listen: SocketAddr,
@@ -50,9 +49,9 @@ pub struct StepSettings {
 }
 
 impl StepSettings {
-    /// The file of a repository in a folder of states.
+    /// The database of a repository in the machine's folder.
     fn database(&self) -> String {
-        format!("sqlite://{}", self.state.join(format!("{}.db", self.repo.id)).display())
+        format!("sqlite://{}", self.data.join(format!("{}.db", self.repo.id)).display())
     }
 }
 
@@ -73,9 +72,11 @@ pub fn step_forge(settings: &StepSettings) -> anyhow::Result<Arc<dyn Forge>> {
 
 /// Opens the repository's state.
 pub async fn open_step_store(settings: &StepSettings) -> anyhow::Result<Arc<dyn Store>> {
-    private::make(&settings.state)
-        .with_context(|| format!("cannot make the folder of the state, {}", settings.state.display()))?;
-    store::open(&settings.database()).await.context("cannot open the state of this repository")
+    if let StateLocation::Folder(folder) = &settings.state {
+        private::make(folder).with_context(|| format!("cannot make the folder of the state, {}", folder.display()))?;
+    }
+    let state = super::state_settings(settings.state.clone(), settings.repo.id).await;
+    store::open_state(state).await.context("cannot open the state of this repository")
 }
 
 /// The engine at work on a target.

@@ -36,7 +36,7 @@ use crate::app::action::{
 use crate::app::{self, TargetName};
 use crate::config;
 use crate::decide::{Deed, auto, command, delivery_parts};
-use crate::model::{CommentEvent, Event, RepoId, RunFacts};
+use crate::model::{CommentEvent, Event, RepoId, RunFacts, StateLocation};
 use crate::port::Forge;
 use crate::view::{StagePhase, StepEnding, StepReport, StepStage};
 
@@ -200,13 +200,27 @@ impl Step<'_> {
             cache.map(|folder| folder.join("greenroom")).context("RUNNER_TOOL_CACHE is not set: give the input `state`")
         };
         let state = match (&given.state, given.target) {
-            (Some(state), _) => PathBuf::from(state),
-            (None, _) => machine()?,
-        };
-        let data = match given.target {
-            TargetName::Local => state.clone(),
+            (Some(text), _) => {
+                text.parse::<StateLocation>().map_err(|why| ExitStatus::Usage.error(format!("input `state`: {why}")))?
+            }
+            (None, TargetName::Local) => StateLocation::Folder(machine()?),
             #[cfg(feature = "aws")]
-            TargetName::Aws => {
+            (None, TargetName::Aws) => {
+                let how = "name the bucket that `greenroom bootstrap` made, s3://greenroom-state-<account>-<region>";
+                return Err(ExitStatus::Usage.error(format!("input `state`: {how}")));
+            }
+        };
+        if given.role.is_some() {
+            let how = "this version takes on none by itself: let `aws-actions/configure-aws-credentials` do it before";
+            return Err(ExitStatus::Usage.error(format!("input `role`: {how}")));
+        }
+        let data = match (given.target, &state) {
+            (TargetName::Local, StateLocation::Folder(folder)) => folder.clone(),
+            (TargetName::Local, StateLocation::Bucket { .. }) => {
+                return Err(ExitStatus::Usage.error("input `state`: stages of this machine have theirs in a folder"));
+            }
+            #[cfg(feature = "aws")]
+            (TargetName::Aws, _) => {
                 let temporary = self.runner.temporary.clone().context("RUNNER_TEMP is not set")?;
                 temporary.join(format!("greenroom-{}", app::chance_id()))
             }

@@ -166,16 +166,14 @@ impl Visit {
         let now = SystemClock.now();
         let inbox = Lane::Repo(self.scope.repo.clone());
         // Stages before the inbox: what comes to rest rings the inbox in the same moment, to be answered there.
-        let (mut rests, mut lanes) = (true, vec![inbox.clone()]);
+        let (mut rests, mut lanes, mut views) = (true, vec![inbox.clone()], Vec::new());
         let records = self.scope.stages(self.store.as_ref()).await?;
         for record in &records {
             let lane = Lane::Stage(record.id.clone());
             let state = self.store.lane_state(&lane, now).await?;
             let Some(view) = stage_view(self.store.as_ref(), &record.id, now).await? else { continue };
             rests &= is_at_rest(state, &view);
-            if !view.phase.is_final() || rests {
-                show(progress, &view);
-            }
+            views.push(view);
             lanes.push(lane);
         }
         if self.scope.about == About::Everything {
@@ -190,6 +188,10 @@ impl Visit {
             LaneState::AtRest if rests => Rest::AtRest,
             LaneState::AtRest => Rest::TakenIn,
         };
+        // What a stage came to before the event is not what comes of it.
+        for view in views.iter().filter(|view| !view.phase.is_final() || matches!(rest, Rest::AtRest)) {
+            show(progress, view);
+        }
         Ok((rest, lanes))
     }
 
