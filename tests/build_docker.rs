@@ -92,7 +92,9 @@ impl World {
             sha: &sha,
             trust: Trust::Preview,
             service: &service,
-            source,
+            generation: greenroom::model::Generation(1),
+            builds: &greenroom::model::Builds::default(),
+            source: Some(source),
         };
         let answer = self.builder.ensure(&job).await;
         assert!(asked.elapsed() < Duration::from_secs(30), "a call is short even on a busy machine");

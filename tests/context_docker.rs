@@ -118,7 +118,9 @@ impl World {
             sha: &sha,
             trust,
             service: &service,
-            source: &source,
+            generation: greenroom::model::Generation(1),
+            builds: &greenroom::model::Builds::default(),
+            source: Some(&source),
         };
         loop {
             match self.builder.ensure(&job).await {

@@ -167,6 +167,7 @@ impl World {
             trust: Trust::Preview,
             pinned: None,
             label: None,
+            builds: greenroom::model::Builds::default(),
             only: Vec::new(),
         };
         let artifact = Artifact { reference: image.into(), digest: format!("sha256:{name}") };

@@ -8,6 +8,8 @@ mod client;
 mod evidence;
 #[path = "support/openapi.rs"]
 mod openapi;
+#[path = "sandbox/runs.rs"]
+mod runs;
 #[path = "sandbox/things.rs"]
 mod things;
 #[path = "sandbox/webhooks.rs"]

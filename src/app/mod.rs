@@ -30,12 +30,12 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::build::{BuildSettings, DockerBuilder, UnpackLimits};
-use crate::engine::{Engine, EngineSettings, Ports};
+use crate::build::{BuildSettings, Builders, DockerBuilder, RunnerBuilder, RunnerSettings, UnpackLimits};
+use crate::engine::{Engine, EngineSettings, Ports, WorkflowsByKey};
 use crate::github::{GitHub, GitHubSettings, ProxySettings};
 use crate::local::{DockerSettings, LocalSettings, ServerEnv, WardenProgram};
 use crate::model::{Timestamp, Wall};
-use crate::port::{Clock, Store};
+use crate::port::{Clock, Forge, Store};
 use crate::server::{self, DoorMetrics, DoorState, Limits};
 use crate::store;
 use crate::wire::Secrets;
@@ -81,7 +81,8 @@ impl App {
         let listener = listen(settings.listen, "GREENROOM_LISTEN").await?;
         let ops = listen(settings.ops_listen, "GREENROOM_OPS_LISTEN").await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let forge = connect(settings, secrets.private_key, clock.clone())?;
+        let github = Arc::new(connect(settings, secrets.private_key, clock.clone())?);
+        let (workflows, forge): (_, Arc<dyn Forge>) = (github.workflows(), github.clone());
         private::folder(&settings.data)
             .with_context(|| format!("cannot make the data folder {}", settings.data.display()))?;
         let ground = Ground::take(settings, clock.clone()).await?;
@@ -89,12 +90,22 @@ impl App {
         let mut target = ground.open(settings, clock.clone()).await?;
         let store = target.store.clone();
         let builder = Arc::new(builder.with_registry(target.registry.clone()));
+        let workflows = WorkflowsByKey::new(forge.clone(), workflows, store.clone(), clock.clone());
+        let runners = RunnerBuilder::new(RunnerSettings {
+            workflows: Arc::new(workflows),
+            registry: target.registry.clone(),
+            clock: clock.clone(),
+            docker: PathBuf::from("docker"),
+            docker_env: docker_env(),
+            deadline: settings.build_deadline,
+        });
         let bell = Arc::new(Notify::new());
         let ports = Ports {
             store: store.clone(),
-            forge: Arc::new(forge),
+            forge,
+            app: Some(github),
             cloud: target.cloud.clone(),
-            builder: builder.clone(),
+            builder: Arc::new(Builders::new(builder.clone(), Some(runners))),
             clock: clock.clone(),
         };
         if wall.allow.is_empty() {

@@ -15,9 +15,11 @@ use crate::port::{BuildJob, Builder, Clock, PortError, PortResult, Progress, Sit
 pub async fn planner(settings: &ServerSettings, private_key: SecretString) -> anyhow::Result<Engine> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = open_existing_store(&settings.store).await?;
+    let github = Arc::new(connect(settings, private_key, clock.clone())?);
     let ports = Ports {
         store: store.clone(),
-        forge: Arc::new(connect(settings, private_key, clock.clone())?),
+        forge: github.clone(),
+        app: Some(github),
         cloud: super::target::observer(settings, clock.clone(), store).await?,
         builder: Arc::new(NoBuilder),
         clock,

@@ -288,6 +288,7 @@ pub(super) fn spec(stage: &StageId) -> StageSpec {
         trust: Trust::Preview,
         pinned: None,
         label: None,
+        builds: crate::model::Builds::default(),
         only: Vec::new(),
     }
 }

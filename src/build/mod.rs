@@ -55,6 +55,8 @@ mod push;
 mod recipe;
 mod registry;
 mod remote;
+mod runner;
+mod shelf;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -83,6 +85,7 @@ use image::ImageWork;
 use jobs::{JobKey, Jobs};
 use names::Names;
 pub use registry::OciRegistry;
+pub use runner::{Builders, RunnerBuilder, RunnerSettings};
 use source::{blocking, disk_error};
 pub use unpack::UnpackLimits;
 
@@ -198,7 +201,10 @@ impl Builder for DockerBuilder {
         if self.halt.is_cancelled() {
             return Err(PortError::retry("the server stops"));
         }
-        let source = PathBuf::from(job.source);
+        let Some(path) = job.source else {
+            return Err(PortError::Bug { context: "a build here without its source".into(), source: None });
+        };
+        let source = PathBuf::from(path);
         if !source.is_dir() {
             return Err(PortError::NotFound { what: format!("the unpacked source of {}", job.sha.short()) });
         }
@@ -211,7 +217,7 @@ impl Builder for DockerBuilder {
         let runtime = &job.service.runtime;
         match runtime {
             Runtime::Process { .. } => {
-                let reference = job.source.to_owned();
+                let reference = path.to_owned();
                 let work = move |demand: Demand| {
                     blocking(move || {
                         let digest = source::digest_of(&source, &demand);

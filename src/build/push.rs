@@ -3,9 +3,7 @@
 //! # Guarantees
 //!
 //! - A content that is in the registry is neither built nor pushed again: the stage's tag is added.
-//! - The digest is what the registry answers, computed from the manifest's own bytes; what the target
-//!   could not start is refused here.
-//! - Another server may do the same at the same moment: a tag that is there already is success.
+//! - What is handed on is what the registry has ([`Shelf`]).
 //! - This engine keeps one image for each service and trust as the next build's cache, and no other:
 //!   none for forks, whose stages come and go.
 
@@ -16,22 +14,14 @@ use super::docker::{Docker, Tools};
 use super::image::{Cache, CacheFormat, ImageWork, Layers, OTHER_PLATFORM, cancelled, is_passing};
 use super::jobs::{Job, Jobs};
 use super::log::BuildLog;
-use super::manifest::{self, Kind, check_platform, refused};
+use super::manifest::check_platform;
 use super::process::{self, Ended};
 use super::recipe::{self, Recipe};
 use super::registry::open;
-use super::remote::{Remote, Stored};
+use super::shelf::Shelf;
 use super::source::{blocking, disk_error};
 use crate::model::{Artifact, Failure, FailureKind, Output, ServiceName, Trust};
-use crate::port::{CONTENT_DIGITS, PortError, PortResult, Registry, Repository, Site, content_tag, stage_tag};
-
-/// A repository, and the tags that the image has there.
-struct Shelf {
-    repository: Repository,
-    remote: Remote,
-    content: String,
-    stage: String,
-}
+use crate::port::{CONTENT_DIGITS, PortError, PortResult, Registry, Site, stage_tag};
 
 /// An image of a release, marked as in use by one more stage. Where no registry is, it is one of this
 /// engine's own and must be there.
@@ -72,16 +62,13 @@ impl ImageWork {
         jobs: &Jobs,
     ) -> PortResult<Output> {
         let site = Site { stage: &self.stage, place: &self.place };
-        let repository = registry.repository(site, &self.service).await?;
-        let remote = open(&repository, &self.docker).await?;
-        let content = content_tag(&recipe.content);
-        let shelf = Shelf { repository, remote, content, stage: stage_tag(&self.stage.name, &recipe.content) };
-        if let Some(found) = self.take(&shelf).await? {
+        let shelf = Shelf::open(registry, &self.docker, site, &self.service, &recipe.content).await?;
+        if let Some(found) = shelf.take(&self.service, self.spec.platform).await? {
             return Ok(Output::Reused(found));
         }
         let Some(_turn) = jobs.turn(job).await else { return Err(cancelled()) };
         // The same content may have been pushed while this waited.
-        if let Some(found) = self.take(&shelf).await? {
+        if let Some(found) = shelf.take(&self.service, self.spec.platform).await? {
             return Ok(Output::Reused(found));
         }
         let local = recipe::shared_repository(&self.stage, &self.service);
@@ -97,7 +84,7 @@ impl ImageWork {
         }
         self.push(&shelf, &recipe.reference, job).await?;
         self.keep_as_cache(&recipe.reference, &local).await;
-        match self.take(&shelf).await? {
+        match shelf.take(&self.service, self.spec.platform).await? {
             Some(built) => Ok(Output::Built(built)),
             None => Err(PortError::retry("the image was removed from the registry right after it was pushed")),
         }
@@ -129,43 +116,6 @@ impl ImageWork {
     async fn check_local(&self, reference: &str) -> PortResult<()> {
         let found = self.docker.platform(reference).await?;
         check_platform(&self.service, self.spec.platform, &[found])
-    }
-
-    /// The image if its content is in the registry, marked as in use by this stage.
-    async fn take(&self, shelf: &Shelf) -> PortResult<Option<Artifact>> {
-        let stored = match shelf.remote.manifest(&shelf.stage).await? {
-            Some(stored) => {
-                self.check(shelf, &stored).await?;
-                stored
-            }
-            None => {
-                let Some(stored) = shelf.remote.manifest(&shelf.content).await? else { return Ok(None) };
-                self.check(shelf, &stored).await?;
-                let put = shelf.remote.tag(&shelf.stage, &stored).await;
-                // The image may have gone with its last user just now; an immutable repository
-                // refuses a tag that a twin of this put.
-                match (shelf.remote.manifest(&shelf.stage).await?, put) {
-                    (Some(tagged), _) => tagged,
-                    (None, Err(error)) => return Err(error),
-                    (None, Ok(())) => return Ok(None),
-                }
-            }
-        };
-        let reference = format!("{}@{}", shelf.repository.address, stored.digest);
-        Ok(Some(Artifact { reference, digest: stored.digest }))
-    }
-
-    /// Refuses what ECS could not start. Lambda takes no index at all: aws/aws-lambda-roadmap#82.
-    async fn check(&self, shelf: &Shelf, stored: &Stored) -> PortResult<()> {
-        let refuse = |reason: String| refused(&self.service, &reason);
-        let platforms = match manifest::read(&stored.media_type, &stored.bytes).map_err(refuse)? {
-            Kind::Index { platforms } => platforms,
-            Kind::Image { config } => {
-                let config = shelf.remote.blob(&config).await?;
-                vec![manifest::platform_of(&config).map_err(refuse)?]
-            }
-        };
-        check_platform(&self.service, self.spec.platform, &platforms)
     }
 
     async fn cache_in(

@@ -141,7 +141,7 @@ fn inside(source: &Path, path: &str, key: &str) -> PortResult<PathBuf> {
     }
 }
 
-fn unusable(summary: String, key: &str) -> PortError {
+pub(super) fn unusable(summary: String, key: &str) -> PortError {
     PortError::failed(
         FailureKind::Build,
         summary,
@@ -151,7 +151,7 @@ fn unusable(summary: String, key: &str) -> PortError {
 
 /// Refuses names that would be settings of the builder. Settings of the command line they are not:
 /// nothing of a commit is in its environment.
-fn check_argument(name: &str) -> PortResult<()> {
+pub(super) fn check_argument(name: &str) -> PortResult<()> {
     let upper = name.to_ascii_uppercase();
     let shaped = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && name.bytes().next().is_some_and(|first| !first.is_ascii_digit());

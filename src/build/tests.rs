@@ -239,7 +239,9 @@ async fn a_process_runs_from_its_source_and_is_known_by_its_content() {
             sha: &sha,
             trust: crate::model::Trust::Preview,
             service: &service,
-            source: &source,
+            generation: crate::model::Generation(1),
+            builds: &crate::model::Builds::default(),
+            source: Some(&source),
         };
         let Output::Built(artifact) = finished(&builder, &job).await.expect("an artifact") else { panic!("not built") };
         assert_eq!(artifact.reference, source);
@@ -262,7 +264,9 @@ async fn a_source_that_is_gone_is_not_built() {
         sha: &sha,
         trust: crate::model::Trust::Preview,
         service: &service,
-        source: &gone,
+        generation: crate::model::Generation(1),
+        builds: &crate::model::Builds::default(),
+        source: Some(&gone),
     };
     let asked = builder(data.path()).ensure(&job).await;
     assert!(matches!(asked, Err(PortError::NotFound { .. })), "{asked:?}");
@@ -287,7 +291,9 @@ async fn without_docker_an_image_fails_and_says_how_to_get_it() {
         sha: &sha,
         trust: crate::model::Trust::Preview,
         service: &service,
-        source: &source,
+        generation: crate::model::Generation(1),
+        builds: &crate::model::Builds::default(),
+        source: Some(&source),
     };
     match finished(&builder, &job).await {
         Err(PortError::Failed(failure)) => {

@@ -116,7 +116,10 @@ impl World {
         let sha: CommitSha = "a".repeat(40).parse().expect("a commit");
         let source = source.to_str().expect("a plain path");
         let place = Place::default();
-        let job = BuildJob { stage: &self.stage, place: &place, sha: &sha, trust, service: &service, source };
+        let (generation, builds) = (crate::model::Generation(1), crate::model::Builds::default());
+        let stage = &self.stage;
+        let (place, sha, service, builds, source) = (&place, &sha, &service, &builds, Some(source));
+        let job = BuildJob { stage, place, sha, trust, service, generation, builds, source };
         self.builder.ensure(&job).await
     }
 

@@ -1,6 +1,8 @@
-//! `greenroom init`: a first configuration, from what is found in the folder.
+//! `greenroom init`: a first configuration, from what is found in the folder, and workflows for it.
 //!
 //! Follows no link, and reads only files that tell something, each and all of them up to a limit.
+
+mod workflows;
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -27,7 +29,8 @@ Looks for Dockerfiles, a compose file, a Procfile or a start script, in this fol
 
 Examples:
   greenroom init
-  greenroom init --app shop --force")]
+  greenroom init --app shop --force
+  greenroom init --workflows")]
 pub(super) struct Init {
     /// The app's name, if it is not the folder's.
     #[arg(long, value_name = "NAME")]
@@ -35,6 +38,9 @@ pub(super) struct Init {
     /// Replace a file that is there.
     #[arg(long)]
     force: bool,
+    /// Write the workflows that fit the configuration, and say what is left to do.
+    #[arg(long, conflicts_with_all = ["app", "force"])]
+    workflows: bool,
 }
 
 /// What `--json` prints.
@@ -50,6 +56,9 @@ struct Written {
 
 impl Init {
     pub(super) fn run(self, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
+        if self.workflows {
+            return workflows::write_all(printer);
+        }
         let file = Path::new(config::PATH);
         if !self.force && file.symlink_metadata().is_ok() {
             let message =

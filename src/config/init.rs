@@ -9,6 +9,7 @@ mod compose_file;
 mod dockerfile;
 mod expand;
 mod procfile;
+mod workflows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,6 +18,8 @@ use serde_json::Value;
 
 use super::{check, text};
 use dockerfile::Exposed;
+
+pub use workflows::{RunnerBuilds, WorkflowFile, Workflows, workflows};
 
 /// The most services that a first file gets.
 const MOST_SERVICES: usize = 12;

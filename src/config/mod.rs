@@ -5,6 +5,7 @@
 //! would be right; a `Project` that it returns can be deployed without another look at the file.
 
 mod branches;
+mod builds;
 mod complain;
 mod init;
 mod limits;
@@ -27,7 +28,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{AppName, AwsRoles, AwsTarget, Domain, Position, Problem, Problems, Project};
 
-pub use init::{FirstFile, first_file, is_telling};
+pub use init::{FirstFile, RunnerBuilds, WorkflowFile, Workflows, first_file, is_telling, workflows};
 pub use limits::over_limits;
 pub use narrow::narrow;
 pub use paths::idle_patterns;
@@ -71,6 +72,7 @@ fn examine(bytes: &[u8], report: &mut Report) -> Option<Project> {
         certificate: domain.certificate,
     });
     let commands = policy::commands(&mut sheet);
+    let builds = builds::builds(&mut sheet);
     let stages = stages::rules(&mut sheet);
     let services = services::services(&mut sheet, &stages);
     limits::check_own(&mut sheet, &stages, &services);
@@ -81,6 +83,7 @@ fn examine(bytes: &[u8], report: &mut Report) -> Option<Project> {
         aws_roles: aws_roles.unwrap_or_default(),
         domain,
         commands,
+        builds,
         stages,
         services,
         digest: hex::encode(Sha256::digest(bytes)),

@@ -21,6 +21,7 @@ pub fn narrow(policy: &Project, goal: Project) -> Project {
         aws_roles: policy.aws_roles.clone(),
         domain: policy.domain.clone(),
         commands: policy.commands.clone(),
+        builds: policy.builds.clone(),
         stages,
         services: goal.services,
         digest: goal.digest,

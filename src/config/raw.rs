@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{Dns, DraftPolicy, ForkPolicy, Platform, ServiceKind};
+use crate::model::{BuiltBy, Dns, DraftPolicy, ForkPolicy, Platform, ServiceKind};
 
 use super::branches::Push;
+use super::builds::Runners;
 use super::limits::Ceilings;
 use super::policy::{Allow, Commands};
 
@@ -30,6 +31,14 @@ pub(super) struct File {
     pub(super) aws: Option<Aws>,
     /// The DNS zone that the stages answer in.
     pub(super) domain: Option<Domain>,
+    /// Who builds images: this server's Docker engine, or the repository's workflow `greenroom-build.yml`; always that
+    /// of the default branch.
+    #[serde(default)]
+    pub(super) builder: BuiltBy,
+    /// Where `builder: actions` builds, by processor; without it, on GitHub's own runners, as forks always are. Always
+    /// that of the default branch.
+    #[serde(default)]
+    pub(super) runners: Runners,
     /// How comments command; always that of the default branch.
     #[serde(default)]
     pub(super) commands: Commands,

@@ -99,6 +99,7 @@ pub(super) fn shop() -> Project {
         aws_roles: AwsRoles::default(),
         domain: Some(Domain { zone: "shop.test".into(), dns: Dns::None, certificate: None }),
         commands: CommandRules::default(),
+        builds: crate::model::Builds::default(),
         stages: vec![
             StageRule { apex: true, ..rule(named("prod"), push("main")) },
             rule(named("staging"), push("staging")),

@@ -52,6 +52,8 @@ mod prepare_tests;
 #[cfg(test)]
 mod route_tests;
 #[cfg(test)]
+mod runner_tests;
+#[cfg(test)]
 mod tests;
 
 use resolve::stage_kind;

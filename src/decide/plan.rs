@@ -76,6 +76,12 @@ fn pinned_version(spec: &StageSpec, service: &ServiceSpec) -> Option<VersionKey>
     matches!(service.runtime, Runtime::Image(_)).then(|| version_key(service, artifact))
 }
 
+/// Whether the goal's source has to be here for the service: not for what is made already, nor for what is made
+/// elsewhere.
+fn needs_source(spec: &StageSpec, service: &ServiceSpec) -> bool {
+    pinned_version(spec, service).is_none() && !spec.builds_elsewhere(service)
+}
+
 fn is_prepared(present: &Present<'_>) -> bool {
     present.blueprint == present.observed.blueprint.as_deref()
 }
@@ -99,8 +105,7 @@ fn deploy(spec: &StageSpec, present: &Present<'_>) -> (Vec<Step>, Vec<Skipped>) 
         // Beside the builds: neither needs the other.
         steps.push(uninterruptible(step("prepare", &[], Action::Prepare, PREPARE_DEADLINE)));
     }
-    // What is made already needs no source.
-    let fetches = due.iter().any(|service| pinned_version(spec, service).is_none());
+    let fetches = due.iter().any(|service| needs_source(spec, service));
     if fetches {
         steps.push(step("fetch", &[], Action::Fetch, FETCH_DEADLINE));
     }
@@ -160,7 +165,8 @@ fn steps_of(
     let mut before_start = prepared.to_vec();
     if pinned_version(spec, service).is_none() {
         let action = Action::Build { service: name.clone() };
-        steps.push(step(&key("build", name).0, &[key_of("fetch")], action, present.build_deadline));
+        let fetched = needs_source(spec, service).then(|| key_of("fetch"));
+        steps.push(step(&key("build", name).0, fetched.as_slice(), action, present.build_deadline));
         before_start.push(key("build", name));
     } else {
         let action = Action::Adopt { service: name.clone() };

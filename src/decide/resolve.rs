@@ -52,6 +52,7 @@ pub fn resolve(
         trust: Trust::default(),
         pinned: None,
         label: None,
+        builds: project.builds.clone(),
         only: Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::admit::unasked;
 use super::name::branch_stage;
 use crate::model::{
-    Branch, CommitSha, Event, GoneReason, Place, Project, PullNumber, PullRequest, PullRequestAction, StageKind,
+    Branch, CommitSha, Event, GoneReason, Nonce, Place, Project, PullNumber, PullRequest, PullRequestAction, StageKind,
     StageName, StagePattern, StageRecord, StageStatus, Subject, Target, Trigger,
 };
 
@@ -44,6 +44,7 @@ pub fn route(event: &Event, project: &Project, stages: &[StageRecord], seen: &Si
         Event::Push(push) => branch_deleted(&push.branch, project, stages),
         Event::BranchDeleted { branch, .. } => branch_deleted(branch, project, stages),
         Event::Reconcile { .. } => reconcile(project, stages, seen),
+        Event::RunMoved { nonce, .. } => run_moved(nonce.as_ref(), stages),
         Event::Requested { stage, target, .. } => requested(stage, target, project, stages, seen),
         // Of what is gone with its repository nobody can be asked: its lane sees to it by itself.
         Event::RepositoryDeleted { .. }
@@ -51,6 +52,15 @@ pub fn route(event: &Event, project: &Project, stages: &[StageRecord], seen: &Si
         | Event::CommentEdited { .. }
         | Event::InstallationChanged => Vec::new(),
     }
+}
+
+/// Whoever builds looks how that goes; where it is not told whose run it is, all of them.
+fn run_moved(nonce: Option<&Nonce>, stages: &[StageRecord]) -> Vec<Intent> {
+    let builds = |record: &&StageRecord| {
+        let is_of = nonce.is_none_or(|nonce| nonce.is_of(&record.id));
+        is_of && matches!(record.status, StageStatus::Deploying { .. })
+    };
+    stages.iter().filter(builds).map(|record| Intent::Ring { stage: record.id.name.clone() }).collect()
 }
 
 fn pull_request(

@@ -16,18 +16,26 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::Ports;
 use crate::model::{
     Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, KnownRepo, Permission, PullNumber,
     PullRequest, Reaction, RepoFacts, RepoId, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
-    CheckRun, Clock, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortError, PortResult, StickyComment,
-    Store, TarballStream,
+    AppForge, CheckRun, Clock, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortError, PortResult,
+    StickyComment, Store, TarballStream,
 };
 
 /// How long a repository is left alone whose name is another's by now. To ask whether somebody told its new one
 /// is no call to GitHub, and a deploy that waits for it goes on no sooner than this.
 const UNTOLD_MILLIS: i64 = 60_000;
+
+/// The same ports with keys for the names of repositories.
+pub(super) fn by_key(ports: Ports) -> Ports {
+    let (store, clock) = (ports.store.clone(), ports.clock.clone());
+    let app = ports.app.map(|app| Arc::new(AppByKey { app, store: store.clone(), clock }) as Arc<dyn AppForge>);
+    Ports { forge: Arc::new(ByKey { forge: ports.forge, store }), app, ..ports }
+}
 
 /// Where a repository is asked and told.
 struct At {
@@ -36,17 +44,13 @@ struct At {
 }
 
 /// A [`Forge`] whose repositories have their keys for names.
+#[derive(Clone)]
 pub(super) struct ByKey {
     forge: Arc<dyn Forge>,
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
 }
 
 impl ByKey {
-    pub(super) fn new(forge: Arc<dyn Forge>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { forge, store, clock }
-    }
-
     /// GitHub for this repository alone, and what it calls it now; `None` if it was never seen.
     async fn known(&self, key: &RepoName) -> PortResult<Option<At>> {
         let Some(mut known) = self.store.known(key).await? else { return Ok(None) };
@@ -72,9 +76,19 @@ impl ByKey {
         self.known(key).await?.ok_or_else(|| renamed(key))
     }
 
+    /// What GitHub calls a repository now.
+    pub(super) async fn name_of(&self, key: &RepoName) -> PortResult<RepoName> {
+        Ok(self.own(key).await?.name)
+    }
+
     /// What became of a call. One that GitHub refused may have gone to a name that is another's by now: then
     /// the repository is still owed it.
-    async fn answered<T: Send>(&self, key: &RepoName, name: &RepoName, result: PortResult<T>) -> PortResult<T> {
+    pub(super) async fn answered<T: Send>(
+        &self,
+        key: &RepoName,
+        name: &RepoName,
+        result: PortResult<T>,
+    ) -> PortResult<T> {
         match result {
             Err(refusal @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
                 let is_its_own = self.facts(key).await?.seen.name == *name;
@@ -151,16 +165,7 @@ fn keyed(pull: PullRequest, name: &RepoName, key: &RepoName) -> PullRequest {
 #[async_trait]
 impl Forge for ByKey {
     fn only(&self, repo: RepoId) -> Arc<dyn Forge> {
-        Arc::new(Self { forge: self.forge.only(repo), store: self.store.clone(), clock: self.clock.clone() })
-    }
-
-    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
-        let mut repos = self.forge.repositories().await?;
-        for repo in &mut repos {
-            // The first page of a long list is old when the last one comes.
-            repo.name = self.store.hear(repo, self.clock.now()).await?;
-        }
-        Ok(repos)
+        Arc::new(Self { forge: self.forge.only(repo), store: self.store.clone() })
     }
 
     async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts> {
@@ -276,13 +281,32 @@ impl Forge for ByKey {
         let result = forge.react(&name, source, comment, reaction).await;
         self.answered(repo, &name, result).await
     }
+}
+
+/// An [`AppForge`] that lists repositories by their keys.
+struct AppByKey {
+    app: Arc<dyn AppForge>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl AppForge for AppByKey {
+    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
+        let mut repos = self.app.repositories().await?;
+        for repo in &mut repos {
+            // The first page of a long list is old when the last one comes.
+            repo.name = self.store.hear(repo, self.clock.now()).await?;
+        }
+        Ok(repos)
+    }
 
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {
-        self.forge.deliveries(since).await
+        self.app.deliveries(since).await
     }
 
     async fn redeliver(&self, id: u64) -> PortResult<()> {
-        self.forge.redeliver(id).await
+        self.app.redeliver(id).await
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::Engine;
-use crate::model::{Chore, DeliveryId, Event, Lane, RepoName, Timestamp, Wake};
-use crate::port::{DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, PortError, PortResult, Receipt};
+use crate::model::{Chore, DeliveryId, Event, Lane, Place, RepoName, StageId, Timestamp, Wake};
+use crate::port::{
+    AppForge, DeliveryReport, Held, InboxContent, IntakeWrite, NewDelivery, PortError, PortResult, Receipt,
+};
 
 /// GitHub keeps deliveries for three days; older ones cannot be sent again.
 const DELIVERIES_MILLIS: i64 = 3 * 86_400_000;
@@ -75,7 +77,11 @@ impl Engine {
     pub(super) async fn chore(&self, held: &mut Held, chore: Chore) -> PortResult<Wake> {
         let now = self.ports.clock.now();
         match chore {
-            Chore::Deliveries => self.heal_deliveries(now).await?,
+            Chore::Deliveries => match &self.ports.app {
+                Some(app) => self.heal_deliveries(app.as_ref(), now).await?,
+                // Nobody's webhook is ours: it rests until somebody who has one rings.
+                None => return Ok(Wake::OnBell),
+            },
             Chore::Reconcile => {
                 if let Err(at) = self.listings.begin(now) {
                     return Ok(Wake::At(at));
@@ -107,9 +113,12 @@ impl Engine {
     }
 
     /// The repositories to look at: of those that the app may read the ones that are served, and the ones of
-    /// which something is here. Where nothing is listed, all of the latter.
+    /// which something is here. Where nothing is listed, or there is no app, all of the latter.
     async fn concerned(&self) -> PortResult<BTreeSet<RepoName>> {
-        let installed = self.installed().await?;
+        let installed = match &self.ports.app {
+            Some(app) => self.installed(app.as_ref()).await?,
+            None => None,
+        };
         let stages = self.ports.store.stages(None).await?;
         let at_home: BTreeSet<RepoName> = stages.into_iter().map(|record| record.id.repo).collect();
         let Some(installed) = installed else { return Ok(at_home) };
@@ -135,10 +144,30 @@ impl Engine {
 
     /// The repositories that the app may read; `None` where GitHub does not list them, which asking again
     /// soon does not change.
-    pub(super) async fn installed(&self) -> PortResult<Option<BTreeSet<RepoName>>> {
-        let listed = self.ports.forge.repositories().await;
+    async fn installed(&self, app: &dyn AppForge) -> PortResult<Option<BTreeSet<RepoName>>> {
+        let listed = app.repositories().await;
         let listed = self.unless_refused("the repositories of the app cannot be listed", listed)?;
         Ok(listed.map(|repos| repos.into_iter().map(|repo| repo.name).collect()))
+    }
+
+    /// The repositories about which GitHub tells us: all that the app may read, and without an app those of
+    /// these stages that our token is for.
+    pub(super) async fn readable(&self, existing: &[(StageId, Place)]) -> PortResult<BTreeSet<RepoName>> {
+        if let Some(app) = &self.ports.app {
+            return Ok(self.installed(app.as_ref()).await?.unwrap_or_default());
+        }
+        let named: BTreeSet<&RepoName> = existing.iter().map(|(stage, _)| &stage.repo).collect();
+        let mut readable = BTreeSet::new();
+        for repo in named {
+            match self.ports.forge.repository(repo).await {
+                Ok(_) => {
+                    readable.insert(repo.clone());
+                }
+                Err(PortError::NotFound { .. } | PortError::Denied { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(readable)
     }
 
     /// What was answered; nothing where it was refused or is not there, which is said once: a duty that comes
@@ -160,13 +189,13 @@ impl Engine {
         }
     }
 
-    async fn heal_deliveries(&self, now: Timestamp) -> PortResult<()> {
-        let reports = self.ports.forge.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await;
+    async fn heal_deliveries(&self, app: &dyn AppForge, now: Timestamp) -> PortResult<()> {
+        let reports = app.deliveries(now.after_millis(-DELIVERIES_MILLIS)).await;
         let reports = self.unless_refused("deliveries that were lost cannot be listed", reports)?.unwrap_or_default();
         let lost = self.unsent.without(lost_deliveries(reports), now);
         for lost in lost.into_iter().take(HEALED_AT_ONCE) {
             tracing::info!(delivery = %lost.guid, "delivery {} never arrived; asking GitHub to send it again", lost.guid);
-            match self.ports.forge.redeliver(lost.id).await {
+            match app.redeliver(lost.id).await {
                 Ok(()) => self.metrics.healed.inc(),
                 Err(error @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
                     tracing::warn!(delivery = %lost.guid, "delivery {} is not sent again: {error}", lost.guid);

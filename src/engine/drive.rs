@@ -6,8 +6,8 @@
 use super::Engine;
 use crate::decide::{Next, Standing, next};
 use crate::model::{
-    Artifact, Deploy, Failure, FailureKind, Output, Plan, ServiceName, StageRecord, Step, StepEvent, StepEventKind,
-    StepKey, StepLog, StepState, Timestamp, Wanted,
+    Action, Artifact, Deploy, Failure, FailureKind, Output, Plan, ServiceName, StageRecord, Step, StepEvent,
+    StepEventKind, StepKey, StepLog, StepState, Timestamp, Wanted, note_and_page,
 };
 use crate::port::{Held, PortError, PortResult};
 
@@ -101,7 +101,7 @@ impl Engine {
         let ended = matches!(kind, StepEventKind::Done(_) | StepEventKind::Failed(_));
         if let StepEventKind::Failed(failure) = &kind {
             tracing::info!(deploy = run.deploy.id.0, step = %step.key, "step {} of {} failed: {}", step.key, run.deploy.plan.stage, failure);
-            self.ports.builder.cancel(&run.deploy.plan.stage).await?;
+            self.call_off(&run.deploy.plan).await?;
         }
         if ended {
             let result = if matches!(kind, StepEventKind::Done(_)) { "done" } else { "failed" };
@@ -117,14 +117,35 @@ impl Engine {
 
     pub(super) async fn overdue(&self, held: &mut Held, run: &mut Run, step: &Step) -> PortResult<()> {
         let said = match run.log.state(&step.key) {
-            StepState::Running { note: Some(note), .. } => format!(" It last said: {note}."),
+            StepState::Running { note: Some(note), .. } => format!(" It last said: {}.", note_and_page(note).0),
             _ => String::new(),
         };
         let summary = format!("`{}` was not done within {}.{said}", step.key, step.deadline);
         let failure = Failure::new(FailureKind::Deadline, summary, "Push again once the cause is mended.");
-        self.ports.builder.cancel(&run.deploy.plan.stage).await?;
+        self.call_off(&run.deploy.plan).await?;
         self.note(held, run, &step.key, StepEventKind::Failed(failure))?;
         self.flush(held, run).await
+    }
+
+    /// Stops every build of a deploy, wherever it is made.
+    pub(super) async fn call_off(&self, plan: &Plan) -> PortResult<()> {
+        match &plan.wanted {
+            Wanted::Live(spec) => self.ports.builder.call_off(&plan.stage, &spec.builds).await,
+            Wanted::Gone(_) => self.ports.builder.cancel(&plan.stage).await,
+        }
+    }
+
+    /// Has builds that are made elsewhere asked again now: somebody rang, and it may be that one of them ended.
+    pub(super) fn ask_builds_now(&self, run: &mut Run) {
+        let Wanted::Live(spec) = &run.deploy.plan.wanted else { return };
+        let now = self.ports.clock.now();
+        for step in &run.deploy.plan.steps {
+            let is_build = matches!(&step.action, Action::Build { service }
+                if spec.service(service).is_some_and(|service| spec.builds_elsewhere(service)));
+            if is_build && matches!(run.log.state(&step.key), StepState::Running { attempt: 0, .. }) {
+                run.log.postpone(&step.key, now);
+            }
+        }
     }
 
     /// Puts a line into the log in memory; [`Self::flush`] stores it.

@@ -89,17 +89,22 @@ impl Engine {
     async fn build(&self, run: &Run, service: &ServiceName) -> PortResult<Progress<Output>> {
         let spec = spec_of(run)?;
         let service = service_of(spec, service)?;
-        let fetched = run.log.output(&StepKey("fetch".into()));
-        let Some(Output::Source { path, .. }) = fetched else { return Err(missing("the source", &spec.stage)) };
         let job = |source| BuildJob {
             stage: &spec.stage,
             place: &spec.place,
             sha: &spec.sha,
             trust: spec.trust,
             service,
+            generation: run.deploy.plan.generation,
+            builds: &spec.builds,
             source,
         };
-        match self.ports.builder.ensure(&job(path)).await {
+        if spec.builds_elsewhere(service) {
+            return self.ports.builder.ensure(&job(None)).await;
+        }
+        let fetched = run.log.output(&StepKey("fetch".into()));
+        let Some(Output::Source { path, .. }) = fetched else { return Err(missing("the source", &spec.stage)) };
+        match self.ports.builder.ensure(&job(Some(path))).await {
             Err(gone @ PortError::NotFound { .. }) => {
                 if let Some(Progress::Done(here)) = self.ports.builder.source(&spec.stage, &spec.sha).await?
                     && here == *path
@@ -108,7 +113,9 @@ impl Engine {
                 }
                 // Another server fetched the source, into a folder of its own.
                 match self.fetch(spec).await? {
-                    Progress::Done(Output::Source { path: here, .. }) => self.ports.builder.ensure(&job(&here)).await,
+                    Progress::Done(Output::Source { path: here, .. }) => {
+                        self.ports.builder.ensure(&job(Some(&here))).await
+                    }
                     progress => Ok(progress),
                 }
             }

@@ -238,6 +238,7 @@ fn previews_only() -> Project {
         aws_roles: AwsRoles::default(),
         domain: None,
         commands: CommandRules::default(),
+        builds: crate::model::Builds::default(),
         stages: vec![rule],
         services: Vec::new(),
         digest: String::new(),

@@ -33,6 +33,7 @@ mod talk;
 mod wall;
 mod watch;
 mod withhold;
+mod workflows;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -43,13 +44,14 @@ use tokio::sync::Notify;
 
 use crate::decide::BUILD_DEADLINE;
 use crate::model::{Lane, LaneShare, Seconds, Wake, Wall};
-use crate::port::{Builder, Claimed, Clock, Cloud, Forge, Held, PortError, PortResult, Store};
+use crate::port::{AppForge, Builder, Claimed, Clock, Cloud, Forge, Held, PortError, PortResult, Store};
 
 pub use loader::CONFIG_PATH;
 pub use metrics::EngineMetrics;
 pub use preview::Preview;
 pub use report::stage_view;
 pub use sweep::{Fate, SweepReport, SweepRow};
+pub use workflows::WorkflowsByKey;
 
 /// How long a claimed lane is ours; a killed process delays its lanes by this much at most.
 const LEASE_MILLIS: i64 = 60_000;
@@ -65,6 +67,8 @@ const CALL_LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 pub struct Ports {
     pub store: Arc<dyn Store>,
     pub forge: Arc<dyn Forge>,
+    /// What only an App can do; without one, the duties that want it rest.
+    pub app: Option<Arc<dyn AppForge>>,
     pub cloud: Arc<dyn Cloud>,
     pub builder: Arc<dyn Builder>,
     pub clock: Arc<dyn Clock>,
@@ -124,8 +128,7 @@ impl Engine {
     pub fn new(ports: Ports, settings: EngineSettings, bell: Arc<Notify>) -> Self {
         let (projects, sighted) = (loader::ProjectCache::default(), tokio::sync::Mutex::default());
         let (prefixes, spoken, stumbles, carried, listings, unsent, once, metrics) = Default::default();
-        let forge = Arc::new(by_key::ByKey::new(ports.forge, ports.store.clone(), ports.clock.clone()));
-        let ports = Ports { forge, ..ports };
+        let ports = by_key::by_key(ports);
         Self {
             ports,
             settings,

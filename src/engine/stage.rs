@@ -89,6 +89,7 @@ impl Engine {
             record.status = serves;
             self.ports.store.save_status(held, record).await?;
         }
+        self.ask_builds_now(run);
         self.drive_on(held, record, run).await
     }
 
@@ -213,7 +214,7 @@ impl Engine {
     /// Closes a deploy for a newer goal once nothing holds it back. `None`: closed, start over.
     async fn supersede(&self, held: &mut Held, record: &mut StageRecord, run: &mut Run) -> PortResult<Option<Wake>> {
         let plan = run.deploy.plan.clone();
-        self.ports.builder.cancel(&plan.stage).await?;
+        self.call_off(&plan).await?;
         loop {
             match finish_uninterruptible(&plan, &run.log, self.ports.clock.now()) {
                 None | Some(Next::Finished(_)) => break,

@@ -67,9 +67,9 @@ impl Engine {
     /// One run of the sweeper; answers the repositories that have something to judge.
     pub(super) async fn sweep(&self, held: &mut Held) -> PortResult<BTreeSet<RepoName>> {
         let existing = self.look_around().await?;
-        let installed = self.installed().await?.unwrap_or_default();
+        let readable = self.readable(&existing).await?;
         let records = self.ports.store.stages(None).await?;
-        let findings = sweep(&existing, &records, &installed);
+        let findings = sweep(&existing, &records, &readable);
         tell(&findings);
         for record in &records {
             self.keep_lease(held).await?;
@@ -87,10 +87,10 @@ impl Engine {
     /// What a sweep would find and do, without doing it.
     pub async fn sweep_report(&self) -> PortResult<SweepReport> {
         let existing = self.look_around().await?;
-        let installed = self.installed().await?.unwrap_or_default();
+        let readable = self.readable(&existing).await?;
         let records = self.ports.store.stages(None).await?;
         let mut rows = Vec::new();
-        for (stage, place, finding) in sweep(&existing, &records, &installed) {
+        for (stage, place, finding) in sweep(&existing, &records, &readable) {
             if finding == Finding::Known {
                 continue;
             }
@@ -137,7 +137,11 @@ impl Engine {
             Finding::Known => (Fate::Kept, "it is known".into()),
             Finding::CameBack => (Fate::Removed, "it was removed, and this is there all the same".into()),
             Finding::NotInstalled => {
-                (Fate::Kept, format!("GitHub tells nothing about {repo}: install the GitHub App there again"))
+                let way_out = match &self.ports.app {
+                    Some(_) => "install the GitHub App there again",
+                    None => "our token is not for it, a run of its own workflow looks after it",
+                };
+                (Fate::Kept, format!("GitHub tells nothing about {repo}: {way_out}"))
             }
             Finding::Permanent => {
                 let remove = format!("`greenroom destroy {name} --repo {repo} --yes`");

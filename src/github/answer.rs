@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::Timestamp;
 use crate::port::{PortError, PortResult};
+use crate::view::redact;
 
 /// "Otherwise, wait for at least one minute before retrying."
 const UNNAMED_LIMIT_MILLIS: i64 = 60_000;
@@ -20,6 +21,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Of a refusal: what would grant it.
+    pub(super) hint: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -51,7 +54,8 @@ impl Answer {
             // It has another name by now, and was not followed there.
             status if status.is_redirection() => Err(PortError::NotFound { what: what.to_owned() }),
             StatusCode::FORBIDDEN | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => {
-                Err(PortError::Denied { reason: why("does not allow us") })
+                let hint = self.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Err(PortError::Denied { reason: format!("{}{hint}", why("does not allow us")) })
             }
             // Two changes met; the next look sees the winner.
             StatusCode::CONFLICT => Err(PortError::retry(why("saw a conflict about"))),
@@ -69,7 +73,8 @@ impl Answer {
             .map_err(|error| PortError::bug(format!("reading GitHub's answer about {what}"), error))
     }
 
-    /// GitHub's own words about what is wrong, short and on one line.
+    /// GitHub's own words about what is wrong, short and on one line, without what looks like a secret: whatever
+    /// stands between us and GitHub may quote what it was sent.
     pub(super) fn complaint(&self) -> String {
         let complaint: Complaint = serde_json::from_slice(&self.body).unwrap_or_default();
         let details = complaint.errors.into_iter().filter_map(|detail| match detail {
@@ -79,7 +84,8 @@ impl Answer {
         });
         let words: Vec<_> = std::iter::once(complaint.message).chain(details).filter(|text| !text.is_empty()).collect();
         let line = if words.is_empty() { self.status.to_string() } else { words.join("; ") };
-        line.chars().filter(|c| !c.is_control()).take(300).collect()
+        let line: String = line.chars().filter(|c| !c.is_control()).collect();
+        redact(&line, &[]).chars().take(300).collect()
     }
 
     /// How long to leave the account alone, if GitHub says that we were too fast.
@@ -146,6 +152,7 @@ mod tests {
             status: StatusCode::from_u16(status).expect("a status"),
             headers,
             body: Bytes::from_static(body.as_bytes()),
+            hint: None,
         }
     }
 

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Api, Who};
+use super::api::{Api, Credential, Who};
 use super::cache::Freshness;
 use super::path;
 use super::read::User;
@@ -60,7 +60,8 @@ async fn edit(api: &Api, comment: &StickyComment<'_>, id: &str) -> PortResult<Op
 }
 
 /// The newest comment of our own that begins with the marker. Anybody can write a marker; only we
-/// can write as the app.
+/// can write as the app, and only the repository's own workflows as their bot. Whoever gives a job another
+/// token has comments that are known by their ids alone.
 async fn find(api: &Api, comment: &StickyComment<'_>) -> PortResult<Option<u64>> {
     let mut candidates: Vec<Comment> = Vec::new();
     let first = path::repo(comment.repo, &format!("/issues/{}/comments?per_page=100", comment.pull));
@@ -75,10 +76,11 @@ async fn find(api: &Api, comment: &StickyComment<'_>) -> PortResult<Option<u64>>
     .await?;
     candidates.sort_unstable_by_key(|comment| std::cmp::Reverse(comment.id));
     for candidate in candidates {
-        let ours = match (&candidate.performed_via_github_app, &candidate.user) {
-            (Some(app), _) => app.id == api.app_id,
-            (None, Some(user)) => user.login == bot_login(api).await?,
-            (None, None) => false,
+        let ours = match (api.credential(), &candidate.performed_via_github_app, &candidate.user) {
+            (Credential::Job(_), _, user) => user.as_ref().is_some_and(|user| user.actor().is_actions_bot()),
+            (Credential::App(ours), Some(app), _) => app.id == ours.app_id,
+            (Credential::App(_), None, Some(user)) => user.login == bot_login(api).await?,
+            (Credential::App(_), None, None) => false,
         };
         if ours {
             return Ok(Some(candidate.id));

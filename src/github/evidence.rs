@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 
 use serde::Deserialize;
 
-use super::api::{Api, Who, timestamp};
+use super::api::{Api, Credential, Who, timestamp};
 use super::cache::Freshness;
+use super::check::{App, is_of_a_job};
 use super::path;
 use super::read::{User, author, branch_head};
 use super::token::Scope;
@@ -50,7 +51,7 @@ impl Said {
         };
         let at = self.submitted_at.ok_or_else(|| odd("a review without a time"))?;
         Ok(Some(Review {
-            by: author(self.user),
+            by: author(self.user.as_ref()),
             state,
             sha: CommitSha::new(sha).map_err(|error| PortError::bug(format!("reading {what}"), error))?,
             at: timestamp(&at)?,
@@ -79,7 +80,7 @@ pub(super) async fn reviews(api: &Api, repo: &RepoName, number: PullNumber) -> P
 /// be open for what the other says.
 pub(super) async fn checks(api: &Api, repo: &RepoName, sha: &CommitSha) -> PortResult<Checks> {
     let mut runs = check_runs(api, repo, sha).await?;
-    runs.append(&mut statuses(api, repo, sha).await.map_err(|error| Scope::Statuses.explain(error))?);
+    runs.append(&mut statuses(api, repo, sha).await?);
     Ok(Checks { sha: sha.clone(), runs })
 }
 
@@ -95,12 +96,8 @@ struct Run {
     name: String,
     status: String,
     conclusion: Option<String>,
+    external_id: Option<String>,
     app: Option<App>,
-}
-
-#[derive(Deserialize)]
-struct App {
-    id: u64,
 }
 
 /// Source: GitHub REST, "List check runs for a Git reference"; `filter=all` has the earlier runs of
@@ -120,16 +117,25 @@ async fn check_runs(api: &Api, repo: &RepoName, sha: &CommitSha) -> PortResult<V
         return Err(PortError::retry(format!("GitHub told {} of {total} of {what}", runs.len())));
     }
     let of = |run: Run| CheckResult {
-        app: match run.app {
-            Some(app) if app.id == api.app_id => CheckApp::Ourselves,
+        app: match &run.app {
+            Some(app) if is_ours(api, app, &run, sha) => CheckApp::Ourselves,
             // An app that is gone; no app has this number.
-            app => CheckApp::App(app.map_or(0, |app| app.id)),
+            app => CheckApp::App(app.as_ref().map_or(0, |app| app.id)),
         },
         outcome: CheckOutcome::of_run(&run.status, run.conclusion.as_deref()),
         number: run.id,
         name: run.name,
     };
     Ok(runs.into_values().map(of).collect())
+}
+
+/// Whether it is one that we made, or our own job, which waits for nobody but itself.
+fn is_ours(api: &Api, app: &App, run: &Run, sha: &CommitSha) -> bool {
+    let by_us = match api.credential() {
+        Credential::App(ours) => app.id == ours.app_id,
+        Credential::Job(job) => job.own_check == Some(run.id),
+    };
+    by_us || app.is_actions() && is_of_a_job(&run.name, run.external_id.as_deref(), sha)
 }
 
 #[derive(Deserialize)]

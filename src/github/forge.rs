@@ -6,19 +6,20 @@ use async_trait::async_trait;
 
 use super::api::Api;
 use super::key::AppKey;
-use super::settings::{GitHubSettings, SetupError};
-use super::{check, comment, delivery, deployment, evidence, read, source, team};
+use super::settings::{GitHubSettings, SetupError, TokenSettings};
+use super::{check, comment, delivery, deployment, evidence, installed, read, source, team};
 use crate::model::{
     Actor, Branch, Changed, Checks, CommentSource, CommitSha, ExternalId, Permission, PullNumber, PullRequest,
     Reaction, RepoFacts, RepoId, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
 };
 use crate::port::{
-    CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortResult, StickyComment, TarballStream,
+    AppForge, CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, Forge, PortResult, StickyComment,
+    TarballStream,
 };
 
-/// GitHub as one App sees it.
+/// GitHub as one App sees it, or one job of a workflow.
 pub struct GitHub {
-    api: Api,
+    pub(super) api: Api,
 }
 
 impl GitHub {
@@ -29,7 +30,14 @@ impl GitHub {
     }
 
     pub(super) fn with_key(settings: &GitHubSettings, key: AppKey) -> Result<Self, SetupError> {
-        Ok(Self { api: Api::new(settings, key)? })
+        Ok(Self { api: Api::of_app(settings, key)? })
+    }
+
+    /// Stands on the token of one job, for exactly one repository: a call for another one is
+    /// [`Denied`](crate::port::PortError::Denied) and not sent, as everything is that takes an App. Asks nothing
+    /// yet. Must be called inside a Tokio runtime.
+    pub fn with_token(settings: &TokenSettings) -> Result<Self, SetupError> {
+        Ok(Self { api: Api::of_job(settings)? })
     }
 }
 
@@ -37,10 +45,6 @@ impl GitHub {
 impl Forge for GitHub {
     fn only(&self, repo: RepoId) -> Arc<dyn Forge> {
         Arc::new(Self { api: self.api.only(repo) })
-    }
-
-    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
-        read::repositories(&self.api).await
     }
 
     async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts> {
@@ -117,6 +121,13 @@ impl Forge for GitHub {
 
     async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()> {
         comment::react(&self.api, repo, source, comment, reaction).await
+    }
+}
+
+#[async_trait]
+impl AppForge for GitHub {
+    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
+        installed::repositories(&self.api).await
     }
 
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {

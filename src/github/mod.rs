@@ -1,4 +1,5 @@
-//! [`Forge`](crate::port::Forge) over GitHub's REST API, with octocrab as the client.
+//! [`Forge`](crate::port::Forge) over GitHub's REST API, with octocrab as the client: as an App
+//! ([`AppForge`](crate::port::AppForge) too), or with the token of one job of a workflow.
 //!
 //! # Guarantees
 //!
@@ -17,6 +18,7 @@
 
 mod answer;
 mod api;
+mod app;
 mod cache;
 mod check;
 mod comment;
@@ -24,6 +26,9 @@ mod delivery;
 mod deployment;
 mod evidence;
 mod forge;
+mod installed;
+mod job;
+mod job_log;
 mod key;
 mod pace;
 mod path;
@@ -34,10 +39,11 @@ mod source;
 mod team;
 mod token;
 mod transport;
+mod workflows;
 
 pub use forge::GitHub;
 pub use pace::WriteLimits;
-pub use settings::{GitHubSettings, ProxySettings, SetupError};
+pub use settings::{GitHubSettings, ProxySettings, SetupError, TokenSettings};
 
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,8 @@ impl Default for WriteLimits {
 pub(super) enum Account {
     App,
     Installation(u64),
+    /// The one token that there is.
+    Job,
 }
 
 /// Which of an account's repositories a call is for: by its number where that is known, because whoever takes

@@ -30,14 +30,14 @@ pub(super) struct User {
 }
 
 impl User {
-    fn actor(self) -> Actor {
+    pub(super) fn actor(&self) -> Actor {
         let kind = if self.kind == "Bot" { ActorKind::Bot } else { ActorKind::Person };
-        Actor { id: UserId(self.id), login: self.login, kind }
+        Actor { id: UserId(self.id), login: self.login.clone(), kind }
     }
 }
 
 /// GitHub shows the work of removed accounts under the name of its ghost.
-pub(super) fn author(user: Option<User>) -> Actor {
+pub(super) fn author(user: Option<&User>) -> Actor {
     let ghost = || Actor { id: UserId(0), login: "ghost".into(), kind: ActorKind::Person };
     user.map_or_else(ghost, User::actor)
 }
@@ -94,7 +94,7 @@ impl Pull {
             repo: repo.clone(),
             number: PullNumber(self.number),
             title: self.title,
-            author: author(self.user),
+            author: author(self.user.as_ref()),
             head: HeadRef {
                 repo: head_repo,
                 branch: Branch(self.head.reference),
@@ -124,15 +124,10 @@ fn head_repo(
     })
 }
 
-#[derive(Deserialize)]
-struct RepoPage {
-    repositories: Vec<OwnedRepo>,
-}
-
 /// Source: GitHub REST, "List repositories accessible to the app installation" and "Get a
 /// repository": all three are always there.
 #[derive(Deserialize)]
-struct OwnedRepo {
+pub(super) struct OwnedRepo {
     id: u64,
     full_name: String,
     owner: RepoAccount,
@@ -144,56 +139,11 @@ struct RepoAccount {
 }
 
 impl OwnedRepo {
-    fn seen(self) -> PortResult<RepoSeen> {
+    pub(super) fn seen(self) -> PortResult<RepoSeen> {
         let name = RepoName::new(self.full_name);
         let name = name.map_err(|error| PortError::bug("reading the name of a repository", error))?;
         Ok(RepoSeen { id: RepoId(self.id), owner: UserId(self.owner.id), name })
     }
-}
-
-/// The repositories of every installation that is not suspended. One that GitHub will not list is named once
-/// and left out; an error only where that leaves nothing.
-pub(super) async fn repositories(api: &Api) -> PortResult<Vec<RepoSeen>> {
-    let mut installations: Vec<super::token::Installation> = Vec::new();
-    api.pages(Who::App, "/app/installations?per_page=100".into(), "the app's installations", |mut page: Vec<_>| {
-        installations.append(&mut page);
-        ControlFlow::Continue(())
-    })
-    .await?;
-    let (mut found, mut refused) = (Vec::new(), None);
-    for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
-        match repositories_of(api, installation.id).await {
-            Ok(own) => {
-                api.leave_out(installation.id, None);
-                found.extend(own);
-            }
-            Err(error @ (PortError::NotFound { .. } | PortError::Denied { .. })) => {
-                api.leave_out(installation.id, Some(error.to_string()));
-                refused = Some(error);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(error) = refused.filter(|_| found.is_empty()) {
-        return Err(error);
-    }
-    let mut repos: Vec<_> = found.into_iter().map(OwnedRepo::seen).collect::<PortResult<_>>()?;
-    repos.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    repos.dedup();
-    Ok(repos)
-}
-
-async fn repositories_of(api: &Api, installation: u64) -> PortResult<Vec<OwnedRepo>> {
-    let token = api.listing_token(installation).await?;
-    let mut found = Vec::new();
-    let first = "/installation/repositories?per_page=100".to_owned();
-    let what = format!("the list of the repositories of installation {installation}");
-    api.pages(Who::Listing(&token), first, &what, |page: RepoPage| {
-        found.extend(page.repositories);
-        ControlFlow::Continue(())
-    })
-    .await?;
-    Ok(found)
 }
 
 pub(super) async fn repository(api: &Api, repo: &RepoName) -> PortResult<RepoFacts> {

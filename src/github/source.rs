@@ -56,7 +56,7 @@ pub(super) async fn tarball(api: &Api, repo: &RepoName, sha: &CommitSha) -> Port
     Err(lost(&what))
 }
 
-fn absolute(api: &Api, location: Option<&str>) -> Option<Uri> {
+pub(super) fn absolute(api: &Api, location: Option<&str>) -> Option<Uri> {
     location?.parse().ok().filter(|address| api.transport.trusts(address))
 }
 

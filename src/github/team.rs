@@ -32,10 +32,9 @@ pub(super) async fn is_in_team(api: &Api, repo: &RepoName, team: &str, login: &s
     if answer.status == StatusCode::NOT_FOUND {
         // A team that was renamed must be told from one that somebody is not in.
         let found = look(api, repo, format!("/orgs/{org}/teams/{slug}")).await?;
-        return found.ok(&what).map(|_| false).map_err(|error| SCOPE.explain(error));
+        return found.ok(&what).map(|_| false);
     }
-    let membership: Membership =
-        answer.json(&format!("the members of {what}")).map_err(|error| SCOPE.explain(error))?;
+    let membership: Membership = answer.json(&format!("the members of {what}"))?;
     if membership.state != "active" {
         return Ok(false);
     }

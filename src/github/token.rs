@@ -34,6 +34,8 @@ pub(super) enum Scope {
     Members,
     /// A look at the statuses of a commit.
     Statuses,
+    /// Runs of workflows: to ask for, to look at, to end.
+    Actions,
 }
 
 type Permissions = BTreeMap<String, String>;
@@ -52,6 +54,7 @@ impl Scope {
             Self::Environments => &[("metadata", "read"), ("administration", "write"), ("environments", "write")],
             Self::Members => &[("metadata", "read"), ("members", "read")],
             Self::Statuses => &[("metadata", "read"), ("statuses", "read")],
+            Self::Actions => &[("metadata", "read"), ("actions", "write")],
         }
     }
 
@@ -64,17 +67,13 @@ impl Scope {
             Self::Environments => "\"Administration: read and write\"",
             Self::Members => "\"Members: read\" (of the organisation)",
             Self::Statuses => "\"Commit statuses: read\"",
+            Self::Actions => "\"Actions: read and write\"",
         }
     }
 
-    /// A refusal that says what to grant; any other error as it is.
-    pub(super) fn explain(self, error: PortError) -> PortError {
-        match error {
-            PortError::Denied { reason } if !reason.contains(self.grant()) => {
-                PortError::Denied { reason: format!("{reason}; it takes the permission {}", self.grant()) }
-            }
-            other => other,
-        }
+    /// What to grant where GitHub refuses it all the same.
+    pub(super) fn way_out(self) -> Option<String> {
+        (self != Self::Work).then(|| format!("it takes the permission {}", self.grant()))
     }
 
     /// What to ask for: what we want, as far as the installation has it. GitHub refuses a token
@@ -102,7 +101,11 @@ impl Scope {
             Self::Statuses if !ask.contains_key("statuses") => {
                 format!("the app may not see the commit statuses of {repo}: it lacks the permission {grant}, grant it")
             }
-            Self::Work | Self::Environments | Self::Members | Self::Statuses => return Ok(ask),
+            Self::Actions if !may_write("actions") => format!(
+                "the app may not start workflows of {repo}: it lacks the permission {grant}. Grant it, or write `builder: \
+                 docker`"
+            ),
+            Self::Work | Self::Environments | Self::Members | Self::Statuses | Self::Actions => return Ok(ask),
         };
         Err(PortError::Denied { reason })
     }
@@ -157,20 +160,23 @@ pub(super) struct Whose {
 #[derive(Default)]
 pub(super) struct Place {
     pub(super) token: Option<Token>,
+    pub(super) refusal: Refusal,
     believed_until: Timestamp,
-    /// Why there is no token, and until when that is believed.
-    refused: Option<(String, Timestamp)>,
 }
 
-impl Place {
-    /// Why no token is asked for now.
-    pub(super) fn refusal(&self, now: Timestamp) -> Option<&str> {
-        let (reason, until) = self.refused.as_ref()?;
+/// Why there is no token, and until when that is believed.
+#[derive(Default)]
+pub(super) struct Refusal(Option<(String, Timestamp)>);
+
+impl Refusal {
+    /// Why none is asked for now.
+    pub(super) fn now(&self, now: Timestamp) -> Option<&str> {
+        let (reason, until) = self.0.as_ref()?;
         is_believed(*until, now).then_some(reason)
     }
 
-    pub(super) fn refuse(&mut self, reason: &str, now: Timestamp) {
-        self.refused = Some((reason.to_owned(), now.after_millis(BELIEVED_MILLIS)));
+    pub(super) fn note(&mut self, reason: &str, now: Timestamp) {
+        self.0 = Some((reason.to_owned(), now.after_millis(BELIEVED_MILLIS)));
     }
 }
 
@@ -216,7 +222,7 @@ impl Tokens {
             Some(_) => place.token = None,
         }
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for scope in [Scope::Environments, Scope::Members, Scope::Statuses] {
+        for scope in [Scope::Environments, Scope::Members, Scope::Statuses, Scope::Actions] {
             slots.remove(&(whose.clone(), scope));
         }
         true
@@ -269,11 +275,8 @@ mod tests {
             let refusal = scope.permissions(&shop(), &granted(&[("metadata", "read"), ("issues", "write")]));
             let Err(PortError::Denied { reason }) = refusal else { panic!("{refusal:?}") };
             assert!(reason.contains(words), "{reason}");
-            let denied = || PortError::Denied { reason: "no".into() };
-            let once = scope.explain(denied()).to_string();
-            assert!(once.contains(words), "{once}");
-            assert_eq!(scope.explain(scope.explain(denied())).to_string(), once, "said once");
-            assert_eq!(scope.explain(PortError::retry("later")).to_string(), "later");
+            let way_out = scope.way_out().expect("a way out");
+            assert!(way_out.contains(words), "{way_out}");
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::Answer;
 use super::proxy::Route;
-use super::settings::{GitHubSettings, SetupError};
+use super::settings::{ProxySettings, SetupError};
 use crate::port::{PortError, PortResult};
 
 /// A list in one piece is never larger.
@@ -74,9 +74,9 @@ pub(super) struct Transport {
 
 impl Transport {
     /// Must be called inside a Tokio runtime.
-    pub(super) fn new(settings: &GitHubSettings) -> Result<Self, SetupError> {
-        let base = parse_base(&settings.api_url)?;
-        let connector = connector(&base, Route::new(settings.proxy.as_ref(), CONNECT_TIME))?;
+    pub(super) fn new(api_url: &str, proxy: Option<&ProxySettings>, call_time: Duration) -> Result<Self, SetupError> {
+        let base = parse_base(api_url)?;
+        let connector = connector(&base, Route::new(proxy, CONNECT_TIME))?;
         let client: Client<_, OctoBody> = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_mins(1))
@@ -87,7 +87,7 @@ impl Transport {
         };
         let Ok(api) = builder().with_layer(&BaseUriLayer::new(base.clone())).with_auth(AuthState::None).build();
         let Ok(plain) = builder().with_auth(AuthState::None).build();
-        Ok(Self { api, plain, base, call_time: settings.call_time, places: Semaphore::new(AT_ONCE) })
+        Ok(Self { api, plain, base, call_time, places: Semaphore::new(AT_ONCE) })
     }
 
     /// Asks with a token, follows a moved repository on the API's own host, and reads the answer.
@@ -155,7 +155,7 @@ impl Transport {
             body.map_err(|error| unreachable(error.as_ref()))?.to_bytes()
         };
         tracing::debug!(method = %ask.method, path = ask.path, status = parts.status.as_u16(), "asked GitHub");
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        Ok(Answer { status: parts.status, headers: parts.headers, body, hint: None })
     }
 
     /// Where a renamed or transferred repository's address points to now. A change is repeated

@@ -27,6 +27,17 @@ pub struct Actor {
     pub kind: ActorKind,
 }
 
+impl Actor {
+    /// Whether it is the account as which the jobs of workflows act: by its number on github.com, and on an
+    /// Enterprise Server, which counts for itself, by its login, whose brackets nobody else can have.
+    pub fn is_actions_bot(&self) -> bool {
+        self.kind == ActorKind::Bot && (self.id == ACTIONS_BOT || self.login == "github-actions[bot]")
+    }
+}
+
+/// `github-actions[bot]` on github.com.
+const ACTIONS_BOT: UserId = UserId(41_898_282);
+
 /// Where a pull request's commits come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadRef {
@@ -186,6 +197,8 @@ pub enum Event {
     /// Our own timer or operator asks to compare this repository with its stages; so does a delivery that
     /// says of it what is best looked at, such as its new name.
     Reconcile { repo: RepoName },
+    /// A build on a runner went on: whoever waits for it looks. `nonce` is the run's, where it was told.
+    RunMoved { repo: RepoName, nonce: Option<super::Nonce> },
     /// The operator or the command line asks for a stage to be brought to a target.
     Requested { repo: RepoName, stage: super::StageName, target: super::Target },
 }
@@ -198,6 +211,7 @@ impl Event {
             | Self::BranchDeleted { repo, .. }
             | Self::RepositoryDeleted { repo }
             | Self::Reconcile { repo }
+            | Self::RunMoved { repo, .. }
             | Self::Requested { repo, .. } => Some(repo),
             Self::Push(push) => Some(&push.repo),
             Self::Comment(comment) | Self::CommentEdited { comment, .. } => Some(&comment.repo),
@@ -213,6 +227,7 @@ impl Event {
             | Self::BranchDeleted { repo, .. }
             | Self::RepositoryDeleted { repo }
             | Self::Reconcile { repo }
+            | Self::RunMoved { repo, .. }
             | Self::Requested { repo, .. } => repo.clone_from(name),
             Self::Push(push) => push.repo.clone_from(name),
             Self::Comment(comment) | Self::CommentEdited { comment, .. } => comment.repo.clone_from(name),

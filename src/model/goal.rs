@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AppName, AwsTarget, CommitSha, Domain, Generation, GoneReason, Health, Migrate, Platform, PullNumber, Scale,
-    Seconds, SecretRef, ServiceName, Size, StageId, StageName, Trust,
+    AppName, AwsTarget, Builds, BuiltBy, CommitSha, Domain, Generation, GoneReason, Health, Migrate, Platform,
+    PullNumber, Scale, Seconds, SecretRef, ServiceName, Size, StageId, StageName, Trust,
 };
 
 /// What a stage should be.
@@ -110,6 +110,9 @@ pub struct StageSpec {
     /// The label that its rule asks for, where the pull request was seen to have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Who builds its images.
+    #[serde(default, skip_serializing_if = "Builds::is_default")]
+    pub builds: Builds,
     /// Only these services are brought on; empty means all of them.
     #[serde(default)]
     pub only: Vec<ServiceName>,
@@ -211,6 +214,11 @@ impl StageSpec {
     /// The service of that name.
     pub fn service(&self, name: &ServiceName) -> Option<&ServiceSpec> {
         self.services.iter().find(|service| service.name == *name)
+    }
+
+    /// Whether the service's artifact is made where its source need not be brought to.
+    pub fn builds_elsewhere(&self, service: &ServiceSpec) -> bool {
+        self.builds.by == BuiltBy::Actions && matches!(service.runtime, Runtime::Image(_))
     }
 
     /// The address to show first: that of the service at the stage's own address, else any.

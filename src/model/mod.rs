@@ -6,6 +6,7 @@
 mod asked;
 mod audit;
 mod branch_filter;
+mod builds;
 mod command;
 mod commit;
 mod condition;
@@ -40,6 +41,9 @@ mod witness;
 pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
 pub use branch_filter::BranchFilter;
+pub use builds::{
+    BUILD_WORKFLOW, BUILD_WORKFLOW_NAME, Builds, BuiltBy, Nonce, RunnerLabels, Runners, note_and_page, note_with_page,
+};
 pub use command::{Command, Force, LineCount, LockScope, Login, NamedCommit, ShaBeginning, Verb};
 pub use commit::{CameBy, Commit};
 pub use condition::{Condition, Conditions, Wellbeing};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppName, Branch, BranchFilter, CommandRules, Seconds, ServiceName, StagePattern, StagePolicy};
+use super::{AppName, Branch, BranchFilter, Builds, CommandRules, Seconds, ServiceName, StagePattern, StagePolicy};
 
 /// One repository's deployable whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Project {
     pub domain: Option<Domain>,
     #[serde(default)]
     pub commands: CommandRules,
+    /// Who builds images.
+    #[serde(default)]
+    pub builds: Builds,
     /// In the order of the file; the first rule that matches an event or a name wins.
     pub stages: Vec<StageRule>,
     /// In the order of the file.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
 use super::{PortResult, Progress, Site};
-use crate::model::{Artifact, CommitSha, Output, Place, ServiceName, ServiceSpec, StageId, Trust};
+use crate::model::{Artifact, Builds, CommitSha, Generation, Output, Place, ServiceName, ServiceSpec, StageId, Trust};
 
 /// The bytes of a `.tar.gz`, as GitHub sends it: everything under one top folder.
 pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
@@ -14,7 +14,7 @@ pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
 /// A tarball that is asked for once this is awaited.
 pub type Tarball = Pin<Box<dyn Future<Output = PortResult<TarballStream>> + Send>>;
 
-/// One service of one stage at one commit, with its source at hand.
+/// One service of one stage at one commit.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildJob<'a> {
     pub stage: &'a StageId,
@@ -23,8 +23,12 @@ pub struct BuildJob<'a> {
     /// What is made is found again by jobs of the same trust alone.
     pub trust: Trust,
     pub service: &'a ServiceSpec,
-    /// The folder that [`Builder::unpack`] answered.
-    pub source: &'a str,
+    /// For which of the stage's goals it is.
+    pub generation: Generation,
+    pub builds: &'a Builds,
+    /// The folder that [`Builder::unpack`] answered; `None` where a runner gets the source by itself
+    /// ([`crate::model::StageSpec::builds_elsewhere`]).
+    pub source: Option<&'a str>,
 }
 
 /// Makes artifacts from sources.
@@ -59,6 +63,11 @@ pub trait Builder: Send + Sync + 'static {
 
     /// Stops every build of this stage that is running, and what is being unpacked. Unknown is success.
     async fn cancel(&self, stage: &StageId) -> PortResult<()>;
+
+    /// The same of builds for a goal that were begun elsewhere, also by a server that is gone.
+    async fn call_off(&self, stage: &StageId, _builds: &Builds) -> PortResult<()> {
+        self.cancel(stage).await
+    }
 
     /// Removes the stage's sources of every commit. The artifacts and the build logs stay.
     async fn tidy(&self, stage: &StageId) -> PortResult<()>;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{PortResult, TarballStream};
 use crate::model::{
     Actor, Branch, Changed, CheckState, Checks, CommentSource, CommitSha, DeploymentState, ExternalId, Permission,
-    PullNumber, PullRequest, Reaction, RepoFacts, RepoId, RepoName, RepoSeen, Review, StageName, Timestamp, UserId,
+    PullNumber, PullRequest, Reaction, RepoFacts, RepoId, RepoName, Review, StageName, UserId,
 };
 
 /// The one comment of a stage.
@@ -75,23 +75,11 @@ pub struct DeploymentUpdate<'a> {
     pub log_url: Option<&'a str>,
 }
 
-/// One webhook delivery as GitHub remembers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryReport {
-    /// GitHub's number of the attempt, used to have it sent again.
-    pub id: u64,
-    /// The delivery's id, the same for every attempt.
-    pub guid: String,
-    /// Whether we answered with a 2xx.
-    pub arrived: bool,
-    /// Milliseconds since 1970.
-    pub at: Timestamp,
-}
-
-/// A code host.
+/// A code host, as far as the token of one repository reaches; what takes an App is
+/// [`AppForge`](super::AppForge).
 ///
 /// Reads answer `NotFound` for what is not there (where the type has no better word) and `Denied`
-/// for what the installation may not see. Publishing something that GitHub refuses is `Denied` or
+/// for what the token may not see. Publishing something that GitHub refuses is `Denied` or
 /// `NotFound`; the engine then skips that surface with one warning.
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
@@ -99,9 +87,6 @@ pub trait Forge: Send + Sync + 'static {
     /// name by now, and of that one no more is read than anybody can. What it is refused is `NotFound` or
     /// `Denied`.
     fn only(&self, repo: RepoId) -> Arc<dyn Forge>;
-
-    /// The repositories that the app is installed on, by name.
-    async fn repositories(&self) -> PortResult<Vec<RepoSeen>>;
 
     /// The repository that has this name now, and the branch that holds its policy.
     async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts>;
@@ -162,10 +147,4 @@ pub trait Forge: Send + Sync + 'static {
     /// Adds a reaction to what somebody wrote; one that is there already is success, and so is a
     /// review, which takes none.
     async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()>;
-
-    /// The webhook deliveries since a time, every attempt of each.
-    async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>>;
-
-    /// Has GitHub send a delivery again.
-    async fn redeliver(&self, id: u64) -> PortResult<()>;
 }

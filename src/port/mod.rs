@@ -3,6 +3,7 @@
 //! One vocabulary: `observe` what is, `ensure` that something holds, `remove` it. Each call is
 //! idempotent, short and never waits: long work answers [`Progress::Pending`] and is asked again.
 
+mod app;
 mod builder;
 mod clock;
 mod cloud;
@@ -14,15 +15,15 @@ mod registry;
 mod slots;
 mod store;
 mod walls;
+mod workflows;
 
+pub use app::{AppForge, DeliveryReport};
 pub use builder::{BuildJob, Builder, Tarball, TarballStream};
 pub use clock::Clock;
 pub use cloud::{Cloud, Phase, Rollout, Site};
 pub use error::{PortError, PortResult};
 pub use exhaustion::is_own_exhaustion;
-pub use forge::{
-    CheckRun, DeliveryReport, DeploymentRequest, DeploymentUpdate, EnvironmentLifetime, Forge, StickyComment,
-};
+pub use forge::{CheckRun, DeploymentRequest, DeploymentUpdate, EnvironmentLifetime, Forge, StickyComment};
 pub use ledger::Ledger;
 pub use registry::{
     CONTENT_DIGITS, Registry, RegistryLogin, Repository, content_tag, is_content_tag, is_tag_of, owner_path,
@@ -34,6 +35,9 @@ pub use store::{
     StoreCounts, SurfaceRecord,
 };
 pub use walls::Walls;
+pub use workflows::{
+    Cancellation, Conclusion, Dispatch, Dispatched, RunOrigin, RunStarter, RunState, TreeEntry, WorkflowRun, Workflows,
+};
 
 /// What an idempotent call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

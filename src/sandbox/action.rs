@@ -45,6 +45,7 @@ impl World {
             statuses: BTreeMap::default(),
             deployments: BTreeMap::default(),
             environments: BTreeMap::default(),
+            runs: BTreeMap::default(),
         }
     }
 

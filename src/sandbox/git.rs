@@ -101,6 +101,11 @@ pub(super) fn object_name(parts: &[&[u8]]) -> String {
     name
 }
 
+/// Whether a content is that of a symbolic link.
+pub(super) fn is_link(content: &[u8]) -> bool {
+    content.starts_with(LINK)
+}
+
 pub(super) fn tree_name(tree: &Tree) -> String {
     let parts: Vec<&[u8]> = tree.iter().flat_map(|(path, content)| [path.as_bytes(), content.as_ref()]).collect();
     object_name(&parts)

@@ -36,6 +36,7 @@ mod reads;
 mod record;
 mod review;
 mod routes;
+mod runs;
 mod serve;
 mod transcript;
 mod verbs;
@@ -50,5 +51,6 @@ pub use record::{
     Account, AccountKind, Check, Comment, CommitStatus, Deployment, DeploymentStatus, Environment, ForeignApp, NewPull,
     Pull, PullState, ReactionRecord, ReviewComment, ReviewRecord, Visibility,
 };
+pub use runs::{ActionsSwitch, DispatchAnswer, Manners, Run};
 pub use serve::{Sandbox, SandboxError, SandboxSettings, WebhookTarget};
 pub use transcript::{Exchange, Recording, RequestCounts};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::runs::Run;
 use crate::model::{Branch, CommitSha, PullNumber, RepoName, ReviewState, Timestamp};
 
 /// What an account is.
@@ -285,4 +286,5 @@ pub(super) struct Repo {
     pub(super) statuses: BTreeMap<u64, CommitStatus>,
     pub(super) deployments: BTreeMap<u64, Deployment>,
     pub(super) environments: BTreeMap<String, Environment>,
+    pub(super) runs: BTreeMap<u64, Run>,
 }

@@ -47,6 +47,8 @@ const MEMBERS: Entry = Entry::Org(&[("members", Read)]);
 const DEPLOYMENTS: Entry = Entry::Repo(&[("deployments", Read)]);
 const DEPLOY: Entry = Entry::Repo(&[("deployments", Write)]);
 const ENVIRONMENTS: Entry = Entry::Repo(&[("actions", Read)]);
+const RUNS: Entry = Entry::Repo(&[("actions", Read)]);
+const RUN: Entry = Entry::Repo(&[("actions", Write)]);
 const ADMINISTER: Entry = Entry::Repo(&[("administration", Write)]);
 
 /// All of them.
@@ -57,6 +59,7 @@ pub(super) fn table() -> Vec<Route> {
     table.extend(of_the_reviews());
     table.extend(of_the_people());
     table.extend(of_the_deployments());
+    table.extend(of_the_runs());
     table
 }
 
@@ -94,6 +97,8 @@ fn of_the_source() -> Vec<Route> {
         (checks, CHECKS, api::checks::list),
         ("/repos/{owner}/{repo}/commits/{ref}/statuses", STATUSES, api::checks::statuses),
         ("/repos/{owner}/{repo}/commits/{ref}", CONTENTS, source::commit),
+        ("/repos/{owner}/{repo}/git/commits/{commit_sha}", CONTENTS, api::trees::commit),
+        ("/repos/{owner}/{repo}/git/trees/{tree_sha}", CONTENTS, api::trees::show),
         ("/repos/{owner}/{repo}/contents/{path}", CONTENTS, source::contents),
         ("/repos/{owner}/{repo}/compare/{basehead}", CONTENTS, source::compare),
         ("/repos/{owner}/{repo}/tarball/{ref}", CONTENTS, source::tarball),
@@ -173,6 +178,24 @@ fn of_the_deployments() -> Vec<Route> {
         route(post, statuses, DEPLOY, deployments::add_status),
         route(get, "/repos/{owner}/{repo}/environments", ENVIRONMENTS, deployments::environments),
         route(delete, environment, ADMINISTER, deployments::delete_environment),
+    ]
+}
+
+fn of_the_runs() -> Vec<Route> {
+    use api::actions;
+    let (get, post) = (Method::GET, Method::POST);
+    let dispatches = "/repos/{owner}/{repo}/actions/workflows/{workflow_id}/dispatches";
+    let cancel = "/repos/{owner}/{repo}/actions/runs/{run_id}/cancel";
+    let force_cancel = "/repos/{owner}/{repo}/actions/runs/{run_id}/force-cancel";
+    vec![
+        route(post.clone(), dispatches, RUN, actions::dispatch),
+        route(get.clone(), "/repos/{owner}/{repo}/actions/workflows/{workflow_id}/runs", RUNS, actions::list),
+        route(get.clone(), "/repos/{owner}/{repo}/actions/runs/{run_id}", RUNS, actions::show),
+        route(post.clone(), cancel, RUN, actions::cancel),
+        route(post, force_cancel, RUN, actions::force_cancel),
+        route(get.clone(), "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs", RUNS, actions::jobs),
+        route(get.clone(), "/repos/{owner}/{repo}/actions/jobs/{job_id}/logs", RUNS, actions::log),
+        route(get, "/codeload/{owner}/{repo}/job-logs/{job_id}", Entry::Open, actions::log_text),
     ]
 }
 

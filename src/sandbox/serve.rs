@@ -15,6 +15,7 @@ use super::hook::Hooks;
 use super::key::{AppKey, PRIVATE_KEY_PEM};
 use super::meter::{Limits, Meter};
 use super::record::{Account, AccountKind};
+use super::runs::Actions;
 use super::transcript::{Recording, Transcript};
 use super::world::{APP_ID, APP_SLUG, App, CLIENT_ID, Level, World};
 use super::{gate, postman};
@@ -160,7 +161,7 @@ impl Sandbox {
 }
 
 /// What the app is told of.
-const EVENTS: [&str; 7] = [
+const EVENTS: [&str; 9] = [
     "delete",
     "issue_comment",
     "pull_request",
@@ -168,6 +169,8 @@ const EVENTS: [&str; 7] = [
     "pull_request_review_comment",
     "push",
     "repository",
+    "workflow_job",
+    "workflow_run",
 ];
 
 fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<World> {
@@ -218,6 +221,7 @@ fn new_world(base: String, settings: SandboxSettings, hooks: Hooks) -> Option<Wo
         faults: Faults::default(),
         transcript: Transcript::new(settings.recording),
         meter: Meter::new(limits, now),
+        actions: Actions::default(),
         clock: settings.clock,
     })
 }

@@ -14,6 +14,7 @@ use super::key::AppKey;
 use super::meter::Meter;
 use super::moves::Moved;
 use super::record::{Account, AccountKind, Environment, ForeignApp, Pull, Repo, Team};
+use super::runs::Actions;
 use super::transcript::Transcript;
 use crate::model::{Branch, CommitSha, Permission, PullNumber, RepoName, Timestamp};
 use crate::port::Clock;
@@ -107,6 +108,7 @@ pub(super) struct World {
     pub(super) faults: Faults,
     pub(super) transcript: Transcript,
     pub(super) meter: Meter,
+    pub(super) actions: Actions,
 }
 
 impl World {

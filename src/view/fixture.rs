@@ -106,6 +106,7 @@ impl World {
             trust: crate::model::Trust::Preview,
             pinned: None,
             label: None,
+            builds: crate::model::Builds::default(),
             only: Vec::new(),
         }
     }

@@ -14,6 +14,7 @@ use super::trouble::{is_troubled, troubles};
 use crate::model::{
     Action, CommitSha, Conditions, Deploy, Generation, Outcome, Output, Problems, Release, Seconds, StageRecord,
     StageSpec, StageStatus, Step, StepEventKind, StepKey, StepLog, StepState, Target, Timestamp, Wanted, Withholding,
+    note_and_page,
 };
 
 /// How many goals the history names.
@@ -238,7 +239,9 @@ fn step_row(deploy: &Deploy, step: &Step, log: &StepLog) -> StepRow {
             row(StepRowState::Cancelled, Some(since), None, None)
         }
         StepState::Untouched => row(StepRowState::Waiting, None, None, None),
-        StepState::Running { since, note, .. } => row(StepRowState::Running, Some(since), None, note.map(text)),
+        StepState::Running { since, note, .. } => {
+            row(StepRowState::Running, Some(since), None, note.map(|note| text(note_and_page(note).0)))
+        }
         StepState::Done { since, at, .. } => row(StepRowState::Done, Some(since), Some(at.since(since)), None),
         StepState::Failed { since, at, .. } => row(StepRowState::Failed, Some(since), Some(at.since(since)), None),
         StepState::Cancelled => row(StepRowState::Cancelled, None, None, None),

@@ -6,7 +6,7 @@ use super::times::{PartName, part};
 use super::trouble;
 use crate::model::{
     Action, CommitSha, Conditions, Deploy, Outcome, Output, Release, ServiceName, ServiceSpec, SkipReason, StageSpec,
-    Step, StepLog, StepState,
+    Step, StepEventKind, StepKey, StepLog, StepState, note_and_page,
 };
 
 /// One row for each service of the goal, in its order.
@@ -64,7 +64,7 @@ fn row(
         deploy_millis: millis(PartName::Deploy),
         health_millis: millis(PartName::Health),
         note: run.and_then(|(deploy, log)| note(deploy, log, &service.name)),
-        build_log: log_page(links.build_logs),
+        build_log: run.and_then(|(deploy, log)| run_page(deploy, log, &service.name)).or(log_page(links.build_logs)),
         app_log: log_page(links.app_logs).filter(|_| answers),
     }
 }
@@ -166,7 +166,19 @@ fn health(deploy: &Deploy, log: &StepLog, service: &ServiceName) -> Option<Healt
 
 fn note(deploy: &Deploy, log: &StepLog, service: &ServiceName) -> Option<String> {
     steps(deploy, service).find_map(|step| match log.state(&step.key) {
-        StepState::Running { note: Some(note), .. } => Some(text(note)),
+        StepState::Running { note: Some(note), .. } => Some(text(note_and_page(note).0)),
+        _ => None,
+    })
+}
+
+/// The page of the runner's run that the service was built by.
+fn run_page(deploy: &Deploy, log: &StepLog, service: &ServiceName) -> Option<String> {
+    let builds = |step: &StepKey| {
+        let own = deploy.plan.steps.iter().find(|own| own.key == *step);
+        matches!(own.map(|own| &own.action), Some(Action::Build { service: built }) if built == service)
+    };
+    log.events().iter().rev().filter(|event| builds(&event.step)).find_map(|event| match &event.kind {
+        StepEventKind::Pending { note, .. } => note_and_page(note).1.map(text),
         _ => None,
     })
 }

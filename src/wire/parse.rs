@@ -7,9 +7,12 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::comment::{issue_comment, review, review_comment};
-use super::payload::{DeletePayload, Outline, PullRequestPayload, PushPayload, RepositoryPayload};
+use super::payload::{
+    DeletePayload, JobPayload, Outline, PullRequestPayload, PushPayload, RepositoryPayload, RunPayload,
+};
 use crate::model::{
-    BadId, Branch, CommitSha, DeliveryId, Event, PullNumber, PullRequestAction, PushEvent, RepoSeen, Timestamp,
+    BUILD_WORKFLOW, BUILD_WORKFLOW_NAME, BadId, Branch, CommitSha, DeliveryId, Event, Nonce, PullNumber,
+    PullRequestAction, PushEvent, RepoSeen, Timestamp,
 };
 
 /// A delivery that was understood.
@@ -74,7 +77,7 @@ impl From<BadId> for Unreadable {
     }
 }
 
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     "pull_request",
     "push",
     "issue_comment",
@@ -82,6 +85,8 @@ const KNOWN: [&str; 10] = [
     "pull_request_review_comment",
     "delete",
     "repository",
+    "workflow_run",
+    "workflow_job",
     "installation",
     "installation_repositories",
     "ping",
@@ -113,6 +118,8 @@ pub fn parse(event_header: Option<&str>, delivery_header: Option<&str>, body: &[
         "pull_request_review_comment" => review_comment(body),
         "delete" => delete(body),
         "repository" => repository(body),
+        "workflow_run" => workflow_run(body),
+        "workflow_job" => workflow_job(body),
         "installation" | "installation_repositories" => serde_json::from_slice::<IgnoredAny>(body)
             .map(|_| Parsed::Event(Event::InstallationChanged, None))
             .map_err(Into::into),
@@ -196,6 +203,33 @@ fn repository(body: &[u8]) -> Result<Parsed, Unreadable> {
         _ => return Ok(Parsed::Ignored { why: "an action that changes no stage" }),
     };
     Ok(Parsed::Event(event, Some(seen)))
+}
+
+/// A run of the workflow that builds. Those of other workflows are many, and nothing to us.
+fn workflow_run(body: &[u8]) -> Result<Parsed, Unreadable> {
+    let payload: RunPayload<'_> = serde_json::from_slice(body)?;
+    let run = payload.workflow_run;
+    let file = run.path.split('@').next().unwrap_or_default();
+    let is_build = file.strip_prefix(".github/workflows/") == Some(BUILD_WORKFLOW) && run.event == "workflow_dispatch";
+    if !is_build {
+        return Ok(Parsed::Ignored { why: "a run of another workflow" });
+    }
+    let seen = payload.repository.seen()?;
+    let nonce = run.display_title.as_deref().and_then(Nonce::in_title);
+    Ok(Parsed::Event(Event::RunMoved { repo: seen.name.clone(), nonce }, Some(seen)))
+}
+
+/// A job has no title: it is known by its workflow's name, and where that was changed the run itself tells.
+fn workflow_job(body: &[u8]) -> Result<Parsed, Unreadable> {
+    let payload: JobPayload<'_> = serde_json::from_slice(body)?;
+    if payload.workflow_job.workflow_name.as_deref() != Some(BUILD_WORKFLOW_NAME) {
+        return Ok(Parsed::Ignored { why: "a job of another workflow" });
+    }
+    if !matches!(&*payload.action, "in_progress" | "completed") {
+        return Ok(Parsed::Ignored { why: "an action that changes no stage" });
+    }
+    let seen = payload.repository.seen()?;
+    Ok(Parsed::Event(Event::RunMoved { repo: seen.name.clone(), nonce: None }, Some(seen)))
 }
 
 /// Tells bytes that are no JSON from JSON that does not fit.

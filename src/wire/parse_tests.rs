@@ -273,3 +273,51 @@ fn labels_are_a_closed_set() {
         assert_eq!(event_label(strange), "other");
     }
 }
+
+fn run_body(path: &str, event: &str, title: &str) -> Value {
+    json!({
+        "action": "completed",
+        "workflow_run": { "id": 9, "path": path, "event": event, "display_title": title, "conclusion": "success" },
+        "workflow": { "id": 1 },
+        "repository": { "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } }, "sender": account("Bot")
+    })
+}
+
+#[test]
+fn a_run_of_the_workflow_that_builds_is_a_bell_and_those_of_others_are_none() {
+    let path = ".github/workflows/greenroom-build.yml";
+    let nonce = "8c1f0e6a2b3d4e5f-7-0123456789abcdef";
+    let title = format!("Greenroom builds web of pr-42 [{nonce}]");
+    let moved = |parsed: Result<Parsed, WireError>| match parsed.expect("it is read") {
+        Parsed::Event(Event::RunMoved { repo, nonce }, Some(seen)) => {
+            assert_eq!((repo, seen.id), (shop(), RepoId(7)));
+            Some(nonce.map(|nonce| nonce.to_string()))
+        }
+        Parsed::Ignored { .. } => None,
+        other => panic!("{other:?}"),
+    };
+    for (path, event, title, expected) in [
+        (path, "workflow_dispatch", title.as_str(), Some(Some(nonce.to_owned()))),
+        (
+            ".github/workflows/greenroom-build.yml@refs/heads/main",
+            "workflow_dispatch",
+            &title,
+            Some(Some(nonce.into())),
+        ),
+        (path, "workflow_dispatch", "Greenroom build", Some(None)),
+        (path, "pull_request", &title, None),
+        (".github/workflows/ci.yml", "workflow_dispatch", &title, None),
+        ("greenroom-build.yml", "workflow_dispatch", &title, None),
+    ] {
+        assert_eq!(moved(read("workflow_run", &run_body(path, event, title))), expected, "{path} {event} {title}");
+    }
+    let job = |action: &str, name: &str| {
+        let repository = json!({ "id": 7, "full_name": "acme/shop", "owner": { "id": 8 } });
+        json!({ "action": action, "workflow_job": { "id": 1, "workflow_name": name }, "repository": repository })
+    };
+    assert_eq!(moved(read("workflow_job", &job("completed", "Greenroom build"))), Some(None));
+    assert_eq!(moved(read("workflow_job", &job("queued", "Greenroom build"))), None);
+    assert_eq!(moved(read("workflow_job", &job("completed", "CI"))), None);
+    let poison = read("workflow_run", &json!({ "action": "completed" }));
+    assert!(matches!(poison, Err(WireError::Poison(_))), "{poison:?}");
+}

@@ -201,6 +201,44 @@ pub(super) struct RepositoryPayload<'a> {
     pub(super) repository: Repository<'a>,
 }
 
+/// What became of a run of a workflow.
+#[derive(Deserialize)]
+pub(super) struct RunPayload<'a> {
+    #[serde(borrow)]
+    pub(super) workflow_run: Run<'a>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Run<'a> {
+    /// The workflow's file, from the top of the repository; `@` and a reference may follow.
+    #[serde(borrow)]
+    pub(super) path: Cow<'a, str>,
+    /// What started it.
+    #[serde(borrow)]
+    pub(super) event: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) display_title: Option<Cow<'a, str>>,
+}
+
+/// What became of a job of such a run.
+#[derive(Deserialize)]
+pub(super) struct JobPayload<'a> {
+    #[serde(borrow)]
+    pub(super) action: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) workflow_job: Job<'a>,
+    #[serde(borrow)]
+    pub(super) repository: Repository<'a>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Job<'a> {
+    #[serde(borrow)]
+    pub(super) workflow_name: Option<Cow<'a, str>>,
+}
+
 /// The little that is looked for in a body that could not be read as its event.
 #[derive(Deserialize, Default)]
 pub(super) struct Outline<'a> {

@@ -283,6 +283,7 @@ async fn help_of_init() {
           --app <NAME>  The app's name, if it is not the folder's
           --json        Print results as JSON
           --force       Replace a file that is there
+          --workflows   Write the workflows that fit the configuration, and say what is left to do
       -h, --help        Print help
 
     Looks for Dockerfiles, a compose file, a Procfile or a start script, in this folder and below.
@@ -290,6 +291,7 @@ async fn help_of_init() {
     Examples:
       greenroom init
       greenroom init --app shop --force
+      greenroom init --workflows
     ");
 }
 

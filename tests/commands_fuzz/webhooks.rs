@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::fuzz::{Target, Verdict};
 
-const EVENTS: [&str; 10] = [
+const EVENTS: [&str; 12] = [
     "pull_request",
     "push",
     "issue_comment",
@@ -17,6 +17,8 @@ const EVENTS: [&str; 10] = [
     "installation",
     "installation_repositories",
     "repository",
+    "workflow_run",
+    "workflow_job",
     "ping",
 ];
 const DELIVERY: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";

@@ -62,7 +62,9 @@ impl Repository {
             sha: &sha,
             trust: self.trust,
             service: &service,
-            source: source.to_str().expect("a plain path"),
+            generation: greenroom::model::Generation(1),
+            builds: &greenroom::model::Builds::default(),
+            source: Some(source.to_str().expect("a plain path")),
         };
         let begun = Instant::now();
         loop {

@@ -88,6 +88,7 @@ impl<'a> Stage<'a> {
             trust: Trust::Preview,
             pinned: None,
             label: None,
+            builds: greenroom::model::Builds::default(),
             only: Vec::new(),
         };
         let rollout = Rollout {

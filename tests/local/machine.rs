@@ -174,6 +174,7 @@ fn web(data: &Path, source: &Path, port: u16, name: &str) -> Step {
             trust: Trust::Preview,
             pinned: None,
             label: None,
+            builds: greenroom::model::Builds::default(),
             only: Vec::new(),
         },
         version: VersionKey(name.into()),

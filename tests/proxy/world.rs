@@ -93,6 +93,7 @@ fn stage(port: u16) -> StageSpec {
         trust: Trust::Preview,
         pinned: None,
         label: None,
+        builds: greenroom::model::Builds::default(),
         only: Vec::new(),
     }
 }

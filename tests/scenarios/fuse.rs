@@ -166,6 +166,9 @@ pub(crate) fn fused(ports: &Ports, fuse: &Arc<Fuse>) -> Ports {
     Ports {
         store: Arc::new(Fused { port: ports.store.clone(), part: Part::Other, fuse: fuse.clone() }),
         forge: Arc::new(Fused { port: ports.forge.clone(), part: Part::Other, fuse: fuse.clone() }),
+        app: ports.app.clone().map(|port| {
+            Arc::new(Fused { port, part: Part::Other, fuse: fuse.clone() }) as Arc<dyn greenroom::port::AppForge>
+        }),
         cloud: Arc::new(Fused { port: ports.cloud.clone(), part: Part::Cloud, fuse: fuse.clone() }),
         builder: Arc::new(Fused { port: ports.builder.clone(), part: Part::Other, fuse: fuse.clone() }),
         clock: ports.clock.clone(),

@@ -1,4 +1,4 @@
-//! The four ports behind a fuse: which of their calls are reads, writes to the database, and effects.
+//! The ports behind a fuse: which of their calls are reads, writes to the database, and effects.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -115,9 +115,6 @@ impl Forge for Fused<dyn Forge> {
     fn only(&self, repo: RepoId) -> Arc<dyn Forge> {
         Arc::new(Self { port: self.port.only(repo), part: self.part, fuse: self.fuse.clone() })
     }
-    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
-        read!(self, self.port.repositories())
-    }
     async fn repository(&self, repo: &RepoName) -> PortResult<RepoFacts> {
         read!(self, self.port.repository(repo))
     }
@@ -174,6 +171,13 @@ impl Forge for Fused<dyn Forge> {
     }
     async fn react(&self, repo: &RepoName, source: CommentSource, comment: u64, reaction: Reaction) -> PortResult<()> {
         effect!(self, self.port.react(repo, source, comment, reaction))
+    }
+}
+
+#[async_trait]
+impl AppForge for Fused<dyn AppForge> {
+    async fn repositories(&self) -> PortResult<Vec<RepoSeen>> {
+        read!(self, self.port.repositories())
     }
     async fn deliveries(&self, since: Timestamp) -> PortResult<Vec<DeliveryReport>> {
         read!(self, self.port.deliveries(since))
@@ -248,6 +252,9 @@ impl Builder for Fused<dyn Builder> {
     }
     async fn cancel(&self, stage: &StageId) -> PortResult<()> {
         effect!(self, self.port.cancel(stage))
+    }
+    async fn call_off(&self, stage: &StageId, builds: &Builds) -> PortResult<()> {
+        effect!(self, self.port.call_off(stage, builds))
     }
     async fn tidy(&self, stage: &StageId) -> PortResult<()> {
         effect!(self, self.port.tidy(stage))

@@ -28,6 +28,7 @@ mod preview;
 mod provenance;
 mod race;
 mod record;
+mod runner;
 mod seen;
 mod sweeping;
 mod texts;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use greenroom::build::{Builders, OciRegistry, RunnerBuilder, RunnerSettings};
 use greenroom::decide::BUILD_DEADLINE;
-use greenroom::engine::{Engine, EngineSettings, Ports};
+use greenroom::engine::{Engine, EngineSettings, Ports, WorkflowsByKey};
 use greenroom::github::{GitHub, GitHubSettings};
 use greenroom::model::{
     CommitSha, Failure, FailureKind, Lane, PullNumber, RepoName, Seconds, StageId, StageName, StageRecord, StageStatus,
@@ -81,6 +82,8 @@ pub(crate) struct World {
     wall: Wall,
     build_deadline: Seconds,
     ports: Ports,
+    /// Where images go that runners build, if they do.
+    registry: Option<String>,
     door: JoinHandle<()>,
     folder: TempDir,
 }
@@ -139,9 +142,11 @@ impl World {
         let builder = Arc::new(SandboxBuilder::default());
         let settings =
             GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
+        let forge = Arc::new(GitHub::new(&settings).expect("a connection to the sandbox"));
         let ports = Ports {
             store: store.clone(),
-            forge: Arc::new(GitHub::new(&settings).expect("a connection to the sandbox")),
+            forge: forge.clone(),
+            app: Some(forge),
             cloud: cloud.clone(),
             builder: builder.clone(),
             clock: clock.clone(),
@@ -155,7 +160,8 @@ impl World {
             secret: SecretString::from(SECRET),
         });
         let build_deadline = BUILD_DEADLINE;
-        Self { github, cloud, builder, clock, store, engine, repo, wall, build_deadline, ports, door, folder }
+        let registry = None;
+        Self { github, cloud, builder, clock, store, engine, repo, wall, build_deadline, ports, registry, door, folder }
     }
 
     /// Replaces the engine by one whose ports give up as the fuse says.
@@ -164,8 +170,36 @@ impl World {
         self.engine = Arc::new(Engine::new(ports, self.settings(), Arc::new(Notify::new())));
     }
 
+    /// Images may be built on runners from now on, and go to the registry at this host.
+    pub(crate) fn has_runners(&mut self, registry: &str) {
+        self.registry = Some(registry.to_owned());
+        self.restart();
+    }
+
+    /// A builder that remembers nothing of what was before.
+    fn fresh_builder(&self, registry: &str) -> Arc<Builders> {
+        let (github, clock) = (&self.github, self.clock.clone());
+        let settings =
+            GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
+        let connection = GitHub::new(&settings).expect("a connection to the sandbox");
+        let (forge, store) = (self.ports.forge.clone(), self.store.clone());
+        let workflows = WorkflowsByKey::new(forge, connection.workflows(), store, clock.clone());
+        let runners = RunnerBuilder::new(RunnerSettings {
+            workflows: Arc::new(workflows),
+            registry: Some(Arc::new(OciRegistry::new(registry, Vec::new()))),
+            clock,
+            docker: "docker".into(),
+            docker_env: Vec::new(),
+            deadline: self.build_deadline,
+        });
+        Arc::new(Builders::new(self.builder.clone(), Some(runners)))
+    }
+
     /// A process that starts after another one died: new engine, same world.
     pub(crate) fn restart(&mut self) {
+        if let Some(registry) = &self.registry {
+            self.ports.builder = self.fresh_builder(registry);
+        }
         self.engine = Arc::new(Engine::new(self.ports.clone(), self.settings(), Arc::new(Notify::new())));
     }
 
@@ -269,7 +303,8 @@ impl World {
 
     /// Somebody has GitHub send this one once more.
     pub(crate) async fn redeliver(&self, delivery: u64) {
-        self.ports.forge.redeliver(delivery).await.expect("it is sent again");
+        let app = self.ports.app.as_ref().expect("an app");
+        app.redeliver(delivery).await.expect("it is sent again");
     }
 
     /// Turns the clock and lets everything happen that fell due.

@@ -80,6 +80,7 @@ pub(crate) fn deploy(name: &str, generation: i64) -> NewDeploy {
         trust: Trust::Preview,
         pinned: None,
         label: None,
+        builds: greenroom::model::Builds::default(),
         only: Vec::new(),
     };
     let plan = Plan {

@@ -127,9 +127,11 @@ impl World {
         let door = Faulty::start(aws.port()).await;
         let settings =
             GitHubSettings::new(github.api_url(), github.app_id(), github.private_key_pem(), clock.clone(), 7);
+        let forge = Arc::new(GitHub::new(&settings).expect("a connection to the sandbox"));
         let ports = Ports {
             store: store.clone(),
-            forge: Arc::new(GitHub::new(&settings).expect("a connection to the sandbox")),
+            forge: forge.clone(),
+            app: Some(forge),
             cloud: adapter(&door, &edge, &clock, store.clone()).await,
             builder: Arc::new(Pinning(SandboxBuilder::default())),
             clock: clock.clone(),

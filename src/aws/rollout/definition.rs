@@ -207,6 +207,7 @@ pub(super) mod tests {
             trust: crate::model::Trust::Preview,
             pinned: None,
             label: None,
+            builds: crate::model::Builds::default(),
             only: Vec::new(),
         };
         let rollout = Rollout {

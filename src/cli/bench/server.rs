@@ -71,9 +71,11 @@ fn engine(
     let key = SecretString::from(order.private_key);
     let mut settings = GitHubSettings::new(order.api_url, order.app_id, key, clock.clone(), 0);
     settings.write_limits = WriteLimits { per_minute: usize::MAX, per_hour: usize::MAX };
+    let github = Arc::new(GitHub::new(&settings)?);
     let ports = Ports {
         store,
-        forge: Arc::new(GitHub::new(&settings)?),
+        forge: github.clone(),
+        app: Some(github),
         cloud: Arc::new(SandboxCloud::default()),
         builder: Arc::new(SandboxBuilder::default()),
         clock,

@@ -164,7 +164,9 @@ impl Engine {
     }
 
     fn kind(&self, comment: &CommentEvent) -> CallerKind {
-        if comment.via_app == Some(self.settings.app_id) {
+        // Without an App we write as the workflows of the repository do: what any of them says is no command.
+        let as_a_job = self.ports.app.is_none() && comment.author.is_actions_bot();
+        if as_a_job || comment.via_app == Some(self.settings.app_id) {
             return CallerKind::Ourselves;
         }
         CallerKind::of(comment.author.kind)

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::github::key::AppKey;
-use crate::github::{GitHub, GitHubSettings, WriteLimits};
-use crate::model::Timestamp;
+use crate::github::{GitHub, GitHubSettings, TokenSettings, WriteLimits};
+use crate::model::{RepoId, RepoSeen, Timestamp, UserId};
 use crate::port::Clock;
 
 pub(super) const APP_ID: u64 = 17;
-const EVERY_PERMISSION: [&str; 9] = [
+pub(super) const JOB_TOKEN: &str = "ghs_the-token-of-a-job";
+const EVERY_PERMISSION: [&str; 10] = [
     "metadata",
     "contents",
     "pull_requests",
@@ -31,6 +32,7 @@ const EVERY_PERMISSION: [&str; 9] = [
     "administration",
     "members",
     "statuses",
+    "actions",
 ];
 pub(super) const INSTALLATION: &str = "/repos/acme/shop/installation";
 pub(super) const MINT: &str = "/app/installations/7/access_tokens";
@@ -155,6 +157,18 @@ impl FakeGitHub {
 
     pub(super) fn client(&self) -> GitHub {
         client(&self.settings())
+    }
+
+    /// The token of a job of `acme/shop`, which [`repository`](super::repository) describes.
+    pub(super) fn job_settings(&self) -> TokenSettings {
+        let repo = RepoSeen { id: RepoId(774), owner: UserId(7), name: super::shop() };
+        TokenSettings::new(&self.url, JOB_TOKEN.into(), repo, self.clock.clone(), 1)
+    }
+
+    /// A client with that token; `acme/shop` is there from now on.
+    pub(super) fn job(&self) -> GitHub {
+        self.always("GET", "/repos/acme/shop", Reply::json(200, &super::repository("acme/shop")));
+        GitHub::with_token(&self.job_settings()).expect("good settings")
     }
 
     pub(super) fn client_with_budget(&self, per_minute: usize) -> GitHub {

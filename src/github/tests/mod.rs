@@ -3,12 +3,15 @@
 mod auth;
 mod evidence;
 mod fake;
+mod job;
+mod job_surfaces;
 mod limits;
 mod names;
 mod reads;
 mod source;
 mod surfaces;
 mod team;
+mod workflows;
 
 use crate::model::{Branch, CommitSha, PullNumber, RepoName};
 use crate::port::PortError;

@@ -1,5 +1,6 @@
 //! Requests and answers, without HTTP around them.
 
+pub(super) mod actions;
 pub(super) mod app;
 pub(super) mod checks;
 pub(super) mod comments;
@@ -7,6 +8,7 @@ pub(super) mod deployments;
 pub(super) mod people;
 pub(super) mod reviews;
 pub(super) mod source;
+pub(super) mod trees;
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -6,10 +6,14 @@ use serde_json::{Value, json};
 
 use super::comment::{comment, rollup};
 use super::pull::{comment_count, facts, label};
-use super::{Detail, extend, installation, organization, pull, repo, repo_stub, review_comment, review_event, user};
+use super::{
+    Detail, extend, installation, job, organization, pull, repo, repo_stub, review_comment, review_event, run, user,
+    workflow,
+};
 use crate::model::{Branch, CommitSha, PullNumber, RepoName};
 use crate::sandbox::git::{Commit, DiffStatus, diff};
 use crate::sandbox::record::{Account, Comment, Pull, ReviewComment, ReviewRecord};
+use crate::sandbox::runs::Run;
 use crate::sandbox::world::{APP_ID, World, iso, node_id};
 
 /// No commit, as a push writes it.
@@ -58,6 +62,14 @@ pub(in crate::sandbox) enum EventKind<'a> {
         action: &'a str,
         changes: Value,
     },
+    Run {
+        action: &'a str,
+        run: &'a Run,
+    },
+    Job {
+        action: &'a str,
+        run: &'a Run,
+    },
     Installation {
         action: &'a str,
     },
@@ -78,6 +90,8 @@ impl EventKind<'_> {
             Self::ReviewComment { .. } => "pull_request_review_comment",
             Self::BranchDeleted { .. } => "delete",
             Self::Repository { .. } => "repository",
+            Self::Run { .. } => "workflow_run",
+            Self::Job { .. } => "workflow_job",
             Self::Installation { .. } => "installation",
             Self::InstallationRepositories { .. } => "installation_repositories",
         }
@@ -130,6 +144,11 @@ pub(in crate::sandbox) fn event(world: &World, name: &RepoName, sender: &Account
         }
         EventKind::Repository { action, changes: Value::Null } => whole(json!({ "action": action })),
         EventKind::Repository { action, changes } => whole(json!({ "action": action, "changes": changes })),
+        EventKind::Run { action, run: about } => {
+            let (workflow, run) = (workflow(world, name, about), run(world, name, about));
+            whole(json!({ "action": action, "workflow": workflow, "workflow_run": run }))
+        }
+        EventKind::Job { action, run } => whole(json!({ "action": action, "workflow_job": job(world, name, run) })),
         EventKind::Installation { action } => json!({
             "action": action,
             "installation": installation(world, name.owner(), id),

@@ -11,6 +11,7 @@ mod people;
 mod pull;
 mod repo;
 mod review;
+mod run;
 
 pub(super) use app::{app, foreign_app, grants, installation};
 pub(super) use check::{check, commit_status};
@@ -22,6 +23,7 @@ pub(super) use people::{membership, organization, public_user, team};
 pub(super) use pull::{Detail, pull};
 pub(super) use repo::{repo, repo_stub};
 pub(super) use review::{review, review_comment, review_event};
+pub(super) use run::{git_commit, job, run, workflow};
 
 use serde_json::{Map, Value, json};
 

@@ -113,7 +113,9 @@ impl World {
             sha: &sha,
             trust: greenroom::model::Trust::Preview,
             service: &service,
-            source: &source,
+            generation: greenroom::model::Generation(1),
+            builds: &greenroom::model::Builds::default(),
+            source: Some(&source),
         };
         let begun = Instant::now();
         loop {

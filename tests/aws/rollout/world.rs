@@ -307,6 +307,7 @@ impl World {
             trust: Trust::Preview,
             pinned: None,
             label: None,
+            builds: greenroom::model::Builds::default(),
             only: Vec::new(),
         };
         let version = VersionKey(format!("{number:016x}"));
