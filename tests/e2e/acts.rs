@@ -2,12 +2,20 @@
 //! deployed on this machine or on MiniStack.
 //!
 //! The workflows run as they are, without the lines that act cannot read (`workflow::UNREADABLE`). The tests of this
-//! file are about the harness itself, with a workflow that a shell serves.
+//! file are about the harness itself, with a workflow that a shell serves; the stories are in `local`, `troubles`, `aws`
+//! and `builds`.
 
+mod action;
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "aws")]
+mod builds;
 mod event;
 mod issuer;
+mod local;
 mod runner;
 mod told;
+mod troubles;
 mod workflow;
 mod yard;
 
@@ -122,7 +130,7 @@ fn files(_: &Path) -> Vec<FileChange> {
     ]
 }
 
-fn action(place: &Path, _: &Runner) {
+fn lay_trivial(place: &Path, _: &Runner) {
     std::fs::create_dir_all(place).expect("a folder");
     for (file, text) in [("action.yml", ACTION), ("script.sh", SCRIPT)] {
         std::fs::write(place.join(file), text).expect("a file");
@@ -130,7 +138,7 @@ fn action(place: &Path, _: &Runner) {
 }
 
 async fn trivial() -> Yard {
-    let mut yard = Yard::begin(files, action).await;
+    let mut yard = Yard::begin(files, lay_trivial).await;
     yard.settings = vec![("NAME", "a shop".into())];
     yard
 }
@@ -157,7 +165,7 @@ async fn a_workflow_is_given_its_event_and_a_token_and_tells_what_came_of_it() {
     assert_eq!(file, opened.body, "the event file is what GitHub told");
     assert!(file.get("installation").is_none() && file["pull_request"]["head"]["sha"] == head.as_str());
     assert_eq!(yard.comments_of_bots(), Vec::<String>::new());
-    yard.finish();
+    yard.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +185,7 @@ async fn each_event_starts_what_github_starts_for_it() {
     assert_eq!(files(&yard, &yard.close().await), ["preview.yml"]);
     assert_eq!(files(&yard, &Event::schedule("7 * * * *")), Vec::<String>::new());
     assert_eq!(files(&yard, &Event::dispatch("preview.yml", &json!({ "a": "b" }), &opened)), Vec::<String>::new());
-    yard.finish();
+    yard.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +210,7 @@ async fn act_still_cannot_read_what_is_kept_from_it_and_reads_the_rest() {
         assert!(!told.succeeded() && told.jobs.is_empty(), "act can read {line:?} by now: {}", told.all());
         assert!(told.remarks().contains("Unknown Property"), "{}", told.all());
     }
-    yard.finish();
+    yard.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,5 +246,5 @@ async fn five_runs_at_once_are_five_runs() {
         assert!(told.printed.contains(&format!(" run {} ", 1000 + number)), "{}", told.all());
     }
     assert!(begun.elapsed() < Duration::from_mins(1), "it took {:?}", begun.elapsed());
-    yard.finish();
+    yard.finish().await;
 }

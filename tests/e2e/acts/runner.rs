@@ -60,7 +60,7 @@ impl Runner {
         let program = std::env::var(VARIABLE).unwrap_or_else(|_| {
             panic!("{VARIABLE} is not set: run the tests with the README's test command, which installs act")
         });
-        for part in ["home", "work/tool_cache"] {
+        for part in ["home", "work/tool_cache", "bin"] {
             std::fs::create_dir_all(folder.join(part)).expect("a folder");
         }
         Self { program: program.into(), folder: folder.to_path_buf(), runs: AtomicU64::new(0) }
@@ -74,6 +74,20 @@ impl Runner {
     /// The home of the user as whom it runs.
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.join("home")
+    }
+
+    /// Puts a script before a program of this machine.
+    #[cfg(feature = "aws")]
+    pub(crate) fn stand_in(&self, program: &str, script: &str) {
+        let place = self.folder.join("bin").join(program);
+        std::fs::write(&place, script).expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&place, mode).expect("its mode");
+    }
+
+    fn path(&self) -> String {
+        let path = inherited().into_iter().find_map(|(name, value)| (name == "PATH").then_some(value));
+        format!("{}:{}", self.folder.join("bin").display(), path.unwrap_or_default())
     }
 
     pub(crate) fn start(&self, job: &Job<'_>) -> Run {
@@ -120,6 +134,7 @@ impl Runner {
             // What act has in its environment its steps have too.
             .envs(inherited())
             .env("HOME", self.home())
+            .env("PATH", self.path())
             .env("ACT_DISABLE_VERSION_CHECK", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))

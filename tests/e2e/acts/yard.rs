@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use greenroom::app::SystemClock;
 use greenroom::model::{CommitSha, PullNumber, RepoName};
-use greenroom::sandbox::{FileChange, Sandbox, SandboxSettings, WebhookTarget};
+use greenroom::sandbox::{FileChange, JobOf, NewPull, Sandbox, SandboxSettings, WebhookTarget};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,7 +19,7 @@ use super::issuer::Issuer;
 use super::runner::{Job, Run, Runner, processes_with};
 use super::told::Told;
 use super::workflow::Workflow;
-use crate::hang;
+use crate::hang::{self, PATIENCE};
 use crate::openapi::Description;
 use crate::own::own;
 
@@ -70,21 +71,39 @@ impl Yard {
         }
     }
 
+    /// Of the test, whose programs keep their journal here.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Opens the pull request with one commit.
     pub(crate) async fn open(&mut self, app: &str) -> Event {
-        self.commit(app);
-        self.pull = self.github.open_pull(&self.repo, "topic", "A change").expect("a pull request");
+        let opened = self.open_from("topic", app).await;
+        self.pull = PullNumber(opened.body["number"].as_u64().expect("a number"));
+        opened
+    }
+
+    /// Opens another pull request.
+    pub(crate) async fn open_from(&self, branch: &str, app: &str) -> Event {
+        self.github.push(&self.repo, branch, [("app", app)], &format!("Make it {app}")).expect("a commit");
+        self.github.open_pull(&self.repo, branch, "A change").expect("a pull request");
+        self.heard("pull_request").await
+    }
+
+    /// Opens a pull request whose commit is in somebody else's copy of the repository.
+    pub(crate) async fn open_from_fork(&mut self, person: &str, app: &str) -> Event {
+        let fork = self.github.fork(&self.repo, person).expect("a fork");
+        self.github.push(&fork, "topic", [("app", app)], &format!("Make it {app}")).expect("a commit");
+        let wish =
+            NewPull { head_repo: Some(fork), author: person.to_owned(), ..NewPull::new("topic", "From elsewhere") };
+        self.pull = self.github.open(&self.repo, wish).expect("a pull request");
         self.heard("pull_request").await
     }
 
     /// Pushes one more commit to it.
     pub(crate) async fn push(&self, app: &str) -> Event {
-        self.commit(app);
+        self.github.push(&self.repo, "topic", [("app", app)], &format!("Make it {app}")).expect("a commit");
         self.heard("pull_request").await
-    }
-
-    fn commit(&self, app: &str) -> CommitSha {
-        self.github.push(&self.repo, "topic", [("app", app)], &format!("Make it {app}")).expect("a commit")
     }
 
     /// Pushes to a branch that no pull request is about.
@@ -148,7 +167,10 @@ impl Yard {
         let number = self.runs.fetch_add(1, Ordering::SeqCst);
         let (reference, sha) = event.place(&self.github, &self.repo);
         let may = workflow.permissions();
-        let token = self.github.installation_token(&self.repo).expect("a token of the job");
+        let of = if event.is_of_a_fork() { JobOf::Fork } else { JobOf::Repository };
+        let lines: Vec<String> = may.iter().map(|(name, level)| format!("{name}: {level}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).filter(|line| !line.starts_with("id-token")).collect();
+        let token = self.github.job_token(&self.repo, &lines, of).expect("what a workflow can grant");
         let mut variables = self.variables(workflow, event, number);
         variables.extend([("GITHUB_REF", reference), ("SHA_REF", sha.clone())]);
         if may.contains_key("id-token") && !event.is_of_a_fork() {
@@ -233,14 +255,24 @@ impl Yard {
         left
     }
 
+    /// Waits for a condition, and says which one never came true.
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        hang::note(what);
+        let begun = Instant::now();
+        while !holds().await {
+            assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The end of every test: nothing runs, and GitHub was asked nothing that it does not document.
-    pub(crate) fn finish(self) {
+    pub(crate) async fn finish(self) {
         let description = Description::load();
         let exchanges = self.github.requests();
         let api = exchanges.iter().filter(|exchange| !exchange.template.starts_with("/codeload"));
         let problems: Vec<String> = api.flat_map(|exchange| description.problems(exchange)).collect();
         assert!(problems.is_empty(), "{}", problems.join("\n"));
-        assert_eq!(self.left(), Vec::<i32>::new(), "something of this test still runs");
+        self.until("nothing of this test runs any more", async || self.left().is_empty()).await;
     }
 }
 
