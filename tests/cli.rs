@@ -6,6 +6,9 @@
 mod audit;
 #[path = "cli/bench.rs"]
 mod bench;
+#[cfg(feature = "aws")]
+#[path = "cli/bootstrap.rs"]
+mod bootstrap;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "support/hang.rs"]

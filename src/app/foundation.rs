@@ -4,6 +4,8 @@ use super::AwsArgs;
 use crate::model::{FoundationReport, Place, ResourceChange, StageId};
 
 #[cfg(feature = "aws")]
+pub(super) use with_aws::follow;
+#[cfg(feature = "aws")]
 pub use with_aws::{deploy, destroy, plan, report};
 #[cfg(not(feature = "aws"))]
 pub use without_aws::{deploy, destroy, plan, report};
@@ -67,7 +69,7 @@ mod with_aws {
         }
     }
 
-    async fn follow<T, F>(note: Note<'_>, mut ask: impl FnMut() -> F) -> PortResult<T>
+    pub(in crate::app) async fn follow<T, F>(note: Note<'_>, mut ask: impl FnMut() -> F) -> PortResult<T>
     where
         F: Future<Output = PortResult<Progress<T>>>,
     {

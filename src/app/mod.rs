@@ -6,6 +6,8 @@
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
+pub mod bootstrap;
+#[cfg(feature = "aws")]
 mod calls;
 mod descriptors;
 pub mod foundation;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::names::{Names, TAG_OWNER, TAG_REPO, TAG_STAGE};
 use super::stack::Snapshot;
-use crate::model::{FailureKind, StageId, StageKind};
+use crate::model::{FailureKind, RepoName, StageId, StageKind};
 use crate::port::{PortError, PortResult, Site};
 
 /// What the tags of a stack say.
@@ -51,6 +51,12 @@ impl Marks {
                 Self { of: format!("the foundation of {stage}"), ..Self::of_stage(names, stage) }
             }
         }
+    }
+
+    /// Of what lets a repository's jobs in.
+    pub(super) fn of_bootstrap(names: &Names, repo: &RepoName) -> Self {
+        let tags = vec![(TAG_OWNER, names.owner().to_owned()), (TAG_REPO, repo.to_string())];
+        Self { tags, of: format!("what lets the jobs of {repo} in") }
     }
 
     pub(super) fn whose(&self, tags: &BTreeMap<String, String>) -> Whose {

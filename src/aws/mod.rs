@@ -9,6 +9,8 @@
 //! |---|---|
 //! | `settings`, `names`, `marks` | what the composition root tells; what things are called; whose a stack is |
 //! | `clients`, `credentials` | who speaks to AWS for a stage |
+//! | `oidc` | credentials by the token that GitHub gives a job |
+//! | `bootstrap` | what lets a repository's jobs in: provider, roles, bucket |
 //! | `outbound`, `pace`, `calls` | proxy, rate budget and counts, the same for every call |
 //! | `policy`, `policy_table`, `policy_foundation` | the least that we must be allowed |
 //! | `policy_world`, `policy_calls*`, `policy_types` | every call that is made, as policies see it |
@@ -27,6 +29,7 @@
 //! | `ecr`, `ecr_images` | repositories of images; who uses them |
 //! | `scripted` | an AWS that says what a test wants |
 
+pub mod bootstrap;
 mod calls;
 mod clients;
 mod conditions;
@@ -50,6 +53,7 @@ mod logs;
 mod marks;
 mod names;
 mod observe;
+mod oidc;
 mod once;
 mod outbound;
 mod pace;
@@ -85,6 +89,7 @@ pub use diagnose::Question;
 pub use diagnose_metadata::metadata;
 pub use ecr::{Ecr, is_ecr};
 pub use finding::{Finding, Health};
+pub use oidc::{OidcRequest, OidcWay, credentials};
 pub use policy::{Policy, Sessions as PolicySessions, Terms as PolicyTerms, policy};
 pub use settings::{AwsSettings, NatGateways, OutboundProxy, PreviewCapacity};
 

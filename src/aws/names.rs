@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Place, ServiceName, StageId, StageKind};
+use crate::model::{Place, RepoName, ServiceName, StageId, StageKind};
 use crate::port::{owner_path, repository_path};
 
 /// The tags by which everything of a stage is found.
@@ -122,7 +122,12 @@ impl Names {
 
     /// `greenroom/acme/shop`: begins the repositories of a repository's images, and of none other's.
     pub(super) fn repositories(&self, stage: &StageId) -> String {
-        format!("{}/{}", self.prefix.to_lowercase(), owner_path(&stage.repo))
+        self.repositories_of(&stage.repo)
+    }
+
+    /// The same of a repository.
+    pub(super) fn repositories_of(&self, repo: &RepoName) -> String {
+        format!("{}/{}", self.prefix.to_lowercase(), owner_path(repo))
     }
 
     /// `/greenroom/greenroom-previews-foundation/`: where a foundation's roles lie, apart from all

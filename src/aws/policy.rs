@@ -147,6 +147,13 @@ pub fn policy(which: Policy, terms: &Terms<'_>) -> String {
     format!("{:#}\n", json!({ "Version": "2012-10-17", "Statement": statements }))
 }
 
+/// Some of a policy's statements, by their names.
+pub(super) fn statements(which: Policy, terms: &Terms<'_>, sids: &[&str]) -> Vec<Value> {
+    let (groups, ground) = groups(which);
+    let wanted = groups.iter().filter(|group| sids.contains(&group.sid));
+    wanted.map(|group| statement(group, ground, terms)).collect()
+}
+
 pub(super) fn groups(which: Policy) -> (&'static [Group], Ground) {
     match which {
         Policy::Server => (SERVER, Ground::Previews),

@@ -371,4 +371,4 @@ pub(super) const OTHER_NAMES: &[(&str, &str)] = &[
 ];
 
 /// What everybody may call without a permission. Source: `GetCallerIdentity`.
-pub(super) const FREE: &[&str] = &["sts:GetCallerIdentity"];
+pub(super) const FREE: &[&str] = &["sts:AssumeRoleWithWebIdentity", "sts:GetCallerIdentity"];

@@ -17,7 +17,10 @@ use crate::port::{PortError, PortResult};
 const FOUNDATION: &str = "foundation";
 const STAGE: &str = "stage";
 
-const TEMPLATES: [(&str, &str); 8] = [
+const BOOTSTRAP: &str = "bootstrap";
+
+const TEMPLATES: [(&str, &str); 9] = [
+    (BOOTSTRAP, include_str!("../../templates/cloudformation/bootstrap.yaml.j2")),
     (FOUNDATION, include_str!("../../templates/cloudformation/foundation.yaml.j2")),
     ("network", include_str!("../../templates/cloudformation/network.yaml.j2")),
     ("programs", include_str!("../../templates/cloudformation/programs.yaml.j2")),
@@ -49,10 +52,20 @@ pub(super) fn stage(context: &impl Serialize) -> PortResult<String> {
     render(STAGE, context)
 }
 
+/// The text of the stack that lets a repository's jobs in.
+pub(super) fn bootstrap(context: &impl Serialize) -> PortResult<String> {
+    render(BOOTSTRAP, context)
+}
+
+/// What that is made from.
+pub(super) fn bootstrap_source() -> &'static str {
+    TEMPLATES[0].1
+}
+
 /// Tells apart the foundations' templates of different releases of Greenroom.
 pub(super) fn foundation_version() -> String {
     let mut hash = Sha256::new();
-    for (name, text) in TEMPLATES.iter().filter(|(name, _)| ![STAGE, "service"].contains(name)) {
+    for (name, text) in TEMPLATES.iter().filter(|(name, _)| ![BOOTSTRAP, STAGE, "service"].contains(name)) {
         hash.update(name);
         hash.update(text);
     }

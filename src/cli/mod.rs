@@ -5,6 +5,10 @@
 
 mod audit;
 mod bench;
+#[cfg(feature = "aws")]
+mod bootstrap;
+#[cfg(feature = "aws")]
+mod bootstrap_text;
 mod check;
 mod demo;
 mod deploy;
@@ -70,6 +74,8 @@ pub struct Cli {
 enum Verb {
     Audit(audit::Audit),
     Bench(bench::Bench),
+    #[cfg(feature = "aws")]
+    Bootstrap(Box<bootstrap::Bootstrap>),
     Check(check::Check),
     Demo(demo::Demo),
     #[command(hide = true)]
@@ -98,6 +104,8 @@ impl Cli {
         let result = match self.verb {
             Verb::Audit(audit) => run_async(audit.run(&mut printer)),
             Verb::Bench(bench) => bench.run(&mut printer),
+            #[cfg(feature = "aws")]
+            Verb::Bootstrap(bootstrap) => run_async(bootstrap.run(&mut printer)),
             Verb::Check(check) => check.run(&mut printer),
             Verb::Demo(demo) => run_async(demo.run(&mut printer)),
             Verb::DemoApp(app) => run_async(app.run()),

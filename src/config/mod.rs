@@ -22,6 +22,7 @@ mod sheet;
 mod stages;
 mod text;
 mod tree;
+mod workflow;
 mod yaml;
 
 use sha2::{Digest, Sha256};
@@ -34,6 +35,7 @@ pub use narrow::narrow;
 pub use paths::idle_patterns;
 pub use reference::reference_table;
 pub use schema::schema;
+pub use workflow::workflow;
 
 use report::Report;
 use sheet::Sheet;

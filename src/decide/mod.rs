@@ -24,6 +24,7 @@ mod admit;
 mod backoff;
 mod bind;
 pub mod command;
+pub mod doors;
 mod follow;
 pub mod gate;
 mod history;

@@ -26,6 +26,7 @@ mod delivery;
 mod deployment;
 mod evidence;
 mod forge;
+mod identity;
 mod installed;
 mod job;
 mod job_log;
@@ -42,6 +43,7 @@ mod transport;
 mod workflows;
 
 pub use forge::GitHub;
+pub use identity::identity;
 pub use pace::WriteLimits;
 pub use settings::{GitHubSettings, ProxySettings, SetupError, TokenSettings};
 

@@ -21,6 +21,7 @@ mod label;
 mod lock;
 mod log;
 mod merge_queue;
+mod oidc;
 mod paths;
 mod pattern;
 mod plan;
@@ -37,6 +38,7 @@ mod trust;
 mod verdict;
 mod wall;
 mod witness;
+mod workflow;
 
 pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
@@ -66,6 +68,7 @@ pub use id::{
 pub use label::is_same_label;
 pub use lock::{Lock, RepoLockChange, Waiting};
 pub use log::{IllegalEvent, StepEvent, StepEventKind, StepLog, StepState};
+pub use oidc::{AUDIENCE, Claims, Issuer, RepoIdentity, state_bucket};
 pub use paths::PathFilter;
 pub use pattern::StagePattern;
 pub use plan::{
@@ -88,3 +91,4 @@ pub use trust::Trust;
 pub use verdict::{Answer, Binding, Gate, GateResult, GateState, Offer, Verdict, Withheld};
 pub use wall::{RepoList, RepoPattern, Wall, ZoneList};
 pub use witness::Witness;
+pub use workflow::{IdToken, JobEnvironment, PushReach, Workflow, WorkflowJob, WorkflowTrigger};

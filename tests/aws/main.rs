@@ -11,6 +11,7 @@ mod alike;
 #[path = "../support/aws_world.rs"]
 mod aws_world;
 mod bench;
+mod bootstrap;
 mod crash;
 #[path = "../support/depth.rs"]
 mod depth;

@@ -48,6 +48,8 @@ async fn rendered() -> Vec<(String, String)> {
         texts.push((format!("{name}-foundation"), foundation));
         texts.push((format!("{name}-stage"), own));
     }
+    let text = greenroom::aws::bootstrap::bootstrap_template("greenroom", &crate::bootstrap::order()).expect("a text");
+    texts.push(("bootstrap".to_owned(), text));
     texts
 }
 

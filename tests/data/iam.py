@@ -25,6 +25,7 @@ def folder(package):
 
 def sources():
     yield from sorted((ROOT / "src/aws").glob("policy*.rs"))
+    yield from sorted((ROOT / "src/aws/bootstrap").glob("*.rs"))
     yield from sorted((ROOT / "templates/aws").glob("*.json"))
 
 
