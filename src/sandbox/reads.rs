@@ -130,6 +130,18 @@ impl Sandbox {
         Ok(SecretString::from(world.grant(repo.owner(), Some(vec![id]), grants).0))
     }
 
+    /// GitHub's number of a repository.
+    pub fn repo_number(&self, repo: &RepoName) -> Option<u64> {
+        self.shared.world().repo(repo).map(|repo| repo.id)
+    }
+
+    /// The files at a commit whose paths begin so, by path.
+    pub fn files_at(&self, sha: &CommitSha, begin: &str) -> Vec<(String, Arc<[u8]>)> {
+        let world = self.shared.world();
+        let files = world.commits.get(sha).into_iter().flat_map(|commit| commit.tree.iter());
+        files.filter(|(path, _)| path.starts_with(begin)).map(|(path, bytes)| (path.clone(), bytes.clone())).collect()
+    }
+
     /// The bytes of a file at a commit.
     pub fn file_at(&self, sha: &CommitSha, path: &str) -> Option<Arc<[u8]>> {
         self.shared.world().commits.get(sha)?.tree.get(path).cloned()

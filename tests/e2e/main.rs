@@ -5,11 +5,13 @@
 //! What is waited for is a condition, never a span of time. When a test ends, the server must have
 //! stopped cleanly, and every request that it made to GitHub must be one that GitHub documents.
 //! Containers want a Docker engine (`DOCKER_HOST`), and stages on AWS MiniStack as well; a PostgreSQL is
-//! looked for where `GREENROOM_TEST_POSTGRES_URL` says. Without them those tests fail and say so.
+//! looked for where `GREENROOM_TEST_POSTGRES_URL` says, and workflows want the program that
+//! `GREENROOM_TEST_ACT` names. Without them those tests fail and say so.
 
 #[cfg(feature = "aws")]
 #[path = "../support/account.rs"]
 mod account;
+mod acts;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
