@@ -254,15 +254,17 @@ async fn whoever_dies_at_an_effect_goes_on_by_asking_again() {
         for effect in EFFECTS {
             faulty.forget();
             faulty.order_of(mishap, effect, 1);
-            let first = there_and_back(&*cloud(&faulty.url(), slots(), Make::Plain).await).await;
+            let greenroom = cloud(&faulty.url(), slots(), Make::Plain).await;
+            let first = there_and_back(&greenroom).await;
             assert_eq!(faulty.hit().as_deref(), Some(effect), "{mishap:?}: {:?} {first:?}", faulty.calls());
             faulty.mend();
             // A new process, which knows nothing.
-            let cloud = cloud(&faulty.url(), slots(), Make::Plain).await;
+            let greenroom = cloud(&faulty.url(), slots(), Make::Plain).await;
             if effect == EFFECTS[0] {
-                deploy(&cloud, &till()).await.expect("it goes on");
+                deploy(&greenroom, &till()).await.expect("it goes on");
             }
-            settle(|| cloud.remove_bootstrap(&till(), &target(), StateFate::Stays)).await.expect("it goes on");
+            let gone = settle(|| greenroom.remove_bootstrap(&till(), &target(), StateFate::Stays)).await;
+            gone.expect("it goes on");
             assert!(account.roles().await.is_empty(), "{mishap:?} at {effect}");
             assert!(!account.has_bucket().await && !account.has_provider().await, "{mishap:?} at {effect}");
             account.make_provider(Provider::Ours, &["sts.amazonaws.com"]).await;
