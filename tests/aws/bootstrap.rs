@@ -233,13 +233,8 @@ async fn what_would_not_do_is_said_before_anything_is_made() {
 }
 
 /// What changes something, as the door to AWS names it.
-const EFFECTS: [&str; 5] = [
-    "cloudformation:CreateStack",
-    "cloudformation:DeleteStack",
-    "iam:DeleteOpenIDConnectProvider",
-    "iam:DeletePolicy",
-    "s3:DELETE /greenroom-state-000000000000-us-east-1",
-];
+const EFFECTS: [&str; 4] =
+    ["cloudformation:CreateStack", "cloudformation:DeleteStack", "iam:DeleteOpenIDConnectProvider", "iam:DeletePolicy"];
 
 async fn there_and_back(cloud: &AwsCloud) -> PortResult<Removed> {
     deploy(cloud, &till()).await?;
@@ -250,19 +245,26 @@ async fn there_and_back(cloud: &AwsCloud) -> PortResult<Removed> {
 async fn whoever_dies_at_an_effect_goes_on_by_asking_again() {
     let account = Account::new(Provider::Ours, &["sts.amazonaws.com"]).await;
     let faulty = Faulty::start(account.desk.ministack.port()).await;
+    let greenroom = cloud(&faulty.url(), slots(), Make::Plain).await;
+    there_and_back(&greenroom).await.expect("nothing happens to it");
+    account.make_provider(Provider::Ours, &["sts.amazonaws.com"]).await;
+    let erased = faulty.calls().into_iter().find(|call| call.starts_with("s3:DELETE /greenroom-state-"));
+    let erased = erased.expect("the empty bucket is deleted");
     for mishap in [Mishap::DeadBefore, Mishap::DeadAfter, Mishap::Unheard] {
-        for effect in EFFECTS {
+        for effect in EFFECTS.into_iter().chain([erased.as_str()]) {
             faulty.forget();
             faulty.order_of(mishap, effect, 1);
-            let first = there_and_back(&*cloud(&faulty.url(), slots(), Make::Plain).await).await;
+            let greenroom = cloud(&faulty.url(), slots(), Make::Plain).await;
+            let first = there_and_back(&greenroom).await;
             assert_eq!(faulty.hit().as_deref(), Some(effect), "{mishap:?}: {:?} {first:?}", faulty.calls());
             faulty.mend();
             // A new process, which knows nothing.
-            let cloud = cloud(&faulty.url(), slots(), Make::Plain).await;
+            let greenroom = cloud(&faulty.url(), slots(), Make::Plain).await;
             if effect == EFFECTS[0] {
-                deploy(&cloud, &till()).await.expect("it goes on");
+                deploy(&greenroom, &till()).await.expect("it goes on");
             }
-            settle(|| cloud.remove_bootstrap(&till(), &target(), StateFate::Stays)).await.expect("it goes on");
+            let gone = settle(|| greenroom.remove_bootstrap(&till(), &target(), StateFate::Stays)).await;
+            gone.expect("it goes on");
             assert!(account.roles().await.is_empty(), "{mishap:?} at {effect}");
             assert!(!account.has_bucket().await && !account.has_provider().await, "{mishap:?} at {effect}");
             account.make_provider(Provider::Ours, &["sts.amazonaws.com"]).await;

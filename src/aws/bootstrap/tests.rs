@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::order::Called;
 use super::render::{Text, text};
 use super::*;
-use crate::model::{Branch, Issuer, RepoId, RepoIdentity, UserId};
+use crate::model::{Branch, Claims, Issuer, RepoId, RepoIdentity, StageId, UserId};
 
 #[path = "../../../tests/support/iam.rs"]
 mod iam;
@@ -75,7 +75,7 @@ fn let_in(order: &BootstrapOrder, claims: &[(&str, &str)]) -> Vec<String> {
     let mut doors = Vec::new();
     for (door, made) in order.trusts().iter().zip(text.doors()) {
         let judged = judge(&[policy_of(&made.trust, None)], &request(claims)) == Decision::Allowed;
-        let token = crate::model::Claims(claims.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect());
+        let token = Claims(claims.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect());
         assert_eq!(judged, door.against(&token).is_empty(), "what we say of it is what IAM does: {token:?}");
         if judged {
             doors.push(door.door.suffix());
@@ -232,7 +232,7 @@ fn a_name_stands_for_itself_whatever_it_is() {
         assert!(text.contains("AWS::IAM::Role") && text.lines().all(|line| !line.starts_with("{{")));
     }
     for stage in ["*", "prod*", "${x}", "a b", "prod:x"] {
-        assert!(stage.parse::<crate::model::StageName>().is_err(), "{stage} is no name of a stage");
+        assert!(stage.parse::<StageName>().is_err(), "{stage} is no name of a stage");
     }
 }
 
@@ -256,7 +256,7 @@ fn takes_on(order: &BootstrapOrder, hand: &str, door: &str, tags: &[(&str, &str)
 /// The tags of a session as they are made for a stage.
 fn tags_of(stage: &str, kind: StageKind, base: &str) -> Vec<(String, String)> {
     let names = Names::new("greenroom");
-    let stage = crate::model::StageId { repo: "acme/shop".parse().unwrap(), name: stage.parse().unwrap() };
+    let stage = StageId { repo: "acme/shop".parse().unwrap(), name: stage.parse().unwrap() };
     let place = Place { kind, base: Some(base.into()), ..Place::default() };
     let session =
         super::super::credentials::RoleSession::new(&names, String::new(), Site { stage: &stage, place: &place });

@@ -6,13 +6,13 @@ use serde_json::json;
 use super::fake::{FakeGitHub, Reply};
 use super::{denial_of, repository, shop};
 use crate::github::identity;
-use crate::model::{Branch, RepoId, UserId};
+use crate::model::{Branch, RepoId, RepoIdentity, UserId};
 use crate::port::{PortError, PortResult};
 
 const REPO: &str = "/repos/acme/shop";
 const SUBJECT: &str = "/repos/acme/shop/actions/oidc/customization/sub";
 
-async fn ask(fake: &FakeGitHub) -> PortResult<crate::model::RepoIdentity> {
+async fn ask(fake: &FakeGitHub) -> PortResult<RepoIdentity> {
     identity(&fake.settings(), &SecretString::from("ghp_somebody".to_owned()), &shop()).await
 }
 
