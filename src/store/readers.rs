@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, WeakPool};
+use futures_util::future::BoxFuture;
 use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::{AnyConnection, Connection};
 
@@ -91,13 +92,7 @@ impl Readers {
     async fn lend(&self) -> Result<Object<Lender>, sqlx::Error> {
         match &self.0 {
             Source::Database(pool) => lend(pool).await,
-            Source::Object(shelf) => {
-                let (copy, pool) = shelf.view().await?;
-                let lent = lend(&pool).await;
-                // Until here: its file goes with it.
-                drop(copy);
-                lent
-            }
+            Source::Object(shelf) => lend_of_copy(Arc::clone(shelf)).await,
         }
     }
 }
@@ -114,6 +109,18 @@ pub(super) fn pool(options: AnyConnectOptions, dialect: &'static Dialect) -> Res
         .runtime(Runtime::Tokio1)
         .build()
         .map_err(|error| sqlx::Error::Configuration(error.into()))
+}
+
+/// In a box of its own: the compiler cannot see through so many futures in each other that they may change
+/// threads.
+fn lend_of_copy(shelf: Arc<Shelf>) -> BoxFuture<'static, Result<Object<Lender>, sqlx::Error>> {
+    Box::pin(async move {
+        let (copy, pool) = shelf.view().await?;
+        let lent = lend(&pool).await;
+        // Until here: its file goes with it.
+        drop(copy);
+        lent
+    })
 }
 
 async fn lend(pool: &Pool<Lender>) -> Result<Object<Lender>, sqlx::Error> {

@@ -88,7 +88,7 @@ fn explained(bucket: &str, place: String, closed: Closed) -> OpenError {
         Closed::Unreachable(PortError::NotFound { .. }) => OpenError::NoBucket(bucket.to_owned()),
         Closed::Unreachable(source) => OpenError::Reach { place, source },
         Closed::Unreadable(why) => OpenError::Unreadable { place, why },
-        Closed::Database(source) => OpenError::Connect { backend: "state's", advice: snapshot::DIALECT.advice, source },
+        Closed::Database(source) => OpenError::Connect { backend: "state's", advice: DIALECT.advice, source },
     }
 }
 

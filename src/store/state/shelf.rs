@@ -78,7 +78,7 @@ impl Shelf {
         let snapshot = match objects.get(&key, None).await.map_err(Closed::Unreachable)? {
             Got::Found { etag, bytes } => read(folder.path(), repo, etag, bytes, sent).await?,
             Got::Absent | Got::Unchanged => {
-                Snapshot::new(None, migrated(folder.path(), &[]).await.map_err(Closed::Database)?, sent)
+                Snapshot::new(None, migrated(folder.path(), Vec::new()).await.map_err(Closed::Database)?, sent)
             }
         };
         let current = Mutex::new(Arc::new(snapshot));
@@ -222,7 +222,7 @@ async fn read(folder: &Path, repo: RepoId, etag: ETag, bytes: Bytes, sent: Insta
         unpacking.await.map_err(|error| Closed::Unreachable(PortError::bug("unpacking the state", error)))?;
     let (header, mut image) = unpacked.map_err(Closed::Unreadable)?;
     if header.schema < schema() {
-        image = migrated(folder, &image).await.map_err(Closed::Database)?;
+        image = migrated(folder, image).await.map_err(Closed::Database)?;
     }
     Ok(Snapshot::new(Some((etag, header)), image, sent))
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use deadpool::managed::Pool;
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection as _};
-use tokio::sync::OnceCell;
+use tokio::runtime::Handle;
 
 use super::super::readers::{Lender, pool};
 use super::super::{Dialect, migrations, sql, sqlite};
@@ -44,7 +44,7 @@ pub(in crate::store) struct Snapshot {
     pub(in crate::store) image: Vec<u8>,
     /// When a look that found it to be the newest was sent.
     validated: Mutex<Instant>,
-    view: OnceCell<View>,
+    view: tokio::sync::Mutex<Option<View>>,
 }
 
 /// A file that is read from, and never changes.
@@ -55,7 +55,7 @@ struct View {
 
 impl Snapshot {
     pub(super) fn new(written: Option<(ETag, Header)>, image: Vec<u8>, validated: Instant) -> Self {
-        Self { written, image, validated: Mutex::new(validated), view: OnceCell::new() }
+        Self { written, image, validated: Mutex::new(validated), view: tokio::sync::Mutex::default() }
     }
 
     pub(super) fn etag(&self) -> Option<&ETag> {
@@ -87,13 +87,15 @@ impl Snapshot {
     /// Connections that read it; the file is made in the folder when they are first wanted, and is there as
     /// long as this is.
     pub(super) async fn pool(&self, folder: &Path) -> Result<Pool<Lender>, sqlx::Error> {
-        let view = self.view.get_or_try_init(|| async {
-            let file = tempfile::Builder::new().prefix("read-").suffix(".db").tempfile_in(folder)?.into_temp_path();
-            tokio::fs::write(&file, &self.image).await?;
-            let pool = pool(options(&file, "mode=ro&immutable=true")?, &DIALECT)?;
-            Ok::<_, sqlx::Error>(View { pool, _file: file })
-        });
-        Ok(view.await?.pool.clone())
+        let mut view = self.view.lock().await;
+        if let Some(view) = &*view {
+            return Ok(view.pool.clone());
+        }
+        let file = tempfile::Builder::new().prefix("read-").suffix(".db").tempfile_in(folder)?.into_temp_path();
+        tokio::fs::write(&file, &self.image).await?;
+        let pool = pool(options(&file, "mode=ro&immutable=true")?, &DIALECT)?;
+        *view = Some(View { pool: pool.clone(), _file: file });
+        Ok(pool)
     }
 }
 
@@ -112,7 +114,7 @@ impl Desk {
         Ok(Self { connection, file })
     }
 
-    pub(in crate::store) async fn image(&self) -> Result<Vec<u8>, sqlx::Error> {
+    pub(in crate::store) async fn image(&mut self) -> Result<Vec<u8>, sqlx::Error> {
         Ok(tokio::fs::read(&self.file).await?)
     }
 }
@@ -124,7 +126,15 @@ fn options(file: &Path, query: &str) -> Result<AnyConnectOptions, sqlx::Error> {
 }
 
 /// The database brought up to date; an empty one is made without bytes.
-pub(super) async fn migrated(folder: &Path, image: &[u8]) -> Result<Vec<u8>, sqlx::Error> {
+///
+/// On a thread for what blocks: what sqlx migrates by cannot be shown to the compiler to change threads.
+pub(super) async fn migrated(folder: &Path, image: Vec<u8>) -> Result<Vec<u8>, sqlx::Error> {
+    let (folder, here) = (folder.to_owned(), Handle::current());
+    let migrating = tokio::task::spawn_blocking(move || here.block_on(migrate(&folder, &image)));
+    migrating.await.map_err(|error| sqlx::Error::Io(error.into()))?
+}
+
+async fn migrate(folder: &Path, image: &[u8]) -> Result<Vec<u8>, sqlx::Error> {
     let mut desk = Desk::lay_out(folder, image).await?;
     let steps = migrations::migrator(DIALECT.migrations);
     steps.run(&mut desk.connection).await.map_err(|error| match error {
