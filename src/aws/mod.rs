@@ -48,6 +48,9 @@ mod families;
 mod fault;
 mod finding;
 mod foundation;
+#[cfg(test)]
+#[path = "../../tests/support/iam.rs"]
+mod iam;
 mod inventory;
 mod lately;
 mod logs;

@@ -1,7 +1,7 @@
 //! What each policy allows: every call that is made, and nothing that none of them needs.
 
-use super::iam::{Decision, Request, judge, judge_bounded};
 use super::*;
+use crate::aws::iam::{Decision, Request, judge, judge_bounded};
 use crate::aws::policy_world::{Keys, Thing};
 
 /// What IAM is asked when a call touches a thing.

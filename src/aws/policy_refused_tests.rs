@@ -5,9 +5,9 @@ use super::attacks::{
     ADMIN, Attack, DEPLOYER, attacks_on_a_foundation, attacks_on_a_repository, attacks_on_a_stage, attacks_on_names,
     attacks_on_roles, attacks_on_the_account, escalations, iam,
 };
-use super::iam::{Decision, judge_bounded};
 use super::reference::Action;
 use super::*;
+use crate::aws::iam::{Decision, judge_bounded};
 use crate::aws::policy_world::Keys;
 
 #[track_caller]

@@ -18,8 +18,6 @@ use crate::model::{Place, StageId, StageKind};
 mod allowed;
 #[path = "policy_attacks_tests.rs"]
 mod attacks;
-#[path = "../../tests/support/iam.rs"]
-mod iam;
 #[path = "policy_reference_tests.rs"]
 mod reference;
 #[path = "policy_refused_tests.rs"]

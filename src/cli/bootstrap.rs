@@ -123,7 +123,7 @@ impl Bootstrap {
         let repo = self.identity().await?;
         let (order, left_out) = self.order(&project, repo)?;
         if self.explain {
-            return self.explain_here(&order, printer);
+            return explain_here(&order, printer);
         }
         let document = if self.template {
             Document::Template { template: bootstrap::template(&self.aws, &order)? }
@@ -171,15 +171,6 @@ impl Bootstrap {
             Some(error) => Err(error.into()),
             None => Ok(document),
         }
-    }
-
-    /// Ends with 1 where something is let in that should not.
-    fn explain_here(&self, order: &BootstrapOrder, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
-        let workflows = workflows_here(Path::new("."))?;
-        let rows = explain(&workflows, &order.trusts(), &order.repo);
-        let has_unwanted = rows.iter().any(|row| row.is_unwanted);
-        printer.result(&Document::Explained(rows), bootstrap_text::human)?;
-        Ok(if has_unwanted { ExitStatus::Failed } else { ExitStatus::Ok })
     }
 
     fn project(&self) -> anyhow::Result<Project> {
@@ -284,6 +275,15 @@ fn place(project: &Project, rule: &StageRule, repo: &RepoName, name: &StageName)
         local_commands: LocalCommands::Ignore,
     };
     Ok(resolve(project, rule, &stage, &CommitSha::new("0".repeat(40))?, None, &addressing).place)
+}
+
+/// Ends with 1 where something is let in that should not.
+fn explain_here(order: &BootstrapOrder, printer: &mut Printer) -> anyhow::Result<ExitStatus> {
+    let workflows = workflows_here(Path::new("."))?;
+    let rows = explain(&workflows, &order.trusts(), &order.repo);
+    let has_unwanted = rows.iter().any(|row| row.is_unwanted);
+    printer.result(&Document::Explained(rows), bootstrap_text::human)?;
+    Ok(if has_unwanted { ExitStatus::Failed } else { ExitStatus::Ok })
 }
 
 /// The workflows of the repository at `top`, by their names.

@@ -18,7 +18,7 @@ pub(super) fn human(document: &Document) -> String {
 }
 
 fn lines(left_out: &[String]) -> String {
-    left_out.iter().map(|line| format!("{line}\n")).collect()
+    left_out.iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 fn head(report: &BootstrapReport) -> String {

@@ -8,12 +8,8 @@ use serde_json::{Value, json};
 use super::order::Called;
 use super::render::{Text, text};
 use super::*;
+use crate::aws::iam::{Decision, Request, judge};
 use crate::model::{Branch, Claims, Issuer, RepoId, RepoIdentity, StageId, UserId};
-
-#[path = "../../../tests/support/iam.rs"]
-mod iam;
-
-use iam::{Decision, Request, judge};
 
 const HOST: &str = "token.actions.githubusercontent.com";
 

@@ -94,7 +94,7 @@ pub(super) struct Inputs {
         hide_default_value = true
     )]
     dry_run: String,
-    /// Where the state lies: s3://bucket, or a folder.
+    /// Where the state lies: `s3://bucket`, or a folder.
     #[arg(long, env = "GREENROOM_ACTION_STATE", hide_env_values = true, default_value = "", hide_default_value = true)]
     state: String,
     /// Where stages on this machine answer.

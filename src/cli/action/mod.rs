@@ -36,7 +36,7 @@ use crate::app::action::{
 use crate::app::{self, TargetName};
 use crate::config;
 use crate::decide::{Deed, auto, command, delivery_parts};
-use crate::model::{CommentEvent, Event, RepoId, RunFacts, StateLocation};
+use crate::model::{CommentEvent, Event, Prefix, RepoId, RunFacts, StateLocation};
 use crate::port::Forge;
 use crate::view::{StagePhase, StepEnding, StepReport, StepStage};
 
@@ -328,7 +328,7 @@ async fn is_command(
     };
     let Some(file) = file else { return Ok(false) };
     // With a file that is wrong the usual prefix counts, as it does for the engine.
-    let prefix = config::check(config::PATH, &file).map_or_else(|_| Default::default(), |is| is.commands.prefix);
+    let prefix = config::check(config::PATH, &file).map_or_else(|_| Prefix::default(), |is| is.commands.prefix);
     Ok(!command::read(&comment.body, &prefix, &command::Known::default()).is_empty())
 }
 

@@ -99,7 +99,7 @@ impl Visit {
             }
             let (rest, lanes) = self.look(&mut progress).await.context("cannot read how the stages stand")?;
             match rest {
-                Rest::AtRest => break Left::AtRest,
+                Rest::Settled => break Left::AtRest,
                 Rest::NoStage => break Left::NoStage,
                 Rest::Stuck(attempts) => break Left::Stuck(attempts),
                 Rest::TakenIn if self.patience == Patience::Leaves => break Left::NotWaitedFor,
@@ -185,11 +185,11 @@ impl Visit {
             LaneState::Failing { attempts } if attempts >= TRIES => Rest::Stuck(attempts),
             LaneState::Failing { .. } | LaneState::Busy => Rest::Busy,
             LaneState::AtRest if records.is_empty() && rests => Rest::NoStage,
-            LaneState::AtRest if rests => Rest::AtRest,
+            LaneState::AtRest if rests => Rest::Settled,
             LaneState::AtRest => Rest::TakenIn,
         };
         // What a stage came to before the event is not what comes of it.
-        for view in views.iter().filter(|view| !view.phase.is_final() || matches!(rest, Rest::AtRest)) {
+        for view in views.iter().filter(|view| !view.phase.is_final() || matches!(rest, Rest::Settled)) {
             show(progress, view);
         }
         Ok((rest, lanes))
@@ -269,7 +269,7 @@ enum Rest {
     Busy,
     /// It is, and stages are at work.
     TakenIn,
-    AtRest,
+    Settled,
     NoStage,
     Stuck(u32),
 }

@@ -48,10 +48,10 @@ pub fn workflows(project: &Project) -> Workflows {
         }
     }
     if project.stages.iter().any(|rule| matches!(rule.trigger, Trigger::PullRequest { .. })) {
-        made.add(project, PREVIEW, PREVIEW.1.to_owned());
+        made.add(project, PREVIEW, PREVIEW.1);
     }
     if !stages.is_empty() {
-        made.add(project, DEPLOY, deploy(&stages));
+        made.add(project, DEPLOY, &deploy(&stages));
         let names: Vec<&str> = stages.iter().map(|stage| stage.name).collect();
         made.left.push(format!(
             "make an environment at GitHub for each permanent stage ({}), and say there who must approve and which \
@@ -61,10 +61,10 @@ pub fn workflows(project: &Project) -> Workflows {
     }
     let prefix = project.commands.prefix.to_string();
     let asks = format!("contains(github.event.comment.body, {})", quoted(prefix.trim_end()));
-    made.add(project, COMMANDS, COMMANDS.1.replace("contains(github.event.comment.body, '/')", &asks));
-    made.add(project, SWEEP, SWEEP.1.to_owned());
+    made.add(project, COMMANDS, &COMMANDS.1.replace("contains(github.event.comment.body, '/')", &asks));
+    made.add(project, SWEEP, SWEEP.1);
     if project.builds.by == BuiltBy::Actions {
-        made.add(project, BUILD, BUILD.1.to_owned());
+        made.add(project, BUILD, BUILD.1);
     }
     if project.aws.is_none() {
         made.left.push(
@@ -112,7 +112,8 @@ fn deploy(stages: &[Permanent<'_>]) -> String {
     let mut branches: Vec<&str> = stages.iter().map(|stage| stage.branch).collect();
     branches.sort_unstable();
     branches.dedup();
-    let heard: String = branches.iter().map(|branch| format!("      - {}\n", pattern(branch))).collect();
+    let heard: String =
+        branches.iter().flat_map(|branch| ["      - ".to_owned(), pattern(branch), "\n".to_owned()]).collect();
     let jobs = stages.iter().map(|stage| {
         // A job's name begins with a letter.
         let id = if stage.name.starts_with(|c: char| c.is_ascii_digit()) { "stage-" } else { "" };
@@ -155,7 +156,7 @@ fn is_word(text: &str) -> bool {
 }
 
 impl Workflows {
-    fn add(&mut self, project: &Project, file: (&'static str, &str), text: String) {
+    fn add(&mut self, project: &Project, file: (&'static str, &str), text: &str) {
         let mut text = text.replace(APP, &format!("role/greenroom-{}-", project.app));
         if let Some(aws) = &project.aws {
             text = text.replace(ACCOUNT, &aws.account).replace(REGION, &aws.region);

@@ -110,7 +110,7 @@ impl Trust {
         let lacks = |(claim, expected): (&&'static str, &Vec<String>)| {
             let actual = token.get(claim).map(str::to_owned);
             let has = actual.as_ref().is_some_and(|actual| expected.contains(actual));
-            (!has).then(|| Mismatch { claim: *claim, expected: expected.clone(), actual })
+            (!has).then(|| Mismatch { claim, expected: expected.clone(), actual })
         };
         self.claims.iter().filter_map(lacks).collect()
     }

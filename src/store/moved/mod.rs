@@ -104,7 +104,8 @@ pub struct Moved {
 struct Version {
     format: u32,
     schema: i64,
-    version: String,
+    #[serde(rename = "version")]
+    program: String,
 }
 
 impl Moved {
@@ -137,7 +138,7 @@ impl Moved {
         GzDecoder::new(file).take(MOST_BYTES).read_to_end(&mut text).map_err(|error| unreadable(&error))?;
         let version: Version = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
         if version.format > FORMAT || version.schema > tables::schema() {
-            return Err(MoveError::Newer(version.version));
+            return Err(MoveError::Newer(version.program));
         }
         let moved: Self = serde_json::from_slice(&text).map_err(|error| unreadable(&error))?;
         tables::check(&moved).map_err(MoveError::Unreadable)?;

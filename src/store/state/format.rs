@@ -76,7 +76,7 @@ impl Header {
     }
 
     /// Of what is made from this one.
-    pub(super) fn next(&self, schema: i64, mark: Mark) -> Self {
+    pub(super) fn next(&self, schema: i64, mark: &Mark) -> Self {
         let others = self.marks.iter().filter(|other| other.writer != mark.writer).cloned();
         let marks = std::iter::once(mark.clone()).chain(others).take(MOST_MARKS).collect();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -94,7 +94,8 @@ impl Header {
 struct Version {
     format: u32,
     schema: i64,
-    version: String,
+    #[serde(rename = "version")]
+    program: String,
 }
 
 /// Packs a database.
@@ -123,7 +124,7 @@ pub(super) fn decode(bytes: &[u8], repo: RepoId, schema: i64) -> Result<(Header,
     let unread = |_| damaged("its second line cannot be read");
     let version: Version = serde_json::from_slice(line).map_err(unread)?;
     if version.format > FORMAT || version.schema > schema {
-        return Err(Unreadable::Newer(shown(&version.version)));
+        return Err(Unreadable::Newer(shown(&version.program)));
     }
     let header: Header = serde_json::from_slice(line).map_err(unread)?;
     if header.repository != repo.0 {
@@ -202,7 +203,7 @@ x"#;
             with(|line| line["size"] = 5001.into()),
             with(|line| line["sha256"] = "00".into()),
             with(|line| *line = serde_json::Value::Null),
-            [FIRST_LINE, &[b'x'; LONGEST_HEADER + 1]].concat(),
+            [FIRST_LINE, &vec![b'x'; LONGEST_HEADER + 1]].concat(),
         ] {
             assert!(matches!(of(&bytes), Unreadable::Damaged(_)), "{:?}", of(&bytes));
         }
@@ -222,12 +223,12 @@ x"#;
     fn a_put_is_known_as_long_as_few_others_wrote_since() {
         let mut header = Header::first(REPO, 9, mark("a", 1));
         for put in 2..200 {
-            header = header.next(9, mark("b", put));
+            header = header.next(9, &mark("b", put));
         }
         assert!(header.follows(&mark("a", 1)) && header.follows(&mark("b", 7)) && !header.follows(&mark("a", 2)));
         assert_eq!((header.number, header.marks.len()), (199, 2));
         for writer in 0..MOST_MARKS {
-            header = header.next(9, mark(&writer.to_string(), 1));
+            header = header.next(9, &mark(&writer.to_string(), 1));
         }
         assert!(!header.follows(&mark("a", 1)) && header.follows(&mark("0", 1)));
         assert_eq!(header.marks.len(), MOST_MARKS);

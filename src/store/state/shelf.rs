@@ -154,7 +154,7 @@ impl Shelf {
     pub(in crate::store) async fn keep(&self, base: &Snapshot, image: Vec<u8>) -> PortResult<Kept> {
         let mark = Mark { writer: self.writer.clone(), put: self.puts.fetch_add(1, Ordering::Relaxed) + 1 };
         let header = match &base.written {
-            Some((_, header)) => header.next(schema(), mark.clone()),
+            Some((_, header)) => header.next(schema(), &mark),
             None => Header::first(self.repo, schema(), mark.clone()),
         };
         let to_pack = header.clone();

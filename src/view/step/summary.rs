@@ -77,7 +77,7 @@ fn table(stages: &[StepStage]) -> String {
         let sha = view.sha.as_ref().map_or_else(String::new, |sha| markdown::code(sha.short()));
         let url = view.url.as_deref().filter(|_| view.phase != StagePhase::Destroyed);
         let url = url.map_or_else(String::new, |url| markdown::link(url, url));
-        let _ = write!(text, "| {} | {} | {sha} | {url} |\n", view.stage, view.phase.as_str().replace('_', " "));
+        let _ = writeln!(text, "| {} | {} | {sha} | {url} |", view.stage, view.phase.as_str().replace('_', " "));
     }
     if stages.len() > ROWS {
         let _ = write!(text, "\nand {} more\n", stages.len() - ROWS);
