@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_credential_types::provider::SharedCredentialsProvider;
 
+use super::action::StepIdentity;
 use super::settings::{NatGatewayCount, PreviewCapacityName};
 use super::{AwsArgs, ServerSettings, SystemClock, docker_env, proxy, variable};
 use crate::aws::{
-    AwsCloud, AwsSettings, Finding, NatGateways, ObjectsSettings, OutboundProxy, PreviewCapacity, Question, S3Objects,
-    is_ecr, metadata,
+    AwsCloud, AwsSettings, Finding, NatGateways, ObjectsSettings, OidcRequest, OidcWay, OutboundProxy, PreviewCapacity,
+    Question, S3Objects, credentials, is_ecr, metadata,
 };
 use crate::build::OciRegistry;
 use crate::port::{Clock, PortError, PortResult, Registry, Slots};
@@ -21,22 +23,46 @@ pub(super) async fn cloud(
     clock: Arc<dyn Clock>,
     slots: Arc<dyn Slots>,
 ) -> anyhow::Result<AwsCloud> {
-    Ok(cloud_of(&settings.aws, settings.registry.clone(), clock, slots).await)
+    Ok(cloud_of(&settings.aws, settings.registry.clone(), clock, slots, None).await)
 }
 
-/// The same for whoever has no server's settings.
+/// The same for whoever has no server's settings, with credentials in place of the standard chain's.
 pub(super) async fn cloud_of(
     args: &AwsArgs,
     registry: Option<String>,
     clock: Arc<dyn Clock>,
     slots: Arc<dyn Slots>,
+    given: Option<SharedCredentialsProvider>,
 ) -> AwsCloud {
-    AwsCloud::new(aws_settings(args, registry, clock, slots)).await
+    over(aws_settings(args, registry, clock, slots), given).await
 }
 
 /// The adapter for foundations, which lease nothing and pull nothing.
 pub(super) async fn cloud_by_hand(args: &AwsArgs) -> AwsCloud {
-    AwsCloud::new(aws_settings(args, None, Arc::new(SystemClock), Arc::new(NoSlots))).await
+    cloud_as(args, None).await
+}
+
+/// The same with credentials in place of the standard chain's.
+pub(super) async fn cloud_as(args: &AwsArgs, given: Option<SharedCredentialsProvider>) -> AwsCloud {
+    over(aws_settings(args, None, Arc::new(SystemClock), Arc::new(NoSlots)), given).await
+}
+
+async fn over(settings: AwsSettings, given: Option<SharedCredentialsProvider>) -> AwsCloud {
+    match given {
+        Some(given) => AwsCloud::with_credentials(settings, given).await,
+        None => AwsCloud::new(settings).await,
+    }
+}
+
+/// Credentials of a role by the token that GitHub gives a job.
+pub(super) async fn role(
+    request: &OidcRequest,
+    role: &str,
+    session: &str,
+    region: &str,
+) -> PortResult<SharedCredentialsProvider> {
+    let way = OidcWay { endpoint: endpoint(), proxy: outbound_proxy() };
+    credentials(request, Some(role), session, region, &way).await
 }
 
 /// Where the images go that ECS pulls.
@@ -51,14 +77,14 @@ pub(super) fn registry_of(registry: Option<&str>, aws: &AwsCloud) -> Arc<dyn Reg
     }
 }
 
-/// The bucket of a state, by the standard chain of credentials.
-pub(super) async fn objects(bucket: &str) -> S3Objects {
+/// The bucket of a state, as somebody reaches it.
+pub(super) async fn objects(bucket: &str, identity: &StepIdentity) -> S3Objects {
     let settings = ObjectsSettings {
         bucket: bucket.to_owned(),
-        region: None,
+        region: identity.region.clone(),
         endpoint: endpoint(),
         proxy: outbound_proxy(),
-        credentials: None,
+        credentials: identity.credentials.clone(),
     };
     S3Objects::new(settings).await
 }

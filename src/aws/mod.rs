@@ -181,6 +181,11 @@ impl AwsCloud {
         foundation::destroy(&stack::Driver::by_hand(&self.shared, &clients), site).await
     }
 
+    /// The account that our own credentials reach, in a region or the environment's.
+    pub async fn account(&self, region: Option<&str>) -> PortResult<String> {
+        Ok(self.shared.sessions.own(region).await?.account.clone())
+    }
+
     /// The registry of this account's images.
     pub fn registry(&self) -> Ecr {
         Ecr::new(Arc::clone(&self.shared))

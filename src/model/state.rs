@@ -20,6 +20,12 @@ impl StateLocation {
     pub fn key(prefix: &str, number: u64) -> String {
         if prefix.is_empty() { format!("{number}.db") } else { format!("{prefix}/{number}.db") }
     }
+
+    /// The key of the object that holds what a repository's images are named by. It begins with the state's own:
+    /// whoever may reach that may reach this, and no other repository's.
+    pub fn image_key(prefix: &str, number: u64) -> String {
+        format!("{}.image-key", Self::key(prefix, number))
+    }
 }
 
 impl FromStr for StateLocation {

@@ -1,8 +1,9 @@
 //! The engine inside a step of a workflow.
 //!
-//! Guarantees: nothing is called on AWS before [`Workshop::open`]; on one machine a single run at a time works
+//! Guarantees: nothing is called on AWS before a role is taken on, the state is opened or [`Workshop::open`]; on one machine a single run at a time works
 //! on the stages, and what they serve is served on by a process of its own when it leaves ([`keeper`]).
 
+mod identity;
 mod keeper;
 mod machine;
 mod runner;
@@ -15,6 +16,7 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
+pub use identity::StepIdentity;
 pub use keeper::{KeeperArgs, keep};
 pub use runner::{Runner, RunnerError, step_secrets, step_token};
 
@@ -32,8 +34,6 @@ use crate::store;
 #[derive(Debug, Clone)]
 pub struct StepSettings {
     pub repo: RepoSeen,
-    pub api_url: String,
-    pub token: SecretString,
     pub target: TargetName,
     pub aws: AwsArgs,
     /// A registry in place of ECR's own address.
@@ -42,9 +42,7 @@ pub struct StepSettings {
     /// A folder of this run's own, or of the machine where stages run on it.
     pub data: PathBuf,
     pub proxy_listen: SocketAddr,
-    /// A role to take on by the job's identity, and the region of the state's bucket.
-    pub role: Option<String>,
-    pub region: Option<String>,
+    pub identity: StepIdentity,
     pub comments: Comments,
 }
 
@@ -62,10 +60,9 @@ pub fn data_folder() -> Option<PathBuf> {
 }
 
 /// GitHub, by the step's token.
-pub fn step_forge(settings: &StepSettings) -> anyhow::Result<Arc<dyn Forge>> {
+pub fn step_forge(api_url: &str, token: SecretString, repo: RepoSeen) -> anyhow::Result<Arc<dyn Forge>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (token, repo) = (settings.token.clone(), settings.repo.clone());
-    let token = TokenSettings::new(&settings.api_url, token, repo, clock, chance_seed());
+    let token = TokenSettings::new(api_url, token, repo, clock, chance_seed());
     let github = GitHub::with_token(&TokenSettings { proxy: proxy(), ..token });
     Ok(Arc::new(github.context("cannot set up the connection to GitHub")?))
 }
@@ -75,7 +72,7 @@ pub async fn open_step_store(settings: &StepSettings) -> anyhow::Result<Arc<dyn 
     if let StateLocation::Folder(folder) = &settings.state {
         private::make(folder).with_context(|| format!("cannot make the folder of the state, {}", folder.display()))?;
     }
-    let state = super::state_settings(settings.state.clone(), settings.repo.id).await;
+    let state = super::state::state_settings_as(settings.state.clone(), settings.repo.id, &settings.identity).await;
     store::open_state(state).await.context("cannot open the state of this repository")
 }
 
@@ -98,7 +95,7 @@ impl Workshop {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let Some(taken) = take(settings, clock.clone(), store).await? else { return Ok(None) };
         private::make(&settings.data).with_context(|| format!("cannot make the folder {}", settings.data.display()))?;
-        let builder = Arc::new(builder(settings)?.with_registry(taken.registry));
+        let builder = Arc::new(builder(settings).await?.with_registry(taken.registry));
         let ports = Ports {
             store: taken.store.clone(),
             forge: forge.clone(),
@@ -147,7 +144,7 @@ async fn take(settings: &StepSettings, clock: Arc<dyn Clock>, store: &Arc<dyn St
         }
         #[cfg(feature = "aws")]
         TargetName::Aws => {
-            let aws = super::aws::cloud_of(&settings.aws, settings.registry.clone(), clock, store.clone()).await;
+            let aws = on_aws(settings, clock, store).await;
             let registry = super::aws::registry_of(settings.registry.as_deref(), &aws);
             Ok(Some(Taken { store: store.clone(), cloud: Arc::new(aws), registry: Some(registry), machine: None }))
         }
@@ -181,14 +178,18 @@ async fn observer(settings: &StepSettings, clock: Arc<dyn Clock>, store: &Arc<dy
             Arc::new(crate::local::LocalObserver::new(settings))
         }
         #[cfg(feature = "aws")]
-        TargetName::Aws => {
-            Arc::new(super::aws::cloud_of(&settings.aws, settings.registry.clone(), clock, store.clone()).await)
-        }
+        TargetName::Aws => Arc::new(on_aws(settings, clock, store).await),
     }
 }
 
-fn builder(settings: &StepSettings) -> anyhow::Result<DockerBuilder> {
-    let key = key::image_key(&settings.data)?;
+#[cfg(feature = "aws")]
+async fn on_aws(settings: &StepSettings, clock: Arc<dyn Clock>, store: &Arc<dyn Store>) -> crate::aws::AwsCloud {
+    let (registry, credentials) = (settings.registry.clone(), settings.identity.credentials.clone());
+    super::aws::cloud_of(&settings.aws, registry, clock, store.clone(), credentials).await
+}
+
+async fn builder(settings: &StepSettings) -> anyhow::Result<DockerBuilder> {
+    let key = image_key(settings).await?;
     let builder = DockerBuilder::new(BuildSettings {
         data_dir: settings.data.join("build"),
         docker: PathBuf::from("docker"),
@@ -199,6 +200,16 @@ fn builder(settings: &StepSettings) -> anyhow::Result<DockerBuilder> {
         concurrency: std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN),
     });
     Ok(builder.context("cannot set up the builder")?.with_key(&key))
+}
+
+/// By what images are named: beside the state, so that the next run finds those of this one again.
+async fn image_key(settings: &StepSettings) -> anyhow::Result<SecretString> {
+    let StateLocation::Bucket { bucket, prefix } = &settings.state else { return key::image_key(&settings.data) };
+    let objects = super::state::objects(bucket, &settings.identity).await;
+    let objects = objects.context("this greenroom knows no buckets")?;
+    let at = StateLocation::image_key(prefix, settings.repo.id.0);
+    let key = key::shared_image_key(objects.as_ref(), &at).await;
+    key.context("cannot read the key by which images are named")
 }
 
 /// A run serves its own repository and no other.

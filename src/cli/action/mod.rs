@@ -2,6 +2,7 @@
 //!
 //! | file | purpose |
 //! |---|---|
+//! | `ground` | where the state lies, and who the step is on AWS |
 //! | `inputs` | what the step was told |
 //! | `visit` | the event into the inbox, the engine until it rests |
 //! | `scope` | which stages that is about |
@@ -11,6 +12,7 @@
 //! Guarantees: however it ends, outputs and summary are written; nothing is called on AWS before it is known
 //! that there is something to do.
 
+mod ground;
 mod inputs;
 mod plan;
 mod scope;
@@ -18,25 +20,23 @@ mod visit;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use self::ground::Ground;
 use self::inputs::{Given, Inputs};
 use self::scope::Scope;
 use self::visit::{Left, Visit};
 use self::writer::{StepLog, publish};
 use super::ExitStatus;
-use crate::app::action::{
-    KeeperArgs, Runner, RunnerError, StepSettings, keep, open_step_store, step_forge, step_secrets, step_token,
-};
-use crate::app::{self, TargetName};
+use crate::app;
+use crate::app::action::{KeeperArgs, Runner, RunnerError, keep, open_step_store, step_secrets};
 use crate::config;
 use crate::decide::{Deed, auto, command, delivery_parts};
-use crate::model::{CommentEvent, Event, Prefix, RepoId, RunFacts, StateLocation};
+use crate::model::{CommentEvent, Event, Prefix, RepoId, RunFacts};
 use crate::port::Forge;
 use crate::view::{StagePhase, StepEnding, StepReport, StepStage};
 
@@ -176,71 +176,14 @@ impl Step<'_> {
             Err(RunnerError::Event(why)) => return Ok(Went::refused(why)),
         };
         if facts.repo.id == RepoId(0) {
-            facts.repo = self.settings(&given, inputs, &facts)?.1.repository(&facts.repo.name).await?.seen;
+            facts.repo = ground::forge(self.runner, &facts)?.repository(&facts.repo.name).await?.seen;
         }
         match auto(&given.wish, &occasion, &facts) {
             Deed::Notice(why) => Ok(Went::noticed(why)),
             Deed::Refuse(why) => Ok(Went::refused(why)),
-            Deed::Check => self.check(&given, inputs, &facts).await,
+            Deed::Check => self.check(&given, &facts).await,
             deed => self.carry_out(&given, inputs, &facts, &deed).await,
         }
-    }
-
-    fn settings(
-        &self,
-        given: &Given,
-        inputs: &Inputs,
-        facts: &RunFacts,
-    ) -> anyhow::Result<(StepSettings, Arc<dyn Forge>)> {
-        let token = step_token().ok_or_else(|| {
-            ExitStatus::Usage.error("input `github-token`: it is empty; leave it out for the job's own token")
-        })?;
-        let machine = || {
-            let cache = self.runner.tool_cache.clone().or_else(app::action::data_folder);
-            cache.map(|folder| folder.join("greenroom")).context("RUNNER_TOOL_CACHE is not set: give the input `state`")
-        };
-        let state = match (&given.state, given.target) {
-            (Some(text), _) => {
-                text.parse::<StateLocation>().map_err(|why| ExitStatus::Usage.error(format!("input `state`: {why}")))?
-            }
-            (None, TargetName::Local) => StateLocation::Folder(machine()?),
-            #[cfg(feature = "aws")]
-            (None, TargetName::Aws) => {
-                let how = "name the bucket that `greenroom bootstrap` made, s3://greenroom-state-<account>-<region>";
-                return Err(ExitStatus::Usage.error(format!("input `state`: {how}")));
-            }
-        };
-        if given.role.is_some() {
-            let how = "this version takes on none by itself: let `aws-actions/configure-aws-credentials` do it before";
-            return Err(ExitStatus::Usage.error(format!("input `role`: {how}")));
-        }
-        let data = match (given.target, &state) {
-            (TargetName::Local, StateLocation::Folder(folder)) => folder.clone(),
-            (TargetName::Local, StateLocation::Bucket { .. }) => {
-                return Err(ExitStatus::Usage.error("input `state`: stages of this machine have theirs in a folder"));
-            }
-            #[cfg(feature = "aws")]
-            (TargetName::Aws, _) => {
-                let temporary = self.runner.temporary.clone().context("RUNNER_TEMP is not set")?;
-                temporary.join(format!("greenroom-{}", app::chance_id()))
-            }
-        };
-        let settings = StepSettings {
-            repo: facts.repo.clone(),
-            api_url: self.runner.api_url.clone(),
-            token,
-            target: given.target,
-            aws: inputs.aws.clone(),
-            registry: None,
-            state,
-            data,
-            proxy_listen: inputs.proxy_listen,
-            role: given.role.clone(),
-            region: given.region.clone(),
-            comments: given.comments,
-        };
-        let forge = step_forge(&settings)?;
-        Ok((settings, forge))
     }
 
     async fn carry_out(
@@ -250,7 +193,9 @@ impl Step<'_> {
         facts: &RunFacts,
         deed: &Deed,
     ) -> anyhow::Result<Went> {
-        let (settings, forge) = self.settings(given, inputs, facts)?;
+        let ground = Ground { runner: self.runner, inputs, given, facts };
+        let state = ground.state()?;
+        let forge = ground::forge(self.runner, facts)?;
         let known = forge.repository(&facts.repo.name).await.context("GitHub does not tell of this repository")?;
         if known.seen.id != facts.repo.id {
             return Ok(Went::refused("the token is for another repository than the one of this run"));
@@ -261,6 +206,7 @@ impl Step<'_> {
         {
             return Ok(Went::noticed("the comment holds no command"));
         }
+        let settings = ground.settings(state, forge.as_ref(), &known.default_branch).await?;
         let store = open_step_store(&settings).await?;
         let key = store.identify(&known.seen).await.context("cannot take down which repository this is")?.key;
         if let Deed::Plan(deed) = deed {
@@ -285,7 +231,7 @@ impl Step<'_> {
     }
 
     /// The configuration of the run's commit, from the checkout where there is one.
-    async fn check(&self, given: &Given, inputs: &Inputs, facts: &RunFacts) -> anyhow::Result<Went> {
+    async fn check(&self, given: &Given, facts: &RunFacts) -> anyhow::Result<Went> {
         let path = given.config.clone().unwrap_or_else(|| PathBuf::from(config::PATH));
         let name = path.display().to_string();
         let here = self.runner.workspace.as_ref().map(|folder| folder.join(&path)).filter(|file| file.is_file());
@@ -295,7 +241,7 @@ impl Step<'_> {
                 Some(read.with_context(|| format!("cannot read {}", file.display()))?)
             }
             (None, Some(sha)) => {
-                let (_, forge) = self.settings(given, inputs, facts)?;
+                let forge = ground::forge(self.runner, facts)?;
                 forge.file_at(&facts.repo.name, sha, &name).await.context("GitHub does not give the file")?
             }
             (None, None) => None,
@@ -319,14 +265,7 @@ async fn is_command(
     comment: &CommentEvent,
     default_branch: &crate::model::Branch,
 ) -> anyhow::Result<bool> {
-    let unread = "GitHub does not give the configuration";
-    let repo = &comment.repo;
-    let head = forge.branch_head(repo, default_branch).await.context(unread)?;
-    let file = match head {
-        Some(head) => forge.file_at(repo, &head, config::PATH).await.context(unread)?,
-        None => None,
-    };
-    let Some(file) = file else { return Ok(false) };
+    let Some(file) = ground::policy(forge, &comment.repo, default_branch).await? else { return Ok(false) };
     // With a file that is wrong the usual prefix counts, as it does for the engine.
     let prefix = config::check(config::PATH, &file).map_or_else(|_| Prefix::default(), |is| is.commands.prefix);
     Ok(!command::read(&comment.body, &prefix, &command::Known::default()).is_empty())
