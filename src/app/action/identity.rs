@@ -2,13 +2,16 @@
 //! credentials finds.
 
 #[cfg(feature = "aws")]
-use {
-    super::super::{AwsArgs, aws, variable},
-    crate::aws::OidcRequest,
-    crate::port::{PortError, PortResult},
-    aws_credential_types::provider::SharedCredentialsProvider,
-    secrecy::SecretString,
-};
+use aws_credential_types::provider::SharedCredentialsProvider;
+#[cfg(feature = "aws")]
+use secrecy::SecretString;
+
+#[cfg(feature = "aws")]
+use super::super::{AwsArgs, aws, variable};
+#[cfg(feature = "aws")]
+use crate::aws::OidcRequest;
+#[cfg(feature = "aws")]
+use crate::port::{PortError, PortResult};
 
 /// The default is the standard chain, in the region of the environment.
 #[derive(Debug, Clone, Default)]
