@@ -27,7 +27,7 @@ pub(super) fn app_id(text: &str) -> Result<u64, String> {
 }
 
 /// Host and path of a registry. A login has its place elsewhere, from where no error can tell it.
-pub(super) fn registry(text: &str) -> Result<String, String> {
+pub fn registry(text: &str) -> Result<String, String> {
     let text = unquoted(text).trim_end_matches('/');
     if text.contains("://") {
         return Err("it has a scheme: write it without, as registry.example/team".to_owned());

@@ -46,6 +46,7 @@ use crate::wire::Secrets;
 
 #[cfg(feature = "aws")]
 pub use aws::doctor;
+pub use given::registry;
 pub use log::{start_log, start_log_in, start_log_in_step};
 pub use planner::planner;
 pub use state::state_settings;

@@ -104,7 +104,7 @@ impl Ground<'_> {
             repo: self.facts.repo.clone(),
             target: self.given.target,
             aws: self.inputs.aws.clone(),
-            registry: None,
+            registry: self.inputs.registry.clone(),
             state,
             data,
             proxy_listen: self.inputs.proxy_listen,

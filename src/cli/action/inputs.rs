@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::app::{AwsArgs, TargetName};
+use crate::app::{AwsArgs, TargetName, registry};
 use crate::engine::Comments;
 use crate::model::{Effect, Seconds, ServiceName, StageName, StepVerb, StepWish};
 
@@ -100,6 +100,9 @@ pub(super) struct Inputs {
     /// Where stages on this machine answer.
     #[arg(long, env = "GREENROOM_PROXY_LISTEN", hide_env_values = true, default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8088)), value_name = "ADDRESS")]
     pub(super) proxy_listen: SocketAddr,
+    /// A registry in place of ECR's own address, without scheme.
+    #[arg(long, env = "GREENROOM_REGISTRY", value_name = "HOST/PATH", value_parser = registry, hide = true)]
+    pub(super) registry: Option<String>,
     #[command(flatten)]
     pub(super) aws: AwsArgs,
 }
