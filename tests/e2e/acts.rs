@@ -2,8 +2,8 @@
 //! deployed on this machine or on MiniStack.
 //!
 //! The workflows run as they are, without the lines that act cannot read (`workflow::UNREADABLE`). The tests of this
-//! file are about the harness itself, with a workflow that a shell serves; the stories are in `local`, `troubles`, `aws`
-//! and `builds`.
+//! file are about the harness itself, with a workflow that a shell serves; the stories are in `local`, `troubles`, `aws`,
+//! `moves` and `builds`.
 
 mod action;
 #[cfg(feature = "aws")]
@@ -13,6 +13,8 @@ mod builds;
 mod event;
 mod issuer;
 mod local;
+#[cfg(feature = "aws")]
+mod moves;
 mod runner;
 mod told;
 mod troubles;

@@ -27,6 +27,9 @@ mod aws_world;
 mod clients;
 mod containers;
 mod database;
+#[cfg(feature = "aws")]
+#[path = "../support/depth.rs"]
+mod depth;
 mod docker;
 mod door;
 #[cfg(feature = "aws")]

@@ -43,7 +43,10 @@ impl Event {
             "workflow": format!(".github/workflows/{file}"),
         });
         for field in ["repository", "organization", "sender"] {
-            body[field] = elsewhere.body[field].clone();
+            // A person's repository has no organization.
+            if let Some(value) = elsewhere.body.get(field) {
+                body[field] = value.clone();
+            }
         }
         let problems = Description::load().webhook_problems("workflow_dispatch", None, &body);
         assert!(problems.is_empty(), "{}", problems.join("\n"));

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use greenroom::app::SystemClock;
 use greenroom::model::{CommitSha, PullNumber, RepoName};
-use greenroom::sandbox::{FileChange, JobOf, NewPull, Sandbox, SandboxSettings, WebhookTarget};
+use greenroom::port::Clock as _;
+use greenroom::sandbox::{FileChange, HookDelivery, JobOf, NewPull, Sandbox, SandboxSettings, WebhookTarget};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -117,16 +118,22 @@ impl Yard {
         self.heard("pull_request").await
     }
 
+    /// Somebody writes a comment, in another second than whatever happened before: GitHub tells the time of
+    /// comments in whole seconds, and what came in the same one nobody can have seen.
     pub(crate) async fn comment(&self, person: &str, text: &str) -> Event {
+        let second = || SystemClock.now().0.div_euclid(1000);
+        let before = second();
+        self.until("the second is over", async || second() > before).await;
         self.github.comment(&self.repo, self.pull, person, text).expect("a comment");
         self.heard("issue_comment").await
     }
 
-    /// The newest event of this name, as GitHub told it.
+    /// The newest event of this name that starts workflows, as GitHub told it.
     pub(crate) async fn heard(&self, name: &str) -> Event {
         self.github.deliveries_settled().await;
         let deliveries = self.github.deliveries();
-        let told = deliveries.iter().rev().find(|delivery| delivery.event == name && !delivery.redelivery);
+        let counts = |sent: &&HookDelivery| sent.event == name && !sent.redelivery && sent.starts_workflows;
+        let told = deliveries.iter().rev().find(counts);
         Event::sent(told.unwrap_or_else(|| panic!("GitHub told of no {name}")))
     }
 
@@ -265,14 +272,19 @@ impl Yard {
         }
     }
 
-    /// The end of every test: nothing runs, and GitHub was asked nothing that it does not document.
+    /// The end of every test in which nothing of it is left running.
     pub(crate) async fn finish(self) {
+        self.asked_only_what_is_documented();
+        self.until("nothing of this test runs any more", async || self.left().is_empty()).await;
+    }
+
+    /// The end of one whose stages go on: dropped, it takes them along.
+    pub(crate) fn asked_only_what_is_documented(&self) {
         let description = Description::load();
         let exchanges = self.github.requests();
         let api = exchanges.iter().filter(|exchange| !exchange.template.starts_with("/codeload"));
         let problems: Vec<String> = api.flat_map(|exchange| description.problems(exchange)).collect();
         assert!(problems.is_empty(), "{}", problems.join("\n"));
-        self.until("nothing of this test runs any more", async || self.left().is_empty()).await;
     }
 }
 
