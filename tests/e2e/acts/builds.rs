@@ -3,7 +3,10 @@
 
 use std::path::PathBuf;
 
-use greenroom::sandbox::{FileChange, JobOf, Run as Asked};
+use greenroom::app::SystemClock;
+use greenroom::model::Permission;
+use greenroom::port::Clock as _;
+use greenroom::sandbox::{DeliveryMode, FileChange, JobOf, NewPull, Order, Run as Asked};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,6 +15,7 @@ use super::runner::{Job, Run, Runner};
 use super::told::Told;
 use super::workflow::Workflow;
 use crate::aws_world::{AwsWorld, CONFIG};
+use crate::depth::Depth;
 
 const PATH: &str = ".github/workflows/greenroom-build.yml";
 
@@ -156,6 +160,13 @@ impl Shop {
         self.s.w.github.end_run(&self.s.w.repo, asked.id, conclusion, &log).expect("it goes on");
         told
     }
+
+    /// The runner takes a run, and it succeeds.
+    async fn builds(&self, asked: &Asked) {
+        let run = self.begins(asked);
+        let told = self.ends(asked, run).await;
+        assert!(told.succeeded(), "{}", told.all());
+    }
 }
 
 /// Where the machine has a program.
@@ -207,4 +218,82 @@ async fn the_app_has_images_built_by_the_repository_s_own_workflow() {
     shop.s.w.close();
     shop.s.nothing_is_left().await;
     shop.s.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_commit_is_built_with_no_cache_and_by_the_default_branchs_workflow_once_it_is_approved() {
+    let mut shop = Shop::new().await;
+    let w = &mut shop.s.w;
+    w.github.set_permission(&w.repo, "ada", Permission::Write);
+    let fork = w.github.fork(&w.repo, "mallory").expect("a fork");
+    let files = [("app", "one"), (PATH, "name: Mine\non: workflow_dispatch\n")];
+    let one = w.github.push(&fork, "topic", files, "Make it one").expect("a commit");
+    let wish = NewPull { head_repo: Some(fork), author: "mallory".into(), ..NewPull::new("topic", "From elsewhere") };
+    w.pull = w.github.open(&w.repo, wish).expect("a pull request");
+    let approve = format!("/approve {one}");
+    w.comment_says(&approve).await;
+    assert_eq!(w.github.runs(&w.repo), Vec::new(), "nobody approved it yet");
+    // GitHub tells the time of a comment in whole seconds; what came in the same one its author cannot have seen.
+    let second = || SystemClock.now().0.div_euclid(1000);
+    let before = second();
+    w.until("the second is over", async || second() > before).await;
+    w.github.comment(&w.repo, w.pull, "ada", &approve).expect("a comment");
+
+    let asked = shop.asked_for(1).await;
+    let input = |name: &str| asked.inputs[name].as_str();
+    assert_eq!((input("sha"), input("trust"), input("cache")), (one.as_str(), "fork", ""));
+    let main = shop.s.w.github.branch_head(&shop.s.w.repo, "main");
+    assert_eq!((Some(&asked.sha), asked.name.as_str()), (main.as_ref(), "Greenroom build"), "not the fork's own");
+    shop.builds(&asked).await;
+    shop.s.w.live(&one).await;
+    assert_eq!(shop.s.ask().await, (200, "one".into()));
+    shop.s.w.close();
+    shop.s.nothing_is_left().await;
+    shop.s.finish().await;
+}
+
+/// What becomes of the webhooks that tell of a run.
+const MODES: [DeliveryMode; 3] = [DeliveryMode::Drop, DeliveryMode::Duplicate, DeliveryMode::Hold];
+
+/// Each of them has a test; the everyday run tells one, because what was lost is asked for after a minute alone.
+async fn webhooks_of_a_run_are(mode: DeliveryMode) {
+    if !Depth::of_this_run().of("webhooks of a build's run", &MODES).contains(&mode) {
+        return;
+    }
+    let mut shop = Shop::new().await;
+    let one = shop.s.w.open("one");
+    let asked = shop.asked_for(1).await;
+    shop.s.w.github.set_delivery_mode(mode);
+    shop.builds(&asked).await;
+    shop.s.w.live(&one).await;
+    assert_eq!(shop.s.ask().await, (200, "one".into()));
+    shop.s.w.github.set_delivery_mode(DeliveryMode::Send);
+    shop.s.w.github.release_deliveries(Order::Reversed);
+
+    let two = shop.s.w.push("two");
+    let asked = shop.asked_for(2).await;
+    assert_eq!(asked.inputs["sha"], two.as_str());
+    shop.builds(&asked).await;
+    shop.s.w.live(&two).await;
+    assert_eq!(shop.s.ask().await, (200, "two".into()));
+    let runs = shop.s.w.github.runs(&shop.s.w.repo);
+    assert!(runs.len() == 2 && runs.iter().all(|run| run.asked_to_end.is_empty()), "{runs:#?}");
+    shop.s.w.close();
+    shop.s.nothing_is_left().await;
+    shop.s.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_of_a_run_may_be_lost() {
+    webhooks_of_a_run_are(DeliveryMode::Drop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_of_a_run_may_come_twice() {
+    webhooks_of_a_run_are(DeliveryMode::Duplicate).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_of_a_run_may_come_late_and_in_another_order() {
+    webhooks_of_a_run_are(DeliveryMode::Hold).await;
 }

@@ -247,10 +247,13 @@ impl Yard {
         self.github.repo_number(&self.repo).expect("the repository is there")
     }
 
-    /// What programs said on the pull request.
+    /// What programs said on the pull request, as people read it: without the backslashes of Markdown.
     pub(crate) fn comments_of_bots(&self) -> Vec<String> {
         let comments = self.github.comments(&self.repo, self.pull).into_iter();
-        comments.filter(|comment| comment.author.login.ends_with("[bot]")).map(|comment| comment.body).collect()
+        comments
+            .filter(|comment| comment.author.login.ends_with("[bot]"))
+            .map(|comment| comment.body.replace('\\', ""))
+            .collect()
     }
 
     /// What of this test still runs: whatever has its folder in its environment, its words or as its place.
