@@ -87,6 +87,16 @@ fn an_idle_server_is_weighed() {
 }
 
 #[test]
+fn a_step_of_a_workflow_is_timed_from_its_first_line_to_its_last() {
+    let report = bench(&["action", "--calls", "2", "--steps", "1"]);
+    assert_eq!(report["target"], "local", "{report:#}");
+    assert_measured(&report, &["/deploy_seconds"]);
+    assert_spread(&report, "/first_call_ms");
+    assert_spread(&report, "/unchanged_ms");
+    assert_marks(&report, 2);
+}
+
+#[test]
 fn a_database_in_use_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("used.db").display());

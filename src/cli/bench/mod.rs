@@ -1,5 +1,5 @@
-//! `greenroom bench`: what the door, the engine and an idle server cost on this machine, and what
-//! stages on AWS cost there.
+//! `greenroom bench`: what the door, the engine, an idle server and a step of a workflow cost on this
+//! machine, and what stages on AWS cost there.
 //!
 //! # Guarantees
 //!
@@ -7,10 +7,11 @@
 //!   time and its memory are its own. The load comes from this process.
 //! - A figure is printed with the mark that it was meant to reach, met or not. No figure decides
 //!   the exit status: only work that was acknowledged and is not there does.
-//! - Only loopback is used, but for `bench aws`, which uses the AWS that it is given. Everything that
+//! - Only loopback is used, but for `bench aws` and `bench action --state`, which use the AWS that they are given. Everything that
 //!   was made is removed, but for what was written into a database that the caller named and the
 //!   foundation on AWS, which other previews may share.
 
+mod action;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "aws")]
@@ -39,7 +40,9 @@ Examples:
   greenroom bench door --deliveries 200000
   greenroom bench door --database postgres://greenroom@localhost/bench --json
   greenroom bench engine --pulls 1000
-  greenroom bench idle")]
+  greenroom bench idle
+  greenroom bench action
+  greenroom bench action --state s3://greenroom-state-123456789012-eu-west-1")]
 pub(super) struct Bench {
     #[command(subcommand)]
     what: What,
@@ -50,6 +53,7 @@ enum What {
     Door(door::Door),
     Engine(engine::EngineBench),
     Idle(idle::Idle),
+    Action(action::ActionBench),
     #[cfg(feature = "aws")]
     Aws(aws::AwsBench),
     /// What the other benches measure.
@@ -64,6 +68,7 @@ impl Bench {
             What::Door(door) => door.run(printer),
             What::Engine(engine) => engine.run(printer),
             What::Idle(idle) => idle.run(printer),
+            What::Action(action) => action.run(printer),
             #[cfg(feature = "aws")]
             What::Aws(aws) => aws.run(printer),
             What::Server => server::run(),

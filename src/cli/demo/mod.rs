@@ -34,6 +34,8 @@ use console::style;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+pub(in crate::cli) use self::shop::OFFERS_FILE;
+
 use self::ground::{Ground, Server};
 use self::keys::Keys;
 use self::leftovers::Scratch;

@@ -16,7 +16,7 @@ pub(super) const BRANCH: &str = "spring-offers";
 /// Where `web` reads the page's heading.
 pub(super) const TITLE_FILE: &str = "web/title.txt";
 /// Where `api` reads what is on offer: `name = price`, one a line.
-pub(super) const OFFERS_FILE: &str = "api/offers.txt";
+pub(in crate::cli) const OFFERS_FILE: &str = "api/offers.txt";
 
 /// A working state of the pull request: 1 is what it was opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
