@@ -10,7 +10,8 @@
 //! - A run is named by a [`Nonce`] that follows from what it is for. Whoever takes over from a process that was
 //!   killed finds its run by that name and starts no second one; should there be two, one is ended.
 //! - A run counts only if it is of our workflow on the default branch, started by dispatch, by our own account.
-//! - What nobody wants any more is asked to end, and 30 s later forced to.
+//! - What nobody wants any more is asked to end, and 30 s later forced to: also where the process that gave it up
+//!   died over it, within one look at the repository.
 //! - Each call is short: what a run is at is asked, never waited for.
 
 mod explain;
@@ -28,7 +29,7 @@ use super::docker::Docker;
 use super::jobs::locked;
 use super::shelf::Shelf;
 use crate::model::{
-    BUILD_WORKFLOW, Branch, CommitSha, FailureKind, Generation, ImageSpec, Nonce, Output, Runtime, Seconds,
+    BUILD_WORKFLOW, Branch, CommitSha, FailureKind, Generation, ImageSpec, Nonce, Output, RepoName, Runtime, Seconds,
     ServiceName, ServiceSpec, StageId, Timestamp, Trust, note_with_page,
 };
 use crate::port::{
@@ -244,6 +245,11 @@ impl RunnerBuilder {
     async fn call_off(&self, stage: &StageId) {
         self.cancel(stage).await;
         self.strays.end_all_of(stage).await;
+    }
+
+    /// The same of what runs for older goals of these stages than they have now.
+    async fn end_leftovers(&self, repo: &RepoName, stages: &[(StageId, Generation)]) -> PortResult<()> {
+        self.strays.end_older(repo, stages).await
     }
 
     /// The last lines of the service's newest run.
