@@ -52,10 +52,8 @@ impl Strays {
             }
             (before, all.len())
         };
-        if after > before {
-            self.end_late().await;
-        }
-        // Where there were some before, somebody looks after them already.
+        // Where there were some before, somebody looks after them already. It is begun before anything is awaited,
+        // for whoever waits for this may give up.
         if before == 0 && after > 0 {
             let this = Arc::clone(self);
             tokio::spawn(async move {
@@ -64,6 +62,9 @@ impl Strays {
                     this.end_late().await;
                 }
             });
+        }
+        if after > before {
+            self.end_late().await;
         }
     }
 
@@ -102,25 +103,28 @@ impl Strays {
     /// Does what is due.
     pub(super) async fn end_late(&self) {
         let now = self.clock.now();
-        // Whoever notes that one is asked is the only one to ask. Whoever gives up on the answer leaves the note,
-        // and the next one goes on from there.
-        let due: Vec<(Stray, Cancellation)> = locked(&self.all)
-            .iter_mut()
-            .filter_map(|stray| {
-                let how = how(stray, now)?;
-                let before = stray.clone();
-                stray.asked = Some(now);
-                Some((before, how))
-            })
-            .collect();
-        for (stray, how) in due {
-            let answer = self.workflows.cancel(&stray.repo, stray.run, how).await;
-            let (repo, run) = (stray.repo.clone(), stray.run);
+        let is_due = |stray: &&Stray| how(stray, now).is_some();
+        let due: Vec<(RepoName, u64)> =
+            locked(&self.all).iter().filter(is_due).map(|stray| (stray.repo.clone(), stray.run)).collect();
+        for (repo, run) in due {
+            let Some((stray, how)) = self.begin(&repo, run, now) else { continue };
+            let answer = self.workflows.cancel(&repo, run, how).await;
             let left = after(stray, how, answer, now);
             let mut all = locked(&self.all);
             all.retain(|other| other.run != run || other.repo != repo);
             all.extend(left);
         }
+    }
+
+    /// Whoever notes that one is asked is the only one to ask. Whoever gives up on the answer leaves the note, and
+    /// the next one goes on from there.
+    fn begin(&self, repo: &RepoName, run: u64, now: Timestamp) -> Option<(Stray, Cancellation)> {
+        let mut all = locked(&self.all);
+        let stray = all.iter_mut().find(|stray| stray.run == run && stray.repo == *repo)?;
+        let how = how(stray, now)?;
+        let before = stray.clone();
+        stray.asked = Some(now);
+        Some((before, how))
     }
 }
 
@@ -149,7 +153,70 @@ fn after(stray: Stray, how: Cancellation, answer: PortResult<()>, now: Timestamp
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+    use crate::model::{Branch, CommitSha, RepoId};
+    use crate::port::{Dispatch, Dispatched, TreeEntry, WorkflowRun};
+
+    /// A GitHub that never answers who asks gently, and a clock.
+    #[derive(Default)]
+    struct Silent {
+        asked: Mutex<Vec<(u64, Cancellation)>>,
+        now: Mutex<Timestamp>,
+    }
+
+    impl Clock for Silent {
+        fn now(&self) -> Timestamp {
+            *locked(&self.now)
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Workflows for Silent {
+        fn only(&self, _: RepoId) -> Arc<dyn Workflows> {
+            Arc::new(Self::default())
+        }
+        async fn default_branch(&self, _: &RepoName) -> PortResult<Branch> {
+            Err(PortError::retry("away"))
+        }
+        async fn tree_entry(&self, _: &RepoName, _: &CommitSha, _: &str) -> PortResult<Option<TreeEntry>> {
+            Err(PortError::retry("away"))
+        }
+        async fn dispatch(&self, _: &Dispatch<'_>) -> PortResult<Dispatched> {
+            Err(PortError::retry("away"))
+        }
+        async fn runs(&self, _: &RepoName, _: &str) -> PortResult<Vec<WorkflowRun>> {
+            Err(PortError::retry("away"))
+        }
+        async fn run(&self, _: &RepoName, _: u64) -> PortResult<WorkflowRun> {
+            Err(PortError::retry("away"))
+        }
+        async fn cancel(&self, _: &RepoName, run: u64, how: Cancellation) -> PortResult<()> {
+            locked(&self.asked).push((run, how));
+            if how == Cancellation::Gentle { std::future::pending().await } else { Ok(()) }
+        }
+        async fn log(&self, _: &RepoName, _: u64, _: usize) -> PortResult<Vec<String>> {
+            Err(PortError::retry("away"))
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_on_the_answer_leaves_the_run_to_the_next() {
+        let github = Arc::new(Silent::default());
+        let strays = Arc::new(Strays::new(github.clone(), github.clone()));
+        let repo = "acme/shop".parse().expect("a name");
+        assert!(strays.end(&repo, &[7, 8]).now_or_never().is_none(), "it waits for an answer");
+        assert!(strays.end_late().now_or_never().is_none(), "the other one is asked now");
+        strays.end_late().await;
+        let gently = [(7, Cancellation::Gentle), (8, Cancellation::Gentle)];
+        assert_eq!(*locked(&github.asked), gently, "nobody asks twice at once");
+        *locked(&github.now) = Timestamp(30_000);
+        strays.end_late().await;
+        let forced = [(7, Cancellation::Forced), (8, Cancellation::Forced)];
+        assert_eq!(locked(&github.asked)[2..], forced);
+        assert!(locked(&strays.all).is_empty());
+    }
 
     #[test]
     fn a_run_is_asked_and_then_forced() {
