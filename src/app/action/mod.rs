@@ -66,7 +66,7 @@ pub fn step_forge(settings: &StepSettings) -> anyhow::Result<Arc<dyn Forge>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (token, repo) = (settings.token.clone(), settings.repo.clone());
     let token = TokenSettings::new(&settings.api_url, token, repo, clock, chance_seed());
-    let github = GitHub::with_token(&TokenSettings { proxy: proxy(), ..token });
+    let github = GitHub::with_token(&TokenSettings { proxy: proxy(), own_check: runner::own_check(), ..token });
     Ok(Arc::new(github.context("cannot set up the connection to GitHub")?))
 }
 
