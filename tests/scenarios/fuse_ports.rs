@@ -256,6 +256,9 @@ impl Builder for Fused<dyn Builder> {
     async fn call_off(&self, stage: &StageId, builds: &Builds) -> PortResult<()> {
         effect!(self, self.port.call_off(stage, builds))
     }
+    async fn end_leftovers(&self, repo: &RepoName, stages: &[(StageId, Generation)]) -> PortResult<()> {
+        effect!(self, self.port.end_leftovers(repo, stages))
+    }
     async fn tidy(&self, stage: &StageId) -> PortResult<()> {
         effect!(self, self.port.tidy(stage))
     }
