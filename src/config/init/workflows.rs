@@ -73,9 +73,11 @@ pub fn workflows(project: &Project) -> Workflows {
                 .to_owned(),
         );
     } else {
-        made.left.push("greenroom bootstrap --repo OWNER/NAME, which makes the roles and the bucket, and prints what belongs under \
+        made.left.push(
+            "greenroom bootstrap --repo OWNER/NAME, which makes the roles and the bucket, and prints what belongs under \
              `aws.roles`"
-                .to_owned(),);
+                .to_owned(),
+        );
         made.left.push("greenroom bootstrap --repo OWNER/NAME --explain, which says who could become what".to_owned());
     }
     made.left.push("commit them to the default branch: comments and schedules run what is there".to_owned());
