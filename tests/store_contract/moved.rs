@@ -148,7 +148,7 @@ async fn places() -> Vec<(&'static str, Place)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_the_same_wherever_it_is_moved_from_and_to() {
+async fn it_is_the_same_moved_between_sqlite_postgres_objects_and_folders() {
     for from in 0..4 {
         let source = places().await.swap_remove(from);
         let store = source.1.open().await;
@@ -208,7 +208,7 @@ async fn return_to(place: &Place, moved: &Moved) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_else_is_ever_put_over() {
+async fn nothing_else_is_ever_put_over_in_sqlite_postgres_objects_or_folders() {
     for (name, target) in places().await {
         let (source, other) = (Place::sqlite(), Place::sqlite());
         for place in [&source, &other, &target] {
