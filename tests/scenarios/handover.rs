@@ -1,7 +1,7 @@
 //! A repository goes from a workflow's state to a server and back, as `greenroom state` carries it: whoever
 //! goes on with it finds its stages as they are.
 
-use greenroom::model::{Chore, CommitSha, Lane, PullNumber, StageStatus};
+use greenroom::model::{Chore, Lane, PullNumber, StageStatus};
 use greenroom::port::Clock as _;
 use greenroom::sandbox::JobOf;
 use greenroom::store::{MoveError, MovePlace, Moved, export, import, open};
@@ -40,7 +40,7 @@ async fn finds_nothing_to_do(w: &World, pull: PullNumber, who: &str) {
 }
 
 /// The next commit is live, and told in the comment that was there.
-async fn goes_on(w: &World, pull: PullNumber, content: &str, who: &str) -> CommitSha {
+async fn goes_on(w: &World, pull: PullNumber, content: &str, who: &str) {
     let before = comments(w, pull);
     let sha = w.push("topic", content);
     w.settle().await;
@@ -48,7 +48,6 @@ async fn goes_on(w: &World, pull: PullNumber, content: &str, who: &str) -> Commi
     assert!(w.headline(pull).contains("pr-1 is live") && w.headline(pull).contains(sha.short()), "{}", w.comment(pull));
     assert_eq!(comments(w, pull), before, "{who}: the one comment goes on");
     assert_eq!(w.checks(&sha), ["greenroom / pr-1: success"], "{who}");
-    sha
 }
 
 /// A job makes a stage, the App takes it over on this database, and a job takes it back.
