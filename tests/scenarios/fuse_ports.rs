@@ -24,6 +24,9 @@ impl Store for Fused<dyn Store> {
             _ => read!(self, self.port.claim_in_turn(now, lease_millis, share)),
         }
     }
+    async fn claim_among(&self, now: Timestamp, lease_millis: i64, lanes: &[Lane]) -> PortResult<Option<Claimed>> {
+        write!(self, self.port.claim_among(now, lease_millis, lanes))
+    }
     async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()> {
         write!(self, self.port.renew(held, until))
     }
