@@ -31,3 +31,5 @@ mod served;
 mod server;
 #[path = "cli/start.rs"]
 mod start;
+#[path = "cli/state.rs"]
+mod state;

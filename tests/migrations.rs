@@ -102,6 +102,9 @@ async fn read_it_all(url: &str) {
     let docs = RepoName::new("acme/docs").expect("a repository");
     let chained = store.verify_audit(&docs).await.expect("read");
     assert_eq!((chained.entries, chained.last.map(|last| last.number), chained.first_bad), (1, Some(1), None));
+    let tools = RepoName::new("acme/tools").expect("a name");
+    let cut = store.verify_audit(&tools).await.expect("read");
+    assert_eq!((cut.entries, cut.cut, cut.last.map(|last| last.number), cut.first_bad), (0, 4, Some(4), None));
     let heads = store.witnesses(&shop, PullNumber(42), 9).await.expect("read");
     assert_eq!(heads.iter().map(|head| head.sha.short()).collect::<Vec<_>>(), ["bbbbbbb", "aaaaaaa"]);
     assert!(heads.iter().all(|head| head.pusher.is_none()), "an older version did not say who pushed: {heads:?}");

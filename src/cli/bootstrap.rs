@@ -14,8 +14,8 @@ use crate::config;
 use crate::decide::doors::{ExplainedRow, explain};
 use crate::decide::resolve;
 use crate::model::{
-    Addressing, AwsTarget, Branch, CommitSha, Issuer, LocalCommands, Place, Project, RepoId, RepoIdentity, RepoName,
-    ResourceChange, Scheme, StageId, StageName, StagePattern, StageRule, Trigger, UserId, Workflow,
+    Addressing, AwsTarget, Branch, BuiltBy, CommitSha, Issuer, LocalCommands, Place, Project, RepoId, RepoIdentity,
+    RepoName, ResourceChange, Scheme, StageId, StageName, StagePattern, StageRule, Trigger, UserId, Workflow,
 };
 
 /// Where GitHub looks for workflows.
@@ -68,7 +68,7 @@ pub(super) struct Bootstrap {
     /// Let commands in comments deploy this permanent stage too, past what protects its environment.
     #[arg(long, value_name = "STAGE")]
     commands_may: Vec<StageName>,
-    /// The number of the only account that may start builds: that of the App's bot.
+    /// The number of the only account whose runs may push images: that of the App's bot, with `builder: actions`.
     #[arg(long, value_name = "NUMBER")]
     build_actor: Option<u64>,
     /// Who signs the tokens, of an Enterprise Server or an enterprise of its own.
@@ -236,6 +236,7 @@ impl Bootstrap {
                 self.issuer
             ));
         }
+        left_out.extend(open_to_writers(project, self.build_actor));
         if let Some(stranger) = self.commands_may.iter().find(|name| !stages.iter().any(|stage| stage.name == **name)) {
             return Err(
                 ExitStatus::Usage.error(format!("--commands-may {stranger}: no such permanent stage has a role"))
@@ -252,6 +253,16 @@ impl Bootstrap {
         };
         Ok((order, left_out))
     }
+}
+
+/// Who else may push images. GitHub lets whoever may push start a workflow with inputs of their own.
+fn open_to_writers(project: &Project, build_actor: Option<u64>) -> Option<String> {
+    (project.builds.by == BuiltBy::Actions && build_actor.is_none()).then(|| {
+        "whoever may push can start greenroom-build.yml and push an image of their own under a name that a permanent \
+         stage asks for later: give --build-actor the number of the App's account, as `gh api 'users/<app>[bot]' --jq .id` \
+         tells it"
+            .to_owned()
+    })
 }
 
 /// The one branch of a permanent stage. A pattern stands for branches that anybody may name.
@@ -309,4 +320,23 @@ fn workflows_here(top: &Path) -> anyhow::Result<Vec<Workflow>> {
         workflows.push(read.map_err(|problems| ExitStatus::Usage.error(problems.to_string()))?);
     }
     Ok(workflows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_who_else_may_push_images() {
+        let of = |builder: &str, actor| {
+            let text = format!(
+                "version: 1\napp: shop\n{builder}services:\n  web: {{ kind: ecs, build: {{ context: . }}, host: \"@\", port: 80 }}\n"
+            );
+            let project = config::check("f.yml", text.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
+            open_to_writers(&project, actor)
+        };
+        assert!(of("builder: actions\n", None).is_some_and(|line| line.contains("--build-actor")));
+        assert_eq!(of("builder: actions\n", Some(99)), None);
+        assert_eq!(of("", None), None, "no job of the App's pushes anything");
+    }
 }

@@ -140,6 +140,8 @@ fn explained(error: MoveError) -> anyhow::Error {
         MoveError::NotThere(_) | MoveError::Newer(_) | MoveError::Unreadable(_) => {
             ExitStatus::Usage.error(error.to_string())
         }
+        // How the command ends is told by the port's own error.
+        MoveError::Port(error) => error.into(),
         other => other.into(),
     }
 }

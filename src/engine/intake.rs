@@ -13,8 +13,9 @@ use super::board::Board;
 use super::{Engine, chain, said};
 use crate::decide::Sighting;
 use crate::model::{
-    AppName, AwsRoles, CommandReceipt, CommandRules, DraftPolicy, Event, ForkPolicy, Limits, Project, PullNumber,
-    PullRequest, RepoName, StagePattern, StagePolicy, StageRecord, StageRule, Target, Trigger, Wake,
+    AppName, AwsRoles, BuiltBy, CommandReceipt, CommandRules, DraftPolicy, Event, ForkPolicy, Generation, Limits,
+    Project, PullNumber, PullRequest, RepoName, StageId, StagePattern, StagePolicy, StageRecord, StageRule,
+    StageStatus, Target, Trigger, Wake,
 };
 use crate::port::{Held, InboxRow, IntakeWrite, PortError, PortResult};
 
@@ -133,6 +134,7 @@ impl Engine {
         };
         let seen = self.look(repo, rows, &stages).await?;
         let lock = self.ports.store.repo_lock(repo).await?;
+        let goals = goals_at_rest(&stages);
         let mut board = Board::new(repo, stages, lock, self.ports.clock.now());
         match &project {
             None => rows.iter().for_each(|row| board.take(row, &nothing(), &seen)),
@@ -158,7 +160,21 @@ impl Engine {
         }
         self.ports.store.apply_intake(held, write).await?;
         self.bell.notify_waiters();
+        let is_asked_for = rows.iter().any(|row| matches!(row.event, Event::Reconcile { .. }));
+        if is_asked_for && project.is_some_and(|project| project.builds.by == BuiltBy::Actions) {
+            self.end_leftovers(repo, &goals).await;
+        }
         Ok(())
+    }
+
+    /// Ends builds that somebody gave up and died over. Where that fails the next look at the repository does it.
+    async fn end_leftovers(&self, repo: &RepoName, goals: &[(StageId, Generation)]) {
+        if let Err(error) = self.ports.builder.end_leftovers(repo, goals).await {
+            let cause = chain(&error);
+            if self.once.is_news(&format!("unwanted builds of {repo}"), &cause) {
+                tracing::warn!(%repo, "builds of {repo} that nobody wants any more may run on: {cause}");
+            }
+        }
     }
 
     /// The policy by which events are routed.
@@ -198,6 +214,15 @@ impl Engine {
         }
         Ok(moved)
     }
+}
+
+/// The goals of stages that are at rest: what is built for an older one is wanted by nobody. Whoever deploys ends
+/// such builds by itself.
+fn goals_at_rest(stages: &[StageRecord]) -> Vec<(StageId, Generation)> {
+    let rests = |record: &&StageRecord| {
+        matches!(record.status, StageStatus::Live { .. } | StageStatus::Failed { .. } | StageStatus::Gone { .. })
+    };
+    stages.iter().filter(rests).map(|record| (record.id.clone(), record.generation)).collect()
 }
 
 /// Whether somebody wants a stage gone.

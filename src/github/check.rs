@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::api::{Api, Who};
 use super::comment::external;
 use super::path::{self, encode};
-use crate::model::{CheckState, CommitSha, ExternalId};
+use crate::model::{BUILD_JOBS, CheckState, CommitSha, ExternalId};
 use crate::port::{CheckRun, PortResult};
 
 #[derive(Deserialize)]
@@ -41,6 +41,12 @@ const ACTIONS_APP: u64 = 15_368;
 pub(super) fn is_of_a_job(name: &str, external_id: Option<&str>, sha: &CommitSha) -> bool {
     let is_key = |id: &str| id.strip_suffix(sha.as_str()).is_some_and(|id| id.ends_with('@'));
     name.starts_with("greenroom / ") && external_id.is_some_and(is_key)
+}
+
+/// Whether a check run has the name of a job that builds images for us. Whoever gives that name to a job of their
+/// own hides it, and could as well have none.
+pub(super) fn is_of_a_build(name: &str) -> bool {
+    BUILD_JOBS.contains(&name)
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::api::{Api, Credential, Who, timestamp};
 use super::cache::Freshness;
-use super::check::{App, is_of_a_job};
+use super::check::{App, is_of_a_build, is_of_a_job};
 use super::path;
 use super::read::{User, author, branch_head};
 use super::token::Scope;
@@ -129,13 +129,14 @@ async fn check_runs(api: &Api, repo: &RepoName, sha: &CommitSha) -> PortResult<V
     Ok(runs.into_values().map(of).collect())
 }
 
-/// Whether it is one that we made, or our own job, which waits for nobody but itself.
+/// Whether it is one that we made, or our own job, which waits for nobody but itself, or a build for any stage.
 fn is_ours(api: &Api, app: &App, run: &Run, sha: &CommitSha) -> bool {
     let by_us = match api.credential() {
         Credential::App(ours) => app.id == ours.app_id,
         Credential::Job(job) => job.own_check == Some(run.id),
     };
-    by_us || app.is_actions() && is_of_a_job(&run.name, run.external_id.as_deref(), sha)
+    let is_at_work = is_of_a_job(&run.name, run.external_id.as_deref(), sha) || is_of_a_build(&run.name);
+    by_us || app.is_actions() && is_at_work
 }
 
 #[derive(Deserialize)]

@@ -13,6 +13,9 @@ use super::{Generation, Platform, StageId, Trust};
 pub const BUILD_WORKFLOW: &str = "greenroom-build.yml";
 /// Its name, by which the events of its jobs are told from those of others.
 pub const BUILD_WORKFLOW_NAME: &str = "Greenroom build";
+/// The names of its jobs. Whatever commit they build, GitHub shows them as checks of the default branch's newest
+/// one, of which they say nothing.
+pub const BUILD_JOBS: [&str; 2] = ["Greenroom build", "Greenroom push"];
 
 /// Digits of each hash in a nonce.
 const DIGITS: usize = 16;

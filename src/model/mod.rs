@@ -46,7 +46,8 @@ pub use asked::Asked;
 pub use audit::{AuditCheck, AuditEntry, AuditLine, AuditLink, AuditVerdict, BadEntry, Tampering};
 pub use branch_filter::BranchFilter;
 pub use builds::{
-    BUILD_WORKFLOW, BUILD_WORKFLOW_NAME, Builds, BuiltBy, Nonce, RunnerLabels, Runners, note_and_page, note_with_page,
+    BUILD_JOBS, BUILD_WORKFLOW, BUILD_WORKFLOW_NAME, Builds, BuiltBy, Nonce, RunnerLabels, Runners, note_and_page,
+    note_with_page,
 };
 pub use command::{Command, Force, LineCount, LockScope, Login, NamedCommit, ShaBeginning, Verb};
 pub use commit::{CameBy, Commit};

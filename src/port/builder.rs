@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use tokio::io::AsyncRead;
 
 use super::{PortResult, Progress, Site};
-use crate::model::{Artifact, Builds, CommitSha, Generation, Output, Place, ServiceName, ServiceSpec, StageId, Trust};
+use crate::model::{
+    Artifact, Builds, CommitSha, Generation, Output, Place, RepoName, ServiceName, ServiceSpec, StageId, Trust,
+};
 
 /// The bytes of a `.tar.gz`, as GitHub sends it: everything under one top folder.
 pub type TarballStream = Pin<Box<dyn AsyncRead + Send>>;
@@ -67,6 +69,12 @@ pub trait Builder: Send + Sync + 'static {
     /// The same of builds for a goal that were begun elsewhere, also by a server that is gone.
     async fn call_off(&self, stage: &StageId, _builds: &Builds) -> PortResult<()> {
         self.cancel(stage).await
+    }
+
+    /// Stops builds that were begun elsewhere for an older goal of one of these stages of a repository than it has
+    /// now, of which the process that gave them up knows nothing any more.
+    async fn end_leftovers(&self, _repo: &RepoName, _stages: &[(StageId, Generation)]) -> PortResult<()> {
+        Ok(())
     }
 
     /// Removes the stage's sources of every commit. The artifacts and the build logs stay.

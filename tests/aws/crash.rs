@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::aws_world::{ONCE, World};
+use crate::aws_world::{Keep, ONCE, World};
 use crate::depth::Depth;
 use crate::faulty::{Mishap, is_change};
 use crate::fuse::{Fuse, Point, Scope, fused};
@@ -37,9 +37,9 @@ struct Seen {
 
 /// Tells the story up to its part with nothing in the way, then the part with the danger, then
 /// everything after it by a new process; checks that the world is as it should be.
-async fn told(aws: &MiniStack, part: Part, death: Death) -> Seen {
-    let story = format!("{part:?}, {death:?}");
-    let mut w = World::on(aws).await;
+async fn told(aws: &MiniStack, keep: Keep, part: Part, death: Death) -> Seen {
+    let story = format!("{keep:?}, {part:?}, {death:?}");
+    let mut w = World::keeping(aws, keep).await;
     let mut head = None;
     if !matches!(part, Part::Opens) {
         head = Some(w.open());
@@ -123,13 +123,17 @@ const SHARDS: usize = 2;
 
 /// At each effect in one of the ways every day, in all of them where everything is told.
 async fn at_every_effect(part: Part, shard: usize) {
+    at_every_effect_keeping(Keep::Database, part, shard).await;
+}
+
+async fn at_every_effect_keeping(keep: Keep, part: Part, shard: usize) {
     let aws = MiniStack::start(Containers::Pretended).await;
-    let effects = told(&aws, part, Death::None).await.effects;
+    let effects = told(&aws, keep, part, Death::None).await.effects;
     assert!(effects > 3, "{part:?} has {effects} effects");
     for at in (1..=effects).skip(shard).step_by(SHARDS) {
         let points = [Point::Before, Point::After, Point::Twice];
-        for point in Depth::of_this_run().of(&format!("{part:?} effect {at}"), &points) {
-            told(&aws, part, Death::AtEffect(at, point)).await;
+        for point in Depth::of_this_run().of(&format!("{keep:?} {part:?} effect {at}"), &points) {
+            told(&aws, keep, part, Death::AtEffect(at, point)).await;
         }
     }
 }
@@ -137,13 +141,13 @@ async fn at_every_effect(part: Part, shard: usize) {
 /// The same for the calls that change AWS.
 async fn at_every_change(part: Part, shard: usize) {
     let aws = MiniStack::start(Containers::Pretended).await;
-    let calls = told(&aws, part, Death::None).await.calls;
+    let calls = told(&aws, Keep::Database, part, Death::None).await.calls;
     let changes: Vec<usize> = (1..=calls.len()).filter(|at| is_change(&calls[at - 1])).collect();
     assert!(changes.len() > 2, "{part:?}: {calls:#?}");
     for at in changes.into_iter().skip(shard).step_by(SHARDS) {
         let mishaps = [Mishap::DeadBefore, Mishap::DeadAfter];
         for mishap in Depth::of_this_run().of(&format!("{part:?} change {at}"), &mishaps) {
-            told(&aws, part, Death::AtCall(at, mishap)).await;
+            told(&aws, Keep::Database, part, Death::AtCall(at, mishap)).await;
         }
     }
 }
@@ -172,6 +176,21 @@ macro_rules! shards {
             }
         })*
     };
+}
+
+/// A run of a workflow that dies, and the next one: what they know lies in a bucket of the same AWS.
+mod it_dies_at_every_effect_with_its_state_in_a_bucket {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one() {
+        at_every_effect_keeping(Keep::State, Part::Opens, 0).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two() {
+        at_every_effect_keeping(Keep::State, Part::Opens, SHARDS - 1).await;
+    }
 }
 
 parts! {

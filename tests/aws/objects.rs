@@ -15,15 +15,17 @@ use greenroom::store::{OpenError, StateSettings, open_state};
 use crate::faulty::{Faulty, Mishap};
 use crate::ministack::{Containers, MiniStack, REGION};
 
-const BUCKET: &str = "greenroom-state-000000000000-us-east-1";
+/// Whose state it is where that is of no interest.
+const REPO: RepoId = RepoId(774);
+pub(crate) const BUCKET: &str = "greenroom-state-000000000000-us-east-1";
 
-async fn bucket(aws: &MiniStack) {
+pub(crate) async fn bucket(aws: &MiniStack) {
     let config = aws_sdk_s3::config::Builder::from(&aws.config().await).force_path_style(true).build();
     let made = aws_sdk_s3::Client::from_conf(config).create_bucket().bucket(BUCKET).send().await;
     made.expect("the bucket is made");
 }
 
-async fn objects(endpoint: &str, bucket: &str) -> Arc<S3Objects> {
+pub(crate) async fn objects(endpoint: &str, bucket: &str) -> Arc<S3Objects> {
     let settings = ObjectsSettings {
         bucket: bucket.to_owned(),
         region: Some(REGION.to_owned()),
@@ -34,11 +36,11 @@ async fn objects(endpoint: &str, bucket: &str) -> Arc<S3Objects> {
     Arc::new(S3Objects::new(settings).await)
 }
 
-async fn open(objects: Arc<S3Objects>) -> Result<Arc<dyn Store>, OpenError> {
+pub(crate) async fn open(objects: Arc<S3Objects>, repo: RepoId) -> Result<Arc<dyn Store>, OpenError> {
     static OPENED: AtomicU64 = AtomicU64::new(0);
     let writer = format!("writer-{}", OPENED.fetch_add(1, Ordering::Relaxed));
     let location = format!("s3://{BUCKET}/state").parse().expect("a place");
-    open_state(StateSettings { location, repo: RepoId(774), objects: Some(objects), writer, scratch: None }).await
+    open_state(StateSettings { location, repo, objects: Some(objects), writer, scratch: None }).await
 }
 
 fn lane() -> Lane {
@@ -52,7 +54,7 @@ async fn an_object_is_replaced_under_its_condition_alone() {
     assert!(matches!(none.get("k", None).await, Err(PortError::NotFound { .. })));
     let refused = none.put("k", Bytes::from_static(b"x"), &Expect::Absent).await;
     assert!(matches!(refused, Err(PortError::NotFound { .. })), "{refused:?}");
-    let refused = open(none).await.err().expect("there is no bucket").to_string();
+    let refused = open(none, REPO).await.err().expect("there is no bucket").to_string();
     assert!(refused.contains("greenroom bootstrap") && refused.contains(BUCKET), "{refused}");
 
     bucket(&aws).await;
@@ -88,7 +90,7 @@ async fn every_call_may_fail_in_every_way() {
             door.order(mishap, at);
             let told = format!("{mishap:?} at call {at}");
             let mut heard = 0;
-            if let Ok(store) = open(objects(&door.url(), BUCKET).await).await {
+            if let Ok(store) = open(objects(&door.url(), BUCKET).await, REPO).await {
                 for _ in 0..3 {
                     match store.ring(&lane(), Timestamp(1000)).await {
                         Ok(()) => heard += 1,
@@ -102,7 +104,7 @@ async fn every_call_may_fail_in_every_way() {
                 }
             }
             let hit = door.hit();
-            let store = open(objects(&aws.endpoint(), BUCKET).await).await.expect("it opens");
+            let store = open(objects(&aws.endpoint(), BUCKET).await, REPO).await.expect("it opens");
             store.ring(&lane(), Timestamp(1000)).await.expect("it is written");
             let bell = store.claim(Timestamp(1000), 1000).await.expect("it is asked").expect("it is due").held.bell();
             let unheard = i64::from(mishap == Mishap::DeadAfter);
@@ -127,7 +129,7 @@ async fn five_at_once_lose_nothing_of_each_other() {
     let aws = MiniStack::start(Containers::Pretended).await;
     bucket(&aws).await;
     let stores =
-        join_all((0..5).map(|_| async { open(objects(&aws.endpoint(), BUCKET).await).await.expect("it opens") }));
+        join_all((0..5).map(|_| async { open(objects(&aws.endpoint(), BUCKET).await, REPO).await.expect("it opens") }));
     let stores = stores.await;
     let runs = stores.iter().map(|store| async move {
         for _ in 0..ROUNDS {

@@ -82,6 +82,9 @@ fn each_input_goes_by_the_environment_and_each_output_comes_from_the_step() {
         assert_eq!(text.matches(&line).count(), 1, "{line}");
     }
     assert_eq!(text.matches("GREENROOM_ACTION_").count(), INPUTS.len(), "and nothing else does");
+    // Or a gate that asks for green checks waits for the very job that asks.
+    let own = "\n        GREENROOM_JOB_CHECK: ${{ job.check_run_id }}\n";
+    assert!(text.contains(own) && sources(&crate::world::root().join("src")).contains("\"GREENROOM_JOB_CHECK\""));
     for (name, keys) in entries("outputs") {
         assert_eq!(keys["value"], format!("${{{{ steps.greenroom.outputs.{name} }}}}"));
     }

@@ -44,7 +44,7 @@ fn what_fits_is_written_and_what_is_left_is_said() {
 
     Left to do:
       1. make an environment at GitHub for each permanent stage (prod, staging), and say there who must approve and which branch may
-      2. greenroom bootstrap --repo OWNER/NAME, which makes the roles and the bucket
+      2. greenroom bootstrap --repo OWNER/NAME, which makes the roles and the bucket, and prints what belongs under `aws.roles`
       3. greenroom bootstrap --repo OWNER/NAME --explain, which says who could become what
       4. commit them to the default branch: comments and schedules run what is there
     ");

@@ -288,12 +288,14 @@ fn nothing_is_public_before_it_is_proved() {
         "--draft=false",
         "published/$name",
         "docker push",
-        "npm publish",
+        "publish --access public --provenance --tag \"$tag\"",
         "refs/tags/v1",
     ];
     for pair in order.windows(2) {
         assert!(at(pair[0]) < at(pair[1]), "{pair:?}");
     }
+    // A version with a hyphen is nobody's newest, neither at GitHub nor at npm.
+    assert_eq!(text.matches("case $VERSION in *-*) ").count(), 2, "{text}");
     let (_, last) = text.rsplit_once("\n  move:\n").expect("the last job");
     assert!(last.contains("needs: [commit, draft, images, npm]") && !last.contains("\n  x:"), "{last}");
 }

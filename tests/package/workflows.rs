@@ -157,6 +157,25 @@ fn a_workflow_gives_the_action_only_what_it_takes() {
     }
 }
 
+/// What bootstrap lets a session make is a role within the boundary: a step that does not name it makes none.
+#[test]
+fn whoever_takes_on_a_role_names_the_boundary_of_its_account() {
+    let page = read("README.md");
+    let (_, rest) = page.split_once("```yaml\n# .github/workflows/preview.yml\n").expect("the ten lines");
+    let short = rest.split("```").next().unwrap_or_default().to_owned();
+    let steps = all().into_iter().filter(|(_, text)| text.contains(OWN)).chain([("README.md".to_owned(), short)]);
+    let mut seen = 0;
+    for (name, text) in steps {
+        let account =
+            text.split_once("arn:aws:iam::").and_then(|(_, rest)| rest.split(':').next()).expect("an account");
+        let boundary = format!("GREENROOM_AWS_PERMISSIONS_BOUNDARY: arn:aws:iam::{account}:policy/greenroom-boundary");
+        let [steps, named] = [OWN, boundary.as_str()].map(|words| text.replace('"', "").matches(words).count());
+        assert!(steps > 0 && steps == named, "{name}: {text}");
+        seen += steps;
+    }
+    assert_eq!(seen, 6, "five workflows and the README");
+}
+
 /// A13: what GitHub turns off is not a schedule's alone.
 #[test]
 fn the_events_are_those_that_the_action_knows() {

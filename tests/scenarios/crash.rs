@@ -150,6 +150,7 @@ async fn told(story: Story, database: &Database, repo: &str, fuse: &Arc<Fuse>) -
     if fuse.is_blown() {
         assert_intents_are_stored(&w, &format!("{story:?} {fuse:?}")).await;
     }
+    w.next_run().await;
     w.restart();
     w.clock.advance(61_000);
     w.settle().await;
@@ -208,7 +209,8 @@ async fn matrix(story: Story, database: &Database, shard: usize) {
 }
 
 /// Where the process dies. Every day each effect is told on both databases, and each point of it on one:
-/// what the engine does between two writes it does on either.
+/// what the engine does between two writes it does on either. With its state in an object it is told as on
+/// PostgreSQL.
 fn points(story: Story, database: &Database, effects: usize, repeatable: &BTreeSet<usize>) -> Vec<(usize, Point)> {
     let depth = Depth::of_this_run();
     let mut points = Vec::new();
@@ -220,7 +222,7 @@ fn points(story: Story, database: &Database, effects: usize, repeatable: &BTreeS
         alike.retain(|point| !drawn.contains(point));
         let told = match database {
             Database::Sqlite if !alike.is_empty() => alike,
-            Database::Sqlite | Database::Postgres(_) => drawn,
+            Database::Sqlite | Database::Postgres(_) | Database::Object => drawn,
         };
         points.extend(told.into_iter().map(|point| (at, point)));
     }
@@ -311,4 +313,29 @@ stories! {
     a_deploy_is_cancelled: Story::Cancels;
     a_push_is_rolled_out_after_a_canary: Story::PushesWatched;
     a_canary_is_cancelled: Story::CancelsACanary;
+}
+
+/// What a state in an object adds is how it is written, which few stories show as well as many.
+mod on_an_object {
+    use super::*;
+
+    mod a_pull_request_opens {
+        use super::*;
+        shards!(Story::Opens, Database::Object);
+    }
+
+    mod a_push_cuts_into_a_build {
+        use super::*;
+        shards!(Story::CutsIn, Database::Object);
+    }
+
+    mod a_pull_request_closes {
+        use super::*;
+        shards!(Story::Closes, Database::Object);
+    }
+
+    mod a_commit_is_commanded_to_prod {
+        use super::*;
+        shards!(Story::CommandsProd, Database::Object);
+    }
 }

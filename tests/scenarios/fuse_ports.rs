@@ -24,6 +24,9 @@ impl Store for Fused<dyn Store> {
             _ => read!(self, self.port.claim_in_turn(now, lease_millis, share)),
         }
     }
+    async fn claim_among(&self, now: Timestamp, lease_millis: i64, lanes: &[Lane]) -> PortResult<Option<Claimed>> {
+        write!(self, self.port.claim_among(now, lease_millis, lanes))
+    }
     async fn renew(&self, held: &mut Held, until: Timestamp) -> PortResult<()> {
         write!(self, self.port.renew(held, until))
     }
@@ -255,6 +258,9 @@ impl Builder for Fused<dyn Builder> {
     }
     async fn call_off(&self, stage: &StageId, builds: &Builds) -> PortResult<()> {
         effect!(self, self.port.call_off(stage, builds))
+    }
+    async fn end_leftovers(&self, repo: &RepoName, stages: &[(StageId, Generation)]) -> PortResult<()> {
+        effect!(self, self.port.end_leftovers(repo, stages))
     }
     async fn tidy(&self, stage: &StageId) -> PortResult<()> {
         effect!(self, self.port.tidy(stage))

@@ -14,6 +14,7 @@ mod crash;
 mod depth;
 mod failure;
 mod fuse;
+mod handover;
 #[path = "../support/hang.rs"]
 mod hang;
 mod healing;
@@ -21,6 +22,8 @@ mod job;
 mod limits;
 mod moves;
 mod names;
+#[path = "../support/objects.rs"]
+mod objects;
 mod order;
 mod other;
 #[path = "../support/postgres.rs"]

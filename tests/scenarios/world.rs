@@ -23,10 +23,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::fuse::{Fuse, fused};
+use crate::objects::Memory;
 use crate::{hang, postgres};
 
 #[path = "world_role.rs"]
 mod role;
+#[path = "world_state.rs"]
+mod state;
 
 /// 2026-11-20 06:00 UTC.
 const START: i64 = 1_795_154_400_000;
@@ -59,6 +62,8 @@ pub(crate) enum Database {
     /// This one, which scenarios share: each has a repository of its own. A server's connections and
     /// what they have prepared cost more than many a story.
     Postgres(Arc<dyn Store>),
+    /// The state of a workflow, in an object of the scenario's own.
+    Object,
 }
 
 impl Database {
@@ -86,6 +91,8 @@ pub(crate) struct World {
     ports: Ports,
     /// Where images go that runners build, if they do.
     registry: Option<String>,
+    /// Where the state lies, if it lies in an object.
+    objects: Option<Arc<Memory>>,
     door: JoinHandle<()>,
     folder: TempDir,
 }
@@ -125,10 +132,6 @@ impl World {
         hang::watch();
         let clock = Arc::new(HandClock(AtomicI64::new(START)));
         let folder = tempfile::tempdir().expect("a folder");
-        let store = match database {
-            Database::Sqlite => open(&format!("sqlite://{}", folder.path().join("greenroom.db").display())).await,
-            Database::Postgres(store) => store.clone(),
-        };
         // Deliveries of scenarios that share a database must not be taken for each other's.
         let seed = repo.bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let settings = SandboxSettings { seed, ..SandboxSettings::new(clock.clone()) };
@@ -136,8 +139,14 @@ impl World {
         let repo = github
             .create_repo(repo, [FileChange::write(".github/greenroom.yml", config), FileChange::write("app", "1")])
             .expect("a repository");
+        let objects = matches!(database, Database::Object).then(Arc::<Memory>::default);
+        let store = match (database, &objects) {
+            (Database::Postgres(store), _) => store.clone(),
+            (_, Some(objects)) => state::open(objects, &github, &repo).await,
+            (_, None) => open(&format!("sqlite://{}", folder.path().join("greenroom.db").display())).await,
+        };
         let cloud = Arc::new(match database {
-            Database::Sqlite => SandboxCloud::default(),
+            Database::Sqlite | Database::Object => SandboxCloud::default(),
             // A host is one repository's for each server, and this one has several of them.
             Database::Postgres(_) => SandboxCloud::in_zone(&format!("{}.preview.test", repo.name())),
         });
@@ -161,7 +170,22 @@ impl World {
         });
         let build_deadline = BUILD_DEADLINE;
         let registry = None;
-        Self { github, cloud, builder, clock, store, engine, repo, wall, build_deadline, ports, registry, door, folder }
+        Self {
+            github,
+            cloud,
+            builder,
+            clock,
+            store,
+            engine,
+            repo,
+            wall,
+            build_deadline,
+            ports,
+            registry,
+            objects,
+            door,
+            folder,
+        }
     }
 
     /// Replaces the engine by one whose ports give up as the fuse says.

@@ -1,14 +1,23 @@
 //! What every store promises, asked of both databases, and of a state in an object and in a folder.
 //!
-//! PostgreSQL is looked for where `GREENROOM_TEST_POSTGRES_URL` says; without it those tests fail.
+//! PostgreSQL is looked for where `GREENROOM_TEST_POSTGRES_URL` says, and MiniStack where
+//! `GREENROOM_TEST_MINISTACK` does; without them those tests fail.
 
 mod audit;
 mod deploys;
+#[cfg(feature = "aws")]
+#[path = "../support/hang.rs"]
+mod hang;
 mod inbox;
 mod lanes;
+#[cfg(feature = "aws")]
+#[path = "../support/ministack.rs"]
+mod ministack;
 mod moved;
 #[path = "../support/objects.rs"]
 mod objects;
+#[cfg(feature = "aws")]
+mod on_aws;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod receipts;
@@ -132,7 +141,21 @@ macro_rules! on {
     };
 }
 
-contract! { sqlite: Place::sqlite(), postgres: Place::postgres().await, object: Place::object(), folder: Place::folder(); [
+/// What is promised wherever the store lies.
+macro_rules! promises {
+    ($($module:ident::$test:ident),+ $(,)?) => {
+        contract! {
+            sqlite: Place::sqlite(), postgres: Place::postgres().await, object: Place::object(), folder: Place::folder();
+            [$($module::$test),+]
+        }
+
+        #[cfg(feature = "aws")]
+        const PROMISES: &[(&str, on_aws::Promise)] =
+            &[$((stringify!($test), |place| Box::pin(crate::$module::$test(place)))),+];
+    };
+}
+
+promises! {
     slots::the_lowest_free_number_is_leased_and_kept,
     walls::a_repository_keeps_its_key_and_gives_it_to_nobody,
     walls::what_is_heard_in_passing_moves_no_name,
@@ -183,7 +206,7 @@ contract! { sqlite: Place::sqlite(), postgres: Place::postgres().await, object: 
     deploys::one_bad_write_spoils_no_other,
     deploys::the_end_of_a_deploy_is_one_write,
     restart::everything_acknowledged_is_there_after_a_restart,
-] }
+}
 
 /// What somebody does by hand wants a database to lay hands on.
 mod by_hand {

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use greenroom::model::{
     AuditEntry, Deploy, ExternalId, Generation, Lane, Outcome, PullNumber, Release, RepoId, RepoSeen, StageHistory,
     StageStatus, StepEventKind, SurfaceKey, SurfaceKind, Timestamp, UserId, Wake, Witness,
 };
 use greenroom::port::{Held, IntakeWrite, PortResult, Receipt, Store, SurfaceRecord};
 use greenroom::store::{MoveError, MovePlace, Moved, StateSettings, export, import};
+use serde_json::{Value, json};
 
 use crate::receipts::receipt;
 use crate::sample::{delivery, deploy, held, line, repo, repo_lane, sha, stage, stage_id, stage_lane};
@@ -144,7 +148,7 @@ async fn places() -> Vec<(&'static str, Place)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_the_same_wherever_it_is_moved_from_and_to() {
+async fn it_is_the_same_moved_between_sqlite_postgres_objects_and_folders() {
     for from in 0..4 {
         let source = places().await.swap_remove(from);
         let store = source.1.open().await;
@@ -188,10 +192,9 @@ async fn it_is_the_same_wherever_it_is_moved_from_and_to() {
                     .await
                     .unwrap_or_else(|error| panic!("{at} and back: {error:?}"));
                 let store = source.1.open().await;
-                assert!(
-                    seen(&*store).await.expect("it is read").contains("Generation(\n            2"),
-                    "{at} and back"
-                );
+                seen(&*store).await.expect("it is whole");
+                let stage = store.stage(&stage_id("pr-42")).await.expect("it is read").expect("it is there");
+                assert_eq!(stage.generation, Generation(2), "{at} and back");
                 return_to(&source.1, &again).await;
             }
         }
@@ -205,7 +208,7 @@ async fn return_to(place: &Place, moved: &Moved) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_else_is_ever_put_over() {
+async fn nothing_else_is_ever_put_over_in_sqlite_postgres_objects_or_folders() {
     for (name, target) in places().await {
         let (source, other) = (Place::sqlite(), Place::sqlite());
         for place in [&source, &other, &target] {
@@ -249,4 +252,43 @@ async fn names_and_hosts_of_others_stay_theirs() {
     store.identify(&RepoSeen { id: RepoId(3), owner: UserId(7), name: repo() }).await.expect("it is written");
     let refused = import(&target.moved(), &moved, LATER).await.expect_err("the key is another's");
     assert!(matches!(refused, MoveError::KeyTaken(_)), "{refused:?}");
+}
+
+/// The file with something else in it, as somebody reads it.
+fn read_with(moved: &Moved, edit: fn(&mut Value)) -> Result<Moved, MoveError> {
+    let mut file = Vec::new();
+    moved.write(&mut file).expect("it is written");
+    let mut content: Value = serde_json::from_reader(GzDecoder::new(&file[..])).expect("JSON");
+    edit(&mut content);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    serde_json::to_writer(&mut packed, &content).expect("it is packed");
+    Moved::read(&packed.finish().expect("it is packed")[..])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_holds_one_repository_and_nothing_of_others() {
+    let source = Place::sqlite();
+    fill(&*source.open().await).await.expect("no call fails");
+    let moved = export(&source.moved(), LATER).await.expect("it is at rest");
+    assert_eq!(read_with(&moved, |_| {}).expect("it is as it was"), moved);
+    let foreign: [fn(&mut Value); 9] = [
+        |file| file["tables"]["stage"][0][0] = "acme/other".into(),
+        |file| file["tables"]["lane"][0][0] = "stage:acme/other/pr-42".into(),
+        |file| file["tables"]["host"][0][1] = "acme/other/pr-42".into(),
+        |file| file["tables"]["step_log"][0][0] = 9999.into(),
+        |file| file["tables"]["release"][0][0] = 9999.into(),
+        |file| file["tables"]["account"] = json!([["mallory", 3]]),
+        |file| file["tables"]["repository"] = json!([]),
+        |file| file["tables"]["carried"] = json!([["hosts"]]),
+        |file| file["tables"]["audit"][0] = json!([1]),
+    ];
+    for (number, edit) in foreign.into_iter().enumerate() {
+        let refused = read_with(&moved, edit).expect_err("it is refused");
+        assert!(matches!(refused, MoveError::Unreadable(_)), "{number}: {refused:?}");
+    }
+    let newer: [fn(&mut Value); 2] = [|file| file["format"] = 2.into(), |file| file["schema"] = 9999.into()];
+    for edit in newer {
+        let refused = read_with(&moved, edit).expect_err("it is refused");
+        assert!(matches!(refused, MoveError::Newer(_)), "{refused:?}");
+    }
 }

@@ -30,6 +30,7 @@ use crate::faulty::Faulty;
 use crate::hang;
 use crate::hang::PATIENCE;
 use crate::ministack::{ACCOUNT, MiniStack, REGION};
+use crate::objects;
 
 /// 2026-11-20 06:00 UTC.
 const START: i64 = 1_795_154_400_000;
@@ -72,9 +73,20 @@ pub(crate) struct World {
     pub(crate) repo: RepoName,
     pub(crate) ports: Ports,
     pub(crate) config: aws_config::SdkConfig,
+    /// Where AWS is for a state that lies in a bucket of its.
+    state: Option<String>,
     edge: Edge,
     webhooks: JoinHandle<()>,
     _folder: TempDir,
+}
+
+/// Where what is known of stages lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// In a server's database.
+    Database,
+    /// In a bucket, as the state of a workflow.
+    State,
 }
 
 /// Everybody's stages are served.
@@ -112,16 +124,32 @@ impl World {
         Self::of(aws, SPEED, &project()).await
     }
 
+    /// The same, which knows its stages from there.
+    pub(crate) async fn keeping(aws: &MiniStack, keep: Keep) -> Self {
+        Self::all_of(aws, SPEED, &project(), keep).await
+    }
+
     /// The same with another project, and a clock of another speed.
     pub(crate) async fn of(aws: &MiniStack, speed: i64, project: &str) -> Self {
+        Self::all_of(aws, speed, project, Keep::Database).await
+    }
+
+    async fn all_of(aws: &MiniStack, speed: i64, project: &str, keep: Keep) -> Self {
         hang::watch();
         aws.reset().await;
         let clock = Arc::new(FastClock { begun: Instant::now(), turned: AtomicI64::new(0), speed });
         let folder = tempfile::tempdir().expect("a folder");
-        let store = open_store(folder.path()).await;
         let github = Sandbox::start(SandboxSettings::new(clock.clone())).await.expect("a sandbox");
         let files = [FileChange::write(".github/greenroom.yml", project), FileChange::write("app", "1")];
         let repo = github.create_repo("acme/shop", files).expect("a repository");
+        let state = (keep == Keep::State).then(|| aws.endpoint());
+        let store = match &state {
+            None => open_store(folder.path()).await,
+            Some(endpoint) => {
+                objects::bucket(aws).await;
+                open_state(endpoint, &github, &repo).await
+            }
+        };
         let config = aws.config().await;
         let edge = Edge::start(&config, Targets::Pretended).await;
         let door = Faulty::start(aws.port()).await;
@@ -143,7 +171,7 @@ impl World {
             url: format!("http://{address}/webhook"),
             secret: SecretString::from(SECRET),
         });
-        Self { github, door, clock, store, engine, repo, ports, config, edge, webhooks, _folder: folder }
+        Self { github, door, clock, store, engine, repo, ports, config, state, edge, webhooks, _folder: folder }
     }
 
     /// An adapter that knows nothing yet, over this store.
@@ -156,8 +184,13 @@ impl World {
         self.engine = Arc::new(Engine::new(ports, serving_all(), Arc::new(Notify::new())));
     }
 
-    /// A process that starts after another one died: new adapter, new engine, same world.
+    /// A process that starts after another one died: new adapter, new engine, same world. Of a state it knows
+    /// what lies in the bucket.
     pub(crate) async fn restart(&mut self) {
+        if let Some(endpoint) = &self.state {
+            self.store = open_state(endpoint, &self.github, &self.repo).await;
+            self.ports.store = self.store.clone();
+        }
         self.ports.cloud = self.adapter(self.store.clone()).await;
         self.start(self.ports.clone());
     }
@@ -292,6 +325,12 @@ async fn adapter(door: &Faulty, edge: &Edge, clock: &Arc<FastClock>, slots: Arc<
 async fn open_store(folder: &Path) -> Arc<dyn Store> {
     let url = format!("sqlite://{}", folder.join("greenroom.db").display());
     greenroom::store::open(&url).await.expect("a database")
+}
+
+async fn open_state(endpoint: &str, github: &Sandbox, repo: &RepoName) -> Arc<dyn Store> {
+    let repo = github.repo_seen(repo).expect("a repository").id;
+    let bucket = objects::objects(endpoint, objects::BUCKET).await;
+    objects::open(bucket, repo).await.expect("the state opens")
 }
 
 async fn open_door(

@@ -199,7 +199,10 @@ impl State {
         }
         let speech = Speech::of(&parts);
         match mishap {
-            Some(Mishap::Throttled) => return Ok(speech.refusal(400, speech.throttled(), "Rate exceeded")),
+            Some(Mishap::Throttled) => {
+                let (status, code) = speech.throttled();
+                return Ok(speech.refusal(status, code, "Rate exceeded"));
+            }
             Some(Mishap::Broken) => return Ok(speech.refusal(500, "InternalFailure", "It is broken")),
             Some(Mishap::Denied) => {
                 return Ok(speech.refusal(speech.denied().0, speech.denied().1, &denial(&operation)));
@@ -271,24 +274,33 @@ pub(crate) fn is_change(call: &str) -> bool {
 enum Speech {
     Json,
     Xml,
+    /// S3's own, in which an error stands alone.
+    Storage,
 }
 
 impl Speech {
     fn of(parts: &http::request::Parts) -> Self {
-        if parts.headers.contains_key("x-amz-target") { Self::Json } else { Self::Xml }
+        if parts.headers.contains_key("x-amz-target") {
+            Self::Json
+        } else if signed_for(parts) == "s3" {
+            Self::Storage
+        } else {
+            Self::Xml
+        }
     }
 
-    fn throttled(self) -> &'static str {
+    fn throttled(self) -> (u16, &'static str) {
         match self {
-            Self::Json => "ThrottlingException",
-            Self::Xml => "Throttling",
+            Self::Json => (400, "ThrottlingException"),
+            Self::Xml => (400, "Throttling"),
+            Self::Storage => (503, "SlowDown"),
         }
     }
 
     fn denied(self) -> (u16, &'static str) {
         match self {
             Self::Json => (400, "AccessDeniedException"),
-            Self::Xml => (403, "AccessDenied"),
+            Self::Xml | Self::Storage => (403, "AccessDenied"),
         }
     }
 
@@ -302,6 +314,9 @@ impl Speech {
                      <RequestId>00000000-0000-4000-8000-000000000000</RequestId></ErrorResponse>"
                 ),
             ),
+            Self::Storage => {
+                ("application/xml", format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+            }
         };
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = StatusCode::from_u16(status).expect("a status");

@@ -140,6 +140,13 @@ impl Faulty {
         self.book().calls
     }
 
+    /// Answers once nothing arrives any more.
+    pub(crate) async fn died(&self) {
+        while !self.book().is_dead {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// What happens at this call.
     async fn arrive(&self, name: &'static str) -> PortResult<Option<Mishap>> {
         let late = self.book().late.take();
@@ -210,3 +217,11 @@ impl Objects for Faulty {
         Err(gone())
     }
 }
+
+/// Test binaries share this file, and each uses another part of it.
+const _: () = {
+    let _ = (Memory::content, Memory::set);
+    let _ = (Faulty::new, Faulty::order, Faulty::rival, Faulty::hit, Faulty::calls, Faulty::died);
+    let _ = [Mishap::Lost, Mishap::Unheard, Mishap::UnheardAndFollowed, Mishap::Late, Mishap::Raced];
+    let _ = [Mishap::Conflict, Mishap::Slow, Mishap::Denied, Mishap::DeadBefore, Mishap::DeadAfter];
+};

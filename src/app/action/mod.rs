@@ -63,7 +63,7 @@ pub fn data_folder() -> Option<PathBuf> {
 pub fn step_forge(api_url: &str, token: SecretString, repo: RepoSeen) -> anyhow::Result<Arc<dyn Forge>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let token = TokenSettings::new(api_url, token, repo, clock, chance_seed());
-    let github = GitHub::with_token(&TokenSettings { proxy: proxy(), ..token });
+    let github = GitHub::with_token(&TokenSettings { proxy: proxy(), own_check: runner::own_check(), ..token });
     Ok(Arc::new(github.context("cannot set up the connection to GitHub")?))
 }
 

@@ -152,6 +152,13 @@ pub fn step_token() -> Option<SecretString> {
     said("GREENROOM_ACTION_GITHUB_TOKEN").map(SecretString::from)
 }
 
+/// The check run of the step's own job. A runner that does not know it yet leaves it empty.
+///
+/// Source: GitHub Docs, "Contexts reference", `job` context, `check_run_id`.
+pub(super) fn own_check() -> Option<u64> {
+    said("GREENROOM_JOB_CHECK")?.parse().ok()
+}
+
 /// A variable that says something: an input that is not given is empty.
 fn said(name: &str) -> Option<String> {
     variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())

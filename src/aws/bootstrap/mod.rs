@@ -13,6 +13,8 @@
 //! | `leave` | taking it away, and what stays |
 
 mod leave;
+#[cfg(test)]
+mod limits_tests;
 mod look;
 mod order;
 mod render;

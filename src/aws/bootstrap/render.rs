@@ -20,6 +20,9 @@ const PREVIEWS: [Policy; 4] =
 const PERMANENT: [Policy; 4] =
     [Policy::Permanent, Policy::PermanentRoutes, Policy::PermanentFoundation, Policy::PermanentNetwork];
 
+/// Longest trust policy of a role. Source: IAM User Guide, "IAM and AWS STS quotas", role trust policy length.
+pub(super) const LONGEST_TRUST: usize = 2_048;
+
 #[derive(Debug, Serialize)]
 pub(super) struct Text {
     spelling: String,
@@ -86,6 +89,7 @@ pub(super) fn text(called: &Called<'_>) -> PortResult<Text> {
         hands: hands(called),
         made: String::new(),
     };
+    fits(&text)?;
     let source = serde_json::to_vec(&text).map_err(|error| PortError::bug("writing the roles down", error))?;
     text.made = hex::encode(&Sha256::digest([source, template::bootstrap_source().into()].concat())[..16]);
     Ok(text)
@@ -184,11 +188,9 @@ fn door_policy(called: &Called<'_>, door: &Door, terms: &Terms<'_>) -> Value {
             "Sid": "State", "Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"],
             "Resource": sub(format!("{bucket}/{object}")),
         }),
-        // Without it, what is not there cannot be told from what is not allowed.
-        json!({
-            "Sid": "LookForState", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": sub(bucket),
-            "Condition": { "StringLike": { "s3:prefix": object } },
-        }),
+        // Without it, what is not there cannot be told from what is not allowed. Of any prefix: asking for an
+        // object tells AWS none, and a condition on one would not hold. What a list shows is numbers.
+        json!({ "Sid": "LookForState", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": sub(bucket) }),
         json!({
             "Sid": "Stages", "Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": hands,
         }),
@@ -303,22 +305,50 @@ fn stage_tags(called: &Called<'_>, stage: &PermanentStage) -> Conditions {
     all
 }
 
-/// Taking the role on and tagging the session are two actions, judged by themselves: each asks for all that
-/// AWS tells it. Source: Service Authorization Reference, AWS STS: `TagSession` knows no external id.
+/// Taking the role on and tagging the session are two actions, judged by themselves: both are asked for the tags.
+/// One statement serves both, because a trust policy has little room; so the external id is compared where AWS
+/// tells it. Source: Service Authorization Reference, AWS STS: `TagSession` knows no external id.
 fn hand_document(who: Vec<(Vec<String>, Conditions)>, called: &Called<'_>) -> Value {
     let mut statements = Vec::new();
     for (doors, conditions) in who {
-        let principals: Vec<Value> = doors.iter().map(|id| json!({ "Fn::GetAtt": [id, "Arn"] })).collect();
-        let external = ("StringEquals", "sts:ExternalId".to_owned(), json!(literal(called.key.as_str())));
-        for (action, besides) in [("sts:AssumeRole", Some(external)), ("sts:TagSession", None)] {
-            let mut operators: Map<String, Value> = Map::new();
-            for (operator, key, value) in conditions.iter().cloned().chain(besides) {
-                operators.entry(operator).or_insert_with(|| json!({}))[key] = value;
-            }
-            statements.push(json!({
-                "Effect": "Allow", "Principal": { "AWS": principals }, "Action": action, "Condition": operators,
-            }));
+        let principals: Vec<Value> = doors.iter().map(|id| reference(id)).collect();
+        let external = ("StringEqualsIfExists", "sts:ExternalId".to_owned(), json!(literal(called.key.as_str())));
+        let mut operators: Map<String, Value> = Map::new();
+        for (operator, key, value) in conditions.into_iter().chain([external]) {
+            operators.entry(operator).or_insert_with(|| json!({}))[key] = value;
         }
+        statements.push(json!({
+            "Effect": "Allow", "Principal": { "AWS": principals },
+            "Action": ["sts:AssumeRole", "sts:TagSession"], "Condition": operators,
+        }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+fn reference(role: &str) -> Value {
+    json!({ "Fn::GetAtt": [role, "Arn"] })
+}
+
+/// How much of a trust policy IAM counts: without spaces, and with names in the places of references.
+pub(super) fn trust_length(trust: &Value, doors: &[DoorText]) -> usize {
+    let mut text = trust.to_string();
+    for door in doors {
+        let arn = json!(format!("arn:aws:iam::123456789012:role/{}", door.name));
+        text = text.replace(&reference(&door.id).to_string(), &arn.to_string());
+    }
+    text.chars().count()
+}
+
+/// What IAM would refuse in the middle of making the stack.
+fn fits(text: &Text) -> PortResult<()> {
+    let doors = text.doors.iter().map(|door| (&door.name, &door.trust));
+    let mut all = doors.chain(text.hands.iter().map(|hand| (&hand.name, &hand.trust)));
+    let long = all.find(|(_, trust)| trust_length(trust, &text.doors) > LONGEST_TRUST);
+    let Some((name, trust)) = long else { return Ok(()) };
+    let length = trust_length(trust, &text.doors);
+    let reason = format!(
+        "the role {name} would need a trust policy of {length} characters, and IAM takes {LONGEST_TRUST}: it names each \
+         permanent stage of its kind; have fewer of them in one repository, or shorter names"
+    );
+    Err(PortError::Denied { reason })
 }

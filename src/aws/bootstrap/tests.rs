@@ -13,7 +13,7 @@ use crate::model::{Branch, Claims, Issuer, RepoId, RepoIdentity, StageId, UserId
 
 const HOST: &str = "token.actions.githubusercontent.com";
 
-fn order() -> BootstrapOrder {
+pub(super) fn order() -> BootstrapOrder {
     let stage = |name: &str, branch: &str, kind| PermanentStage {
         name: name.parse().unwrap(),
         branch: Branch(branch.into()),
@@ -38,7 +38,7 @@ fn order() -> BootstrapOrder {
     }
 }
 
-fn rendered(order: &BootstrapOrder) -> Text {
+pub(super) fn rendered(order: &BootstrapOrder) -> Text {
     let names = Names::new("greenroom");
     text(&Called::new(&names, order).unwrap()).unwrap()
 }

@@ -42,7 +42,7 @@ fn ended(conclusion: Conclusion, run: &str) -> (FailureKind, String, String) {
         Conclusion::Cancelled => (
             FailureKind::Environment,
             format!("{run} was cancelled"),
-            "Somebody cancelled it, or its runner went away. Deploy again.".to_owned(),
+            "Somebody cancelled it, it took longer than its job may, or its runner went away. Deploy again.".to_owned(),
         ),
         Conclusion::TimedOut => (
             FailureKind::Build,

@@ -10,7 +10,8 @@
 //! - A run is named by a [`Nonce`] that follows from what it is for. Whoever takes over from a process that was
 //!   killed finds its run by that name and starts no second one; should there be two, one is ended.
 //! - A run counts only if it is of our workflow on the default branch, started by dispatch, by our own account.
-//! - What nobody wants any more is asked to end, and 30 s later forced to.
+//! - What nobody wants any more is asked to end, and 30 s later forced to: also where the process that gave it up
+//!   died over it, within one look at the repository.
 //! - Each call is short: what a run is at is asked, never waited for.
 
 mod explain;
@@ -28,8 +29,8 @@ use super::docker::Docker;
 use super::jobs::locked;
 use super::shelf::Shelf;
 use crate::model::{
-    BUILD_WORKFLOW, Branch, CommitSha, FailureKind, Generation, ImageSpec, Nonce, Output, Runtime, Seconds,
-    ServiceName, ServiceSpec, StageId, Timestamp, Trust, note_with_page,
+    Artifact, BUILD_WORKFLOW, Branch, CommitSha, FailureKind, Generation, ImageSpec, Nonce, Output, RepoName, Runtime,
+    Seconds, ServiceName, ServiceSpec, StageId, Timestamp, Trust, note_with_page,
 };
 use crate::port::{
     BuildJob, Clock, Conclusion, Dispatch, Dispatched, PortError, PortResult, Progress, Registry, Site, Workflows,
@@ -147,12 +148,22 @@ impl RunnerBuilder {
         match judge(followed.asked, seen, now) {
             Verdict::Ask => self.ask(job, followed).await,
             Verdict::Wait(waiting) => Ok(pending(waiting, followed)),
-            Verdict::Fail(trouble) => Err(self.explain(job, trouble, followed).await),
+            Verdict::Fail(trouble) => match self.made(job, spec, followed).await? {
+                // Of a run that is not there any more the image may be.
+                Some(made) => Ok(Progress::Done(Output::Built(made))),
+                None => Err(self.explain(job, trouble, followed).await),
+            },
             Verdict::Collect(conclusion) => {
                 let since = *followed.ended.get_or_insert(now);
                 self.collect(job, spec, followed, conclusion, since).await
             }
         }
+    }
+
+    /// What the registry has.
+    async fn made(&self, job: &BuildJob<'_>, spec: &ImageSpec, followed: &Followed) -> PortResult<Option<Artifact>> {
+        let shelf = self.shelf(job, &followed.order.content).await?;
+        shelf.take(&job.service.name, spec.platform).await
     }
 
     /// What was made, or what there is to say of it.
@@ -164,8 +175,7 @@ impl RunnerBuilder {
         conclusion: Conclusion,
         since: Timestamp,
     ) -> PortResult<Progress<Output>> {
-        let shelf = self.shelf(job, &followed.order.content).await?;
-        if let Some(made) = shelf.take(&job.service.name, spec.platform).await? {
+        if let Some(made) = self.made(job, spec, followed).await? {
             if conclusion != Conclusion::Success {
                 let page = followed.page.as_deref().unwrap_or_default();
                 tracing::info!(stage = %job.stage, page, "a run did not end well, and its image is there: it is taken");
@@ -244,6 +254,11 @@ impl RunnerBuilder {
     async fn call_off(&self, stage: &StageId) {
         self.cancel(stage).await;
         self.strays.end_all_of(stage).await;
+    }
+
+    /// The same of what runs for older goals of these stages than they have now.
+    async fn end_leftovers(&self, repo: &RepoName, stages: &[(StageId, Generation)]) -> PortResult<()> {
+        self.strays.end_older(repo, stages).await
     }
 
     /// The last lines of the service's newest run.

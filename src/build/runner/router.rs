@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::RunnerBuilder;
 use crate::model::{
-    Artifact, Builds, BuiltBy, CommitSha, FailureKind, Output, Runtime, ServiceName, ServiceSpec, StageId,
+    Artifact, Builds, BuiltBy, CommitSha, FailureKind, Generation, Output, RepoName, Runtime, ServiceName, ServiceSpec,
+    StageId,
 };
 use crate::port::{BuildJob, Builder, PortError, PortResult, Progress, Site, Tarball};
 
@@ -70,6 +71,13 @@ impl Builder for Builders {
             runners.call_off(stage).await;
         }
         self.here.cancel(stage).await
+    }
+
+    async fn end_leftovers(&self, repo: &RepoName, stages: &[(StageId, Generation)]) -> PortResult<()> {
+        match &self.runners {
+            Some(runners) => runners.end_leftovers(repo, stages).await,
+            None => Ok(()),
+        }
     }
 
     async fn tidy(&self, stage: &StageId) -> PortResult<()> {

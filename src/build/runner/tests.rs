@@ -1,7 +1,9 @@
 //! What the workflow is given, and what is said of what comes to nothing.
 
 use super::*;
-use crate::model::{BUILD_WORKFLOW_NAME, Builds, BuiltBy, Health, Place, Platform, RunnerLabels, Runners, Scale, Size};
+use crate::model::{
+    BUILD_JOBS, BUILD_WORKFLOW_NAME, Builds, BuiltBy, Health, Place, Platform, RunnerLabels, Runners, Scale, Size,
+};
 
 fn spec(platform: Option<Platform>) -> ImageSpec {
     let args = BTreeMap::from([("API_URL".to_owned(), "https://a?b=\"c\"\nd".to_owned())]);
@@ -80,6 +82,8 @@ fn the_workflow_knows_each_input_and_no_other() {
     names.sort_unstable();
     assert_eq!(names, given(Trust::Preview, None).into_keys().collect::<Vec<_>>());
     assert!(file.lines().any(|line| line == format!("name: {BUILD_WORKFLOW_NAME}")), "its jobs' events have this name");
+    let jobs = file.lines().filter_map(|line| line.strip_prefix("    name: "));
+    assert_eq!(jobs.collect::<Vec<_>>(), BUILD_JOBS, "gates know its checks by them");
     let title = file.lines().find_map(|line| line.strip_prefix("run-name: ")).expect("its runs have a name");
     assert!(title.ends_with("[${{ inputs.nonce }}]"), "{title}");
     assert!(title.contains(" ${{ inputs.service }} of "), "a service's log is found by it: {title}");

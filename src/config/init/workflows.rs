@@ -73,7 +73,11 @@ pub fn workflows(project: &Project) -> Workflows {
                 .to_owned(),
         );
     } else {
-        made.left.push("greenroom bootstrap --repo OWNER/NAME, which makes the roles and the bucket".to_owned());
+        made.left.push(
+            "greenroom bootstrap --repo OWNER/NAME, which makes the roles and the bucket, and prints what belongs under \
+             `aws.roles`"
+                .to_owned(),
+        );
         made.left.push("greenroom bootstrap --repo OWNER/NAME --explain, which says who could become what".to_owned());
     }
     made.left.push("commit them to the default branch: comments and schedules run what is there".to_owned());
@@ -88,7 +92,16 @@ struct Permanent<'a> {
 
 /// The stage of a rule, where one workflow can deploy it; why none can.
 fn permanent(rule: &StageRule) -> Result<Option<Permanent<'_>>, String> {
-    let Trigger::Push { branches } = &rule.trigger else { return Ok(None) };
+    let branches = match (&rule.trigger, &rule.pattern) {
+        (Trigger::Push { branches }, _) => branches,
+        (Trigger::Manual, StagePattern::Named(name)) => {
+            return Err(format!(
+                "the stage {name} is deployed by comments alone, which may once `greenroom bootstrap --commands-may \
+                 {name}` lets them"
+            ));
+        }
+        (Trigger::Manual | Trigger::PullRequest { .. }, _) => return Ok(None),
+    };
     let StagePattern::Named(name) = &rule.pattern else {
         return Err(
             "stages of branches have no workflow, because a role trusts named branches alone: open a pull request \

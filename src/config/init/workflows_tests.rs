@@ -58,6 +58,7 @@ fn each_permanent_stage_has_a_job_of_its_own() {
     assert!(!text.contains("greenroom: ") && !text.contains("qa"), "{text}");
     assert!(made.left.iter().any(|line| line.contains("the stage rel follows rel, !wip")), "{:?}", made.left);
     assert!(made.left.iter().any(|line| line.contains("stages of branches")), "{:?}", made.left);
+    assert!(made.left.iter().any(|line| line.contains("--commands-may qa")), "{:?}", made.left);
     assert!(made.left.iter().any(|line| line.contains("(prod, 2nd, dev)")), "{:?}", made.left);
 }
 

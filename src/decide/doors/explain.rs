@@ -17,6 +17,9 @@ const MOST_JOBS: usize = 1_000;
 /// Said of an expression.
 const COMPUTED: &str = "its environment is only known when it runs";
 
+/// Said of builds that anybody with a branch may start.
+const ANY_STARTER: &str = "pushes what whoever started it asks for: `--build-actor` names the only account that may";
+
 /// One way in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExplainedRow {
@@ -184,6 +187,15 @@ fn note(
     }
     if let Some(door) = unwanted.first() {
         return (format!("the role `{}` is not for this event: take `id-token: write` out of it", door.suffix()), true);
+    }
+    let build = may.iter().find_map(|door| match door {
+        Door::Build { actor } => Some(*actor),
+        _ => None,
+    });
+    match build {
+        Some(Some(actor)) => return (format!("in runs of the account {actor} alone"), false),
+        Some(None) => return (ANY_STARTER.to_owned(), false),
+        None => {}
     }
     match environment {
         JobEnvironment::Computed(text) if !may.is_empty() => {

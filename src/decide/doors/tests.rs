@@ -88,10 +88,21 @@ fn the_workflows_that_we_ship_become_what_they_are_for() {
         "sweep.yml | schedule | GitHub's clock | commands".to_owned(),
         "sweep.yml | workflow_dispatch (default branch) | whoever may push | commands".to_owned(),
         format!("sweep.yml | workflow_dispatch (another branch) | whoever may push | - | {none}"),
-        "greenroom-build.yml | workflow_dispatch (default branch) | whoever may push | build".to_owned(),
+        "greenroom-build.yml | workflow_dispatch (default branch) | whoever may push | build | in runs of the account 99 \
+         alone"
+            .to_owned(),
         format!("greenroom-build.yml | workflow_dispatch (another branch) | whoever may push | - | {none}"),
     ];
     assert_eq!(table(&ours), expected);
+}
+
+#[test]
+fn a_build_that_every_writer_may_start_is_told_as_such() {
+    let open = [trust(&Door::Build { actor: None }, &shop(), &Issuer::default())];
+    let build = [workflow("greenroom-build.yml", &["workflow_dispatch"], vec![job(IdToken::Write, "", "")])];
+    let rows = explain(&build, &open, &shop());
+    assert_eq!((rows[0].may.join(","), rows[0].is_unwanted), ("build".to_owned(), false));
+    assert!(rows[0].note.contains("--build-actor") && !rows[1].note.contains("--build-actor"), "{rows:?}");
 }
 
 #[test]

@@ -155,6 +155,8 @@ async fn checks_of_other_workflows_are_not_our_own() {
         run(4, "greenroom / pr-42", "4fa2", "github-actions"),
         run(5, "test", &key, "github-actions"),
         run(6, "greenroom / pr-42", &key, "another"),
+        run(7, "Greenroom push", "4fa3", "github-actions"),
+        run(8, "Greenroom build", "4fa4", "another"),
     ];
     let list = format!("/repos/acme/shop/commits/{SHA}/check-runs");
     fake.always("GET", &list, Reply::json(200, &json!({ "total_count": runs.len(), "check_runs": runs })));
@@ -163,9 +165,9 @@ async fn checks_of_other_workflows_are_not_our_own() {
         let own = checks.runs.into_iter().filter(|run| run.app == CheckApp::Ourselves);
         own.map(|run| run.number).collect::<Vec<_>>()
     };
-    assert_eq!(ours(github.checks(&shop(), &sha(SHA)).await.expect("an answer")), [2, 3]);
+    assert_eq!(ours(github.checks(&shop(), &sha(SHA)).await.expect("an answer")), [2, 3, 7]);
     let server = fake.client();
-    assert_eq!(ours(server.checks(&shop(), &sha(SHA)).await.expect("an answer")), [2], "of the job before it");
+    assert_eq!(ours(server.checks(&shop(), &sha(SHA)).await.expect("an answer")), [2, 7], "of the job before it");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What belongs to one repository, table by table.
 
+use std::collections::BTreeSet;
+
 use super::{Cell, Moved};
 use crate::store::sqlite;
 
@@ -268,7 +270,26 @@ pub(super) fn check(moved: &Moved) -> Result<(), String> {
             }
         }
     }
-    if moved.rows("repository").len() == 1 { Ok(()) } else { Err("it has not one repository".to_owned()) }
+    check_names(moved)
+}
+
+/// Whether rows name nothing but what comes with them: a deploy, and the account that the repository is of.
+fn check_names(moved: &Moved) -> Result<(), String> {
+    let [repository] = moved.rows("repository") else { return Err("it has not one repository".to_owned()) };
+    let numbers = |table: &'static str, column: &'static str| {
+        moved.rows(table).iter().map(move |row| cell(table, column, row).and_then(Cell::number))
+    };
+    let deploys: BTreeSet<Option<i64>> = numbers("deploy", "id").collect();
+    for table in ["step_log", "release"] {
+        if numbers(table, "deploy").any(|deploy| deploy.is_none() || !deploys.contains(&deploy)) {
+            return Err(format!("a row of the table {table} is of a deploy that does not come with it"));
+        }
+    }
+    let owner = cell("repository", "owner", repository).and_then(Cell::number);
+    if numbers("account", "id").any(|account| account.is_none() || account != owner) {
+        return Err("an account is not the one that the repository is of".to_owned());
+    }
+    Ok(())
 }
 
 fn is_own(table: &str, row: &[Cell], key: &str, number: u64) -> bool {
@@ -289,7 +310,7 @@ fn is_own(table: &str, row: &[Cell], key: &str, number: u64) -> bool {
         "stage" | "witness" | "audit" | "audit_end" | "audit_cut" | "receipt" | "repo_lock" => {
             text("repo") == Some(key)
         }
-        // Lines go with the deploys that they name, and logins are nobody's.
+        // Of what the others name, see `check_names`.
         _ => true,
     }
 }

@@ -1,6 +1,6 @@
 //! What goes well, however GitHub tells it.
 
-use greenroom::model::{Permission, PullNumber, Seconds};
+use greenroom::model::{Chore, Lane, Permission, PullNumber, Seconds, StageStatus};
 use greenroom::sandbox::{DeliveryMode, DispatchAnswer, Fault, FileChange, Manners, Matcher, NewPull, Order};
 use http::Method;
 
@@ -146,6 +146,46 @@ async fn a_pull_request_that_is_closed_ends_its_runs() {
     shop.w.github.close_pull(&shop.w.repo, pull).expect("it closes");
     shop.w.settle().await;
     assert_eq!(shop.active(), []);
+}
+
+#[tokio::test]
+async fn what_a_process_left_to_run_when_it_died_is_ended_by_the_next_one() {
+    let mut shop = Shop::open().await;
+    let (pull, _) = shop.opens().await;
+    let ids: Vec<u64> = shop.active().iter().map(|run| run.id).collect();
+    for id in &ids {
+        shop.w.github.teach_run(&shop.w.repo, *id, Manners::Stubborn).expect("it is there");
+    }
+    shop.w.github.close_pull(&shop.w.repo, pull).expect("it closes");
+    shop.w.settle().await;
+    assert!(matches!(shop.w.stage("pr-1").await.status, StageStatus::Gone { .. }));
+    assert_eq!(shop.active().len(), 2, "nobody builds for the stage any more, and they do not listen");
+
+    shop.w.restart();
+    for _ in 0..2 {
+        shop.w.ring(Lane::Chore(Chore::Reconcile)).await;
+        shop.w.settle().await;
+        shop.w.clock.advance(31_000);
+    }
+    assert_eq!(shop.active(), []);
+    for run in shop.runs() {
+        assert_eq!(run.asked_to_end, ["cancel", "cancel", "force-cancel"]);
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_the_repository_ends_nothing_that_is_wanted() {
+    let shop = Shop::open().await;
+    let (_, sha) = shop.opens().await;
+    shop.w.ring(Lane::Chore(Chore::Reconcile)).await;
+    shop.goes_on(20).await;
+    assert_eq!(shop.active().len(), 2);
+    shop.builds_all();
+    shop.w.settle().await;
+    assert_eq!(shop.w.serving("pr-1", "web"), Some(sha));
+    shop.w.ring(Lane::Chore(Chore::Reconcile)).await;
+    shop.w.settle().await;
+    assert!(shop.runs().iter().all(|run| run.asked_to_end.is_empty()), "{:#?}", shop.runs());
 }
 
 /// A pull request is opened, and the process dies right after this effect; answers how many there were.

@@ -46,6 +46,19 @@ async fn an_image_counts_whatever_its_run_says() {
 }
 
 #[tokio::test]
+async fn an_image_counts_where_its_run_is_deleted() {
+    let shop = Shop::open().await;
+    let (_, sha) = shop.opens().await;
+    for run in shop.active() {
+        shop.registry.push(&run.inputs["image"]);
+        shop.w.github.delete_run(&shop.w.repo, run.id).expect("it is deleted");
+    }
+    shop.goes_on(120).await;
+    shop.w.settle().await;
+    assert_eq!(shop.w.serving("pr-1", "web"), Some(sha));
+}
+
+#[tokio::test]
 async fn a_build_that_fails_shows_its_last_lines_and_its_page() {
     let shop = Shop::open().await;
     let (pull, _) = shop.opens().await;
