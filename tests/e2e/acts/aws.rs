@@ -20,6 +20,7 @@ use crate::ministack::{ACCOUNT, Containers, MiniStack, REGION};
 /// The account of the workflows as they are handed out.
 const EXAMPLE_ACCOUNT: &str = "123456789012";
 const EXAMPLE_REGION: &str = "eu-central-1";
+const BOUNDARY: &str = "greenroom-boundary";
 /// How far a deploy can be seen to be from outside, from its begin to its end.
 const POINTS: [&str; 6] = ["a comment", "an image", "a stack", "a service", "a task", "an answer"];
 
@@ -50,8 +51,7 @@ impl Shop {
         yard.environment.retain(|(name, _)| !name.contains("ACCESS_KEY") && *name != "AWS_REGION");
         yard.environment.extend(ways(&aws, &edge));
         yard.github.set_permission(&yard.repo, "ada", Permission::Write);
-        let made = aws_sdk_s3::Client::new(&config).create_bucket().bucket(bucket()).send().await;
-        made.expect("a bucket");
+        as_bootstrapped(&config).await;
         let clean_up = CleanUp(yard.repo.clone());
         Self { yard, aws, edge, config, clean_up }
     }
@@ -85,6 +85,20 @@ impl Shop {
         self.yard.until("the containers stop", async || self.aws.containers().is_empty()).await;
         self.yard.finish().await;
     }
+}
+
+/// What `greenroom bootstrap` makes, as far as workflows name it; the roles anybody may take on here.
+async fn as_bootstrapped(config: &SdkConfig) {
+    let made = aws_sdk_s3::Client::new(config).create_bucket().bucket(bucket()).send().await;
+    made.expect("a bucket");
+    let all = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let policy = aws_sdk_iam::Client::new(config).create_policy().policy_name(BOUNDARY).policy_document(all);
+    policy.send().await.expect("a policy");
+}
+
+/// The policy that every role of a program is kept within.
+pub(super) fn boundary() -> String {
+    format!("arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY}")
 }
 
 /// How the outside is reached from a program of this test.

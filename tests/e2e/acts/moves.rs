@@ -6,14 +6,18 @@ use std::process::Command;
 use greenroom::sandbox::WebhookTarget;
 use secrecy::SecretString;
 
-use super::aws::{Shop, bucket, is_live, ways};
+use super::aws::{Shop, boundary, bucket, is_live, ways};
 use crate::database::{self, Database, Line};
 use crate::server::{Home, SECRET, Server, inherited};
 
 /// The server that takes the repository over.
 fn home(s: &Shop) -> Home {
     let mut environment = s.aws.environment();
-    environment.push(("GREENROOM_TARGET", "aws".into()));
+    environment.extend([
+        ("GREENROOM_TARGET", "aws".into()),
+        // As the workflows have it: another one would be another template.
+        ("GREENROOM_AWS_PERMISSIONS_BOUNDARY", boundary()),
+    ]);
     environment.extend(ways(&s.aws, &s.edge));
     Home {
         folder: s.yard.folder().to_path_buf(),
