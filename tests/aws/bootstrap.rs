@@ -98,7 +98,8 @@ impl Account {
     }
 
     async fn remove(&self, order: &BootstrapOrder, state: StateFate) -> Removed {
-        settle(|| self.desk.cloud.remove_bootstrap(order, &target(), state)).await.expect("it goes")
+        let to = target();
+        settle(|| self.desk.cloud.remove_bootstrap(order, &to, state)).await.expect("it goes")
     }
 
     async fn roles(&self) -> Vec<String> {
@@ -124,7 +125,8 @@ impl Account {
 }
 
 async fn deploy(cloud: &AwsCloud, order: &BootstrapOrder) -> PortResult<BootstrapReport> {
-    settle(|| cloud.deploy_bootstrap(order, &target())).await
+    let to = target();
+    settle(|| cloud.deploy_bootstrap(order, &to)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +240,8 @@ const EFFECTS: [&str; 4] =
 
 async fn there_and_back(cloud: &AwsCloud) -> PortResult<Removed> {
     deploy(cloud, &till()).await?;
-    settle(|| cloud.remove_bootstrap(&till(), &target(), StateFate::Stays)).await
+    let (order, to) = (till(), target());
+    settle(|| cloud.remove_bootstrap(&order, &to, StateFate::Stays)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +266,8 @@ async fn whoever_dies_at_an_effect_goes_on_by_asking_again() {
             if effect == EFFECTS[0] {
                 deploy(&greenroom, &till()).await.expect("it goes on");
             }
-            let gone = settle(|| greenroom.remove_bootstrap(&till(), &target(), StateFate::Stays)).await;
+            let (order, to) = (till(), target());
+            let gone = settle(|| greenroom.remove_bootstrap(&order, &to, StateFate::Stays)).await;
             gone.expect("it goes on");
             assert!(account.roles().await.is_empty(), "{mishap:?} at {effect}");
             assert!(!account.has_bucket().await && !account.has_provider().await, "{mishap:?} at {effect}");
